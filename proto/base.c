@@ -1,0 +1,82 @@
+#include "proto/base.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static unsigned fail_at; /* 0: never; tests only */
+
+void pm_freep(void *p)
+{
+	void *victim;
+
+	memcpy(&victim, p, sizeof(victim));
+	free(victim);
+}
+
+void pm_closep(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		(void)close(
+			*fd); /* nothing to do about a failing close of a descriptor we give up */
+	errno = saved;
+}
+
+void pm_alloc_fail_at(unsigned n)
+{
+	fail_at = n;
+}
+
+static int alloc_fails(void)
+{
+	if (fail_at == 0 || (fail_at > 1 && fail_at-- > 1))
+		return 0;
+	errno = ENOMEM;
+	return 1;
+}
+
+void *pm_calloc(size_t n, size_t size)
+{
+	return alloc_fails() ? NULL : calloc(n, size);
+}
+
+void *pm_realloc(void *p, size_t size)
+{
+	return alloc_fails() ? NULL : realloc(p, size);
+}
+
+char *pm_strdup(const char *s)
+{
+	return s == NULL ? NULL : pm_strndup(s, strlen(s));
+}
+
+char *pm_strndup(const char *s, size_t len)
+{
+	char *copy = pm_calloc(len + 1, 1);
+
+	if (copy != NULL)
+		memcpy(copy, s, len);
+	return copy;
+}
+
+static int64_t clock_ms(clockid_t id)
+{
+	struct timespec ts = { 0, 0 };
+
+	(void)clock_gettime(id, &ts); /* fails only for a clock that does not exist */
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+uint64_t pm_now_ms(void)
+{
+	return (uint64_t)clock_ms(CLOCK_BOOTTIME);
+}
+
+int64_t pm_wall_ms(void)
+{
+	return clock_ms(CLOCK_REALTIME);
+}

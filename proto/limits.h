@@ -1,0 +1,50 @@
+/* limits.h - every limit on what a user, peer or child can make grow, why, and what happens there.
+ */
+#ifndef PM_PROTO_LIMITS_H
+#define PM_PROTO_LIMITS_H
+
+/* One record on a session: 2-byte length, so that with the AEAD tag it fits 65,535. Refused above.
+ */
+#define PM_RECORD_MAX 65519
+/* Memory one received message may unpack into; a hostile one is refused, not served. */
+#define PM_ARENA_MAX (1u << 20)
+/* Control data queued for one peer that does not read: then the session is closed. */
+#define PM_SEND_QUEUE_MAX (1u << 20)
+/* Streams open in one session; more are refused. */
+#define PM_STREAMS_MAX 64
+/* Bytes a stream's sender may be ahead of its receiver; the sender waits. */
+#define PM_STREAM_WINDOW (256u * 1024)
+/* Control connections at once; further ones are accepted and refused in words. */
+#define PM_SESSIONS_MAX 256
+/* Specs pushed in one session before the command that uses them; refused above. */
+#define PM_STAGED_SPECS_MAX 4096
+
+/* Processes the keeper holds: its tables are static. Further starts fail in words. */
+#define PM_SLOTS_MAX 8192
+/* Descriptors held by name in the keeper. */
+#define PM_HELD_MAX 1024
+/* Exits read from the keeper, or orphans reaped, in one turn of a loop. */
+#define PM_TURN_MAX 256
+
+/* An app's name, a namespace: what fits a file name with our suffixes. */
+#define PM_NAME_MAX 128
+/* A path. */
+#define PM_PATH_MAX 4096
+/* Arguments and environment of one process: one packed spec fits one record. */
+#define PM_SPEC_MAX 61440
+/* One captured line; longer ones continue in a further record with a mark. */
+#define PM_LINE_MAX 65536
+/* Read from one stream in one turn of the loop, so that a flood delays nobody. */
+#define PM_CAPTURE_TURN_MAX (1u << 20)
+/* A message on a node IPC channel; a longer one is dropped and counted. */
+#define PM_IPC_LINE_MAX (1u << 20)
+/* A state file; larger ones are refused as damaged. */
+#define PM_STATE_MAX (64u << 20)
+/* A configuration file, or what node prints for one. */
+#define PM_CONFIG_MAX (16u << 20)
+/* The time a .js configuration may take, in ms. */
+#define PM_CONFIG_JS_MS 10000
+/* Past exits kept per instance for `why`. */
+#define PM_EXIT_HISTORY 8
+
+#endif
