@@ -1,0 +1,54 @@
+/*
+ * keeper.h - the first process of an agent: parent of every app and of the supervisor.
+ *
+ * A few hundred lines, no policy, no allocation after start, neither uv nor nng, because whatever
+ * dies here takes exit statuses with it. It spawns what it is told, waits, keeps exits until they
+ * are released, is the child subreaper, holds descriptors, restarts the supervisor with backoff,
+ * and re-executes itself for an upgrade.
+ */
+#ifndef PM_AGENT_KEEPER_H
+#define PM_AGENT_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/keeper_proto.h"
+#include "proto/error.h"
+
+struct keeper_options {
+	const char *home; /* absolute */
+	bool foreground;  /* the agent's own log goes to stderr as well */
+	int restore_fd; /* memfd with a keeper's saved state (upgrade, promotion); -1: a fresh start
+	                 */
+};
+
+/*
+ * Be the keeper until told to stop: lock the home (exit status 6 when somebody else has it, naming
+ * its pid), start the supervisor, serve.  Returns the process's exit status.
+ */
+int keeper_run(const struct keeper_options *options);
+
+/*
+ * What a saved keeper looks like to one that promotes itself: the supervisor's view of a slot.
+ * Written by keeper_state_write(), which a supervisor uses when it finds its keeper dead: it writes
+ * the state, clears close-on-exec on the descriptors in it, and re-executes this program as the new
+ * keeper.
+ */
+struct keeper_saved_slot {
+	struct keeper_record record; /* op KEEPER_SLOT */
+	int fds[KEEPER_FD_COUNT];    /* numbers in this process, -1: none */
+};
+struct keeper_saved_held {
+	char name[KEEPER_NAME_MAX];
+	int fd;
+};
+
+/*
+ * Become the keeper: does not return on success. lock_fd is the home's lock, inherited by the
+ * supervisor.
+ */
+int keeper_promote(const char *home, int lock_fd, const struct keeper_saved_slot *slots,
+                   size_t n_slots, const struct keeper_saved_held *held, size_t n_held,
+                   struct pm_error *err);
+
+#endif
