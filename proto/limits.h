@@ -14,6 +14,14 @@
 #define PM_STREAMS_MAX 64
 /* Bytes a stream's sender may be ahead of its receiver; the sender waits. */
 #define PM_STREAM_WINDOW (256u * 1024)
+/* The least window a stream may be opened with: two records, or a large one could wait for ever. */
+#define PM_STREAM_WINDOW_MIN (128u * 1024)
+/* Credit a sender accepts in all; a peer that grants more breaks the protocol. */
+#define PM_STREAM_CREDIT_MAX (64u << 20)
+/* Bytes queued in a session from which its streams and pages wait. */
+#define PM_SEND_ROOM (64u * 1024)
+/* Requests of one session without their answer; further ones are refused. */
+#define PM_REQUESTS_MAX 64
 /* Control connections at once; further ones are accepted and refused in words. */
 #define PM_SESSIONS_MAX 256
 /* Specs pushed in one session before the command that uses them; refused above. */
