@@ -18,7 +18,7 @@
 
 /* Hand a value on: the variable is NULL afterwards and its cleanup does nothing. */
 #define PM_STEAL(p)                            \
-	({                                     \
+	__extension__({                        \
 		__typeof__(p) pm_stolen = (p); \
 		(p) = NULL;                    \
 		pm_stolen;                     \
@@ -26,7 +26,7 @@
 
 /* The same for a descriptor. */
 #define PM_STEAL_FD(fd)               \
-	({                            \
+	__extension__({               \
 		int pm_stolen = (fd); \
 		(fd) = -1;            \
 		pm_stolen;            \
