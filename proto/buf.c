@@ -83,6 +83,18 @@ void pm_buf_printf(struct pm_buf *b, const char *fmt, ...)
 	b->len += (size_t)len;
 }
 
+uint8_t *pm_buf_extend(struct pm_buf *b, size_t len)
+{
+	uint8_t *bytes;
+
+	if (!reserve(b, len))
+		return NULL;
+	bytes = (uint8_t *)b->bytes + b->len;
+	b->len += len;
+	b->bytes[b->len] = '\0';
+	return bytes;
+}
+
 void pm_buf_drop(struct pm_buf *b, size_t len)
 {
 	if (len > b->len)

@@ -24,6 +24,8 @@ void pm_buf_add(struct pm_buf *b, const void *bytes, size_t len);
 void pm_buf_str(struct pm_buf *b, const char *s);
 void pm_buf_char(struct pm_buf *b, char c);
 void pm_buf_printf(struct pm_buf *b, const char *fmt, ...) PM_PRINTF(2, 3);
+/* Appends len bytes for the caller to write, valid until the next append; NULL if failed. */
+uint8_t *pm_buf_extend(struct pm_buf *b, size_t len);
 void pm_buf_drop(struct pm_buf *b, size_t len); /* removes the first len bytes */
 char *pm_buf_take(struct pm_buf *b);            /* the caller's string; NULL if failed */
 

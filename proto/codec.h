@@ -8,6 +8,8 @@
 #include "proto/error.h"
 #include "proto/pm.pb-c.h"
 
+#define PM_OP_ID_BYTES 16
+
 struct pm_arena_block;
 
 /*
@@ -51,8 +53,5 @@ PM_MUST_CHECK int pm_decode(struct pm_arena *a, const uint8_t *bytes, size_t len
 PM_MUST_CHECK int pm_decode_message(struct pm_arena *a, const ProtobufCMessageDescriptor *type,
                                     const uint8_t *bytes, size_t len, size_t max_bytes,
                                     ProtobufCMessage **out, struct pm_error *err);
-
-/* Whether len bytes are UTF-8 (RFC 3629: shortest form, no surrogates) without NUL. */
-bool pm_utf8_ok(const uint8_t *bytes, size_t len);
 
 #endif

@@ -18,6 +18,8 @@
 #define PM_STREAM_WINDOW_MIN (128u * 1024)
 /* Credit a sender accepts in all; a peer that grants more breaks the protocol. */
 #define PM_STREAM_CREDIT_MAX (64u << 20)
+/* Lines in one LogBatch: each takes some 200 bytes unpacked, and PM_ARENA_MAX is for all of them. */
+#define PM_LOG_BATCH_LINES_MAX 2048
 /* Bytes queued in a session from which its streams and pages wait. */
 #define PM_SEND_ROOM (64u * 1024)
 /* Requests of one session without their answer; further ones are refused. */

@@ -12,7 +12,7 @@ struct pm_record_reader {
 	uint8_t *held; /* owned; NULL between records */
 	size_t want;   /* the held record's length, 0: not known yet */
 	size_t have;
-	uint8_t head; /* the first byte of the length */
+	uint16_t head; /* what came of the length */
 	unsigned n_head;
 };
 

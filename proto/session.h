@@ -48,7 +48,7 @@ enum pm_event_kind {
 	PM_EVENT_NOTICE,  /* Goodbye, Heartbeat, an Error about the session itself */
 	PM_EVENT_UNKNOWN, /* a body that this build does not know, with an id: answer PM_UNSUPPORTED
 	                   */
-	PM_EVENT_STREAM_OPEN,
+	PM_EVENT_STREAM_OPEN, /* stream NULL: over PM_STREAMS_MAX, to be refused */
 	PM_EVENT_STREAM_DATA,
 	PM_EVENT_STREAM_CREDIT,
 	PM_EVENT_STREAM_CLOSE, /* the slot is freed by pm_session_close_stream() */
@@ -67,7 +67,7 @@ void pm_session_finish(struct pm_session *s);
  * Account for a received envelope and say what it is.
  *
  * returns    -1: the peer broke the rules; say why and end the session
- * errors     PM_PROTOCOL (first message, stream ids, credit), PM_LIMIT (streams), PM_NO_MEMORY
+ * errors     PM_PROTOCOL (first message, stream ids, credit), PM_UNSUPPORTED, PM_NO_MEMORY
  */
 PM_MUST_CHECK int pm_session_receive(struct pm_session *s, const Pm__Envelope *env,
                                      struct pm_event *out, struct pm_error *err);
