@@ -1,0 +1,99 @@
+"""The harness itself: it sees every process, loses none, and its check of numbered lines finds each kind of damage."""
+
+import gzip
+import os
+import signal
+import subprocess
+import unittest
+
+from pmdtest import (PmdTestCase, alive, check_lines, descendants, helper, kill, line, process, require, rotated, written)
+
+
+class Numbered(PmdTestCase):
+    def check(self, text, counts=None, **kwargs):
+        return check_lines([self.write("x.log", text)], counts, **kwargs)
+
+    def test_whole_lines_pass_and_are_counted(self):
+        text = "".join(line(w, n, 5) + "\n" for n in range(30) for w in ("a", "b"))
+        self.assertEqual(self.check(text, {"a": 30, "b": (29, 31)}), {"a": 30, "b": 30})
+
+    def test_every_kind_of_damage_is_found(self):
+        whole = [line("a", n, 5) + "\n" for n in range(5)]
+        for text, counts, what in (
+                ([*whole[:2], *whole[3:]], None, "2 to 2 missing"),
+                ([*whole[:3], *whole[2:]], None, "2 again after 2"),
+                ([*whole[:2], whole[3], whole[2], whole[4]], None, "2 again after 3"),
+                ([*whole[:2], whole[2][:8], *whole[3:]], None, "damaged"),
+                ([whole[0], whole[1].replace("bb", "b")], None, "damaged padding"),
+                ([*whole[:4], whole[4][:-1]], None, "ends within a line"),
+                (whole[1:], None, "0 to 0 missing"),
+                (whole, {"a": 6}, "5 lines arrived of 6"),
+                (whole, {"b": 1}, "0 lines arrived of 1")):
+            with self.assertRaisesRegex(AssertionError, what):
+                self.check("".join(text), counts)
+
+    def test_generations_are_one_log_in_their_order(self):
+        text = "".join(line("a", n) + "\n" for n in range(99))
+        cut = len(line("a", 0)) * 40
+        for name, part, at in (("x__2025-01-01_00-00-00.log.gz", gzip.compress(text[:cut].encode()), 1),
+                               ("x__2026-01-01_00-00-00.log", text[cut:], 2), ("x.log", "", 3)):
+            os.utime(self.write(name, part), (at, at))
+        self.write("x-1.log", "of another instance\n")
+        self.assertEqual(check_lines(rotated(self.path("x.log")), split_ok=True), {"a": 99})
+
+    def test_the_writers_write_what_the_check_reads(self):
+        for command in (["lines", "-n", "1000", "-l", "77", "-b", "9", "-w", "w", "-x", "0"],):
+            out = self.run_command([helper(command[0]), *command[1:], "-c", self.work]).out
+            self.assertEqual(self.check(out, written(self.work)), {"w": 1000})
+        for program in ("chatty.py", "chatty.js"):
+            child = self.popen([require("python3" if program.endswith("py") else "node"), self.sample(program)],
+                               {"CHATTY_COUNT": "5", "CHATTY_MS": "1", "CHATTY_WRITER": "c"}, stdout=subprocess.PIPE)
+            out = b"".join(child.stdout.readline() for _ in range(5))
+            self.assertEqual(self.check(out), {"c": 5})
+
+    def test_the_count_of_lines_outlives_sigkill_and_sigterm_ends_after_a_line(self):
+        for number, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 0)):
+            with open(self.path("x.log"), "wb") as file:
+                child = self.popen([helper("lines"), "-w", "k", "-c", self.work], stdout=file)
+            self.wait(lambda: written(self.work).get("k", (0, 0))[0] > 1000, message="1000 lines")
+            child.send_signal(number)
+            self.assertEqual(child.wait(20), status)
+            check_lines([self.path("x.log")], written(self.work))
+
+
+class Processes(PmdTestCase):
+    def test_what_hides_is_found_and_ended(self):
+        self.popen([require("python3"), self.sample("forker.py"), "exit"], {"FORKER_PIDS": self.path("pids")})
+        pids = [int(p) for p in self.wait(lambda: self.read("pids"), message="six processes").split()]
+        self.assertEqual(len(pids), 6)
+        self.wait(lambda: any(process(pid).argv[:1] == ["kworker/0:7"] for pid in pids), message="the disguise")
+        self.assertLessEqual(set(pids), {p.pid for p in self.processes()})
+        self.assertLessEqual(set(pids), {p.pid for p in descendants([os.getpid()])})
+        self._remove()
+        self.assertEqual([pid for pid in pids if alive(pid)], [])
+
+    def test_an_orphan_is_reaped_and_a_child_keeps_its_status(self):
+        child = self.popen(["sh", "-c", "(sleep 1000 & echo $!) ; exit 7"], stdout=subprocess.PIPE)
+        orphan = int(child.stdout.readline())
+        self.wait(lambda: process(child.pid).dead or None, message="the end of the child")
+        kill(orphan)
+        self.wait(lambda: process(orphan) is None, message="the orphan is reaped")
+        self.assertEqual(child.wait(), 7)
+
+    def test_a_process_is_found_by_its_tag(self):
+        by_name = self.popen(["sleep", "100000"], {"TAG": "blue"})
+        by_argument = self.popen(["sh", "-c", "read x", "blue"], stdin=subprocess.PIPE)
+        self.assertEqual(self.pids_of_tag("blue"), sorted([by_name.pid, by_argument.pid]))
+
+    def test_a_missing_tool_is_an_error_that_says_what_to_install(self):
+        with self.assertRaisesRegex(RuntimeError, "install the Debian package no-such-tool"):
+            require("no-such-tool")
+
+    def test_a_command_that_does_not_end_fails_and_is_ended(self):
+        with self.assertRaisesRegex(AssertionError, "no end after 0.05 s"):
+            self.run_command(["sleep", "100000"], timeout=0.05)
+        self.assertEqual(self.processes(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
