@@ -3,9 +3,12 @@
  * good.
  *
  * A file is a magic, version, length and BLAKE2b checksum over a body of length-prefixed records:
- * SavedHeader, then one SavedApp each. It is written beside the old one, flushed, renamed, and the
- * directory flushed; the file before stays as .prev. Loading takes the newest valid generation and
- * keeps a damaged one aside as NAME.corrupt-DATE.
+ * SavedHeader, then one SavedApp each. This frame is the same in every version, so that a damaged
+ * file and one of a newer pmd are never taken for each other. A file is written beside the old one,
+ * flushed, renamed, and the directory flushed; the file before stays as .prev. Loading takes the
+ * newest valid generation and keeps a damaged one aside as NAME.corrupt-DATE.
+ *
+ * state.c builds and checks the bytes and is pure; state_file.c reads and writes the files.
  */
 #ifndef PM_AGENT_STATE_H
 #define PM_AGENT_STATE_H
@@ -19,11 +22,14 @@
 #define STATE_AUTOSAVE "apps"  /* the last commanded state */
 #define STATE_SAVED    "saved" /* the named good generation */
 
-/* Apps in memory: packed SavedApp messages, so that loading one bad app does not take the others.
- */
+#define STATE_MAJOR    1u /* a reader refuses a file of a higher one */
+#define STATE_MINOR    0u
+
+/* Apps as saved. A record that cannot be understood does not take the others with it. */
 struct state_set {
 	Pm__SavedApp **apps; /* owned, each freed by pm__saved_app__free_unpacked(app, NULL) */
 	size_t n_apps;
+	size_t n_bad; /* records left out: whole, but not what this version takes for an app */
 	uint32_t next_id;
 	uint64_t generation;
 };
@@ -38,8 +44,13 @@ PM_MUST_CHECK int state_encode(const Pm__SavedApp *const *apps, size_t n_apps, u
 PM_MUST_CHECK int state_decode(const uint8_t *bytes, size_t len, struct state_set *out,
                                struct pm_error *err);
 
-/* Write a generation; blocking (call it in uv_queue_work while the loop runs). Each step has a fail
- * point. */
+/*
+ * Write a generation; blocking (call it in uv_queue_work while the loop runs), one at a time for a
+ * name. Each step has a fail point. On failure the generations before are as they were, or the new
+ * one is in place and only its way to the disk is unsure; the caller writes again from scratch.
+ *
+ * errors     PM_NO_SPACE, PM_DENIED (also: state/ is a symbolic link), PM_INTERNAL
+ */
 PM_MUST_CHECK int state_write(const char *home, const char *name, const uint8_t *bytes, size_t len,
                               struct pm_error *err);
 
@@ -50,10 +61,24 @@ struct state_load_report {
 	char words[256]; /* what was damaged and where it was put; "" when all is well */
 };
 /*
- * Load the newest valid generation. No file at all: found false, 0. All present ones damaged: -1,
- * PM_CORRUPT.
+ * Load the newest valid generation. No file at all: found false, 0; *out is then empty.
+ *
+ * errors     PM_CORRUPT (there are files and none is valid; they stay where they are, so that the
+ *            next load says the same: see state_put_aside), PM_UNSUPPORTED (a newer version's;
+ *            untouched), PM_DENIED (a symbolic link, or not a file), PM_NO_MEMORY
  */
 PM_MUST_CHECK int state_load(const char *home, const char *name, struct state_set *out,
                              struct state_load_report *report, struct pm_error *err);
+
+/*
+ * Rename the generations of a name to NAME.corrupt-DATE, at most STATE_ASIDE_MAX of which are kept:
+ * for whoever goes on with an empty set after PM_CORRUPT. words: where they are now.
+ */
+#define STATE_ASIDE_MAX 5
+PM_MUST_CHECK int state_put_aside(const char *home, const char *name, char *words, size_t size,
+                                  struct pm_error *err);
+
+/* Remove both generations of a name (cleardump). None there: 0. */
+PM_MUST_CHECK int state_remove(const char *home, const char *name, struct pm_error *err);
 
 #endif
