@@ -47,6 +47,21 @@ PM_MUST_CHECK int spec_unpack(const uint8_t *bytes, size_t len, Pm__AppSpec **ou
 PM_MUST_CHECK int spec_clone(const Pm__AppSpec *spec, Pm__AppSpec **out, struct pm_error *err);
 
 /*
+ * Check a spec that someone else built: sizes, ranges, names, absolute paths, known values. What
+ * only the machine can tell (does the script exist, is the user known) is not looked at.
+ *
+ * errors  PM_CONFIG, naming the key
+ */
+PM_MUST_CHECK int spec_validate(const Pm__AppSpec *spec, struct pm_error *err);
+
+/* The checks of single values that reading a file shares with spec_validate(). */
+bool spec_is_name(const char *s);  /* fits a file name: no '/', no control character, UTF-8 */
+bool spec_is_var(const char *s);   /* the name of an environment variable */
+bool spec_is_owner(const char *s); /* a user or group, by name or number */
+bool spec_is_cron(const char *s);  /* looks like a cron expression; the agent decides */
+bool spec_is_limit(const char *s); /* a resource of setrlimit(2), in lower case */
+
+/*
  * Take the named fields from another spec.
  *
  * fields     names of fields of the message AppSpec, such as "restart_delay_ms"; a name that this

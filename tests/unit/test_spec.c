@@ -168,6 +168,126 @@ static void running_out_of_memory_fails_and_leaks_nothing(void **state)
 	assert_int_equal(base->n_env, 1);
 }
 
+/* A spec that passes; the tests below break one thing each. */
+static Pm__AppSpec *valid(void)
+{
+	Pm__AppSpec *spec = fresh();
+	struct pm_error err;
+
+	assert_int_equal(spec_put_str(&spec->name, "api", &err), 0);
+	assert_int_equal(spec_put_str(&spec->cwd, "/srv", &err), 0);
+	assert_int_equal(spec_put_str(&spec->script, "/srv/app.js", &err), 0);
+	return spec;
+}
+
+static void text_fields_are_checked_one_by_one(void **state)
+{
+	static const struct {
+		size_t offset;
+		const char *text;
+		bool ok;
+	} cases[] = {
+#define F(m) offsetof(Pm__AppSpec, m)
+		{ F(name), "", false },
+		{ F(name), "..", false },
+		{ F(name), "a/b", false },
+		{ F(name), "a\nb", false },
+		{ F(name), "a\xff", false },
+		{ F(name), "\xc2\x9b", false },
+		{ F(name), "caf\xc3\xa9", true },
+		{ F(namespace_), "", false },
+		{ F(script), "app.js", false },
+		{ F(interpreter), "", false },
+		{ F(interpreter), "bin/node", false },
+		{ F(interpreter), "node", true },
+		{ F(cwd), "srv", false },
+		{ F(out_file), "x.log", false },
+		{ F(out_file), "/x.log", true },
+		{ F(error_file), "x", false },
+		{ F(log_file), "*", true },
+		{ F(log_file), "x", false },
+		{ F(pid_file), "x", false },
+		{ F(uid), "a:b", false },
+		{ F(gid), "-1", false },
+		{ F(cron), "* * *", false },
+		{ F(cron), "0 3 * * *", true },
+		{ F(cron_tz), "../../etc/passwd", false },
+		{ F(cron_tz), "Europe/Berlin", true },
+		{ F(log_date_format), "a\nb", false },
+		{ F(instance_var), "", false },
+		{ F(increment_var), "A=B", false },
+		{ F(version), "\x1b[2J", false },
+		{ F(username), "\n", false },
+#undef F
+	};
+	struct pm_error err;
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(cases); i++) {
+		PM_SPEC *spec = valid();
+
+		assert_int_equal(spec_validate(spec, &err), 0);
+		assert_int_equal(spec_put_str((char **)(void *)((char *)spec + cases[i].offset),
+		                              cases[i].text, &err),
+		                 0);
+		if ((spec_validate(spec, &err) == 0) != cases[i].ok)
+			fail_msg("case %zu: %s", i, cases[i].text);
+	}
+}
+
+static void number_fields_are_checked_one_by_one(void **state)
+{
+	static const struct {
+		size_t offset;
+		uint64_t value;
+		size_t width;
+		bool ok;
+	} cases[] = {
+#define F(m, v) offsetof(Pm__AppSpec, m), (v), sizeof(((Pm__AppSpec *)0)->m)
+		{ F(instances, 0), false },           { F(instances, 8193), false },
+		{ F(exec_mode, 0), false },           { F(exec_mode, 2), true },
+		{ F(log_compress, 9), false },        { F(log_on_full, 0), false },
+		{ F(umask, 01000), false },           { F(umask, (uint32_t)-2), false },
+		{ F(nice, (uint32_t)-20), true },     { F(nice, (uint32_t)-21), false },
+		{ F(oom_score_adj, 1001), false },    { F(kill_signal, 0), false },
+		{ F(kill_signal, 65), false },        { F(kill_timeout_ms, UINT32_MAX), false },
+		{ F(kill_retry_ms, 0), false },       { F(min_uptime_ms, 99), false },
+		{ F(max_memory, UINT64_MAX), false }, { F(max_memory, 1ull << 40), true },
+		{ F(log_keep, 10001), false },        { F(log_rotate_every_ms, UINT64_MAX), false },
+#undef F
+	};
+	struct pm_error err;
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(cases); i++) {
+		PM_SPEC *spec = valid();
+
+		/* Little-endian here as on every machine that CI has. */
+		memcpy((char *)spec + cases[i].offset, &cases[i].value, cases[i].width);
+		if ((spec_validate(spec, &err) == 0) != cases[i].ok)
+			fail_msg("case %zu", i);
+	}
+}
+
+static void lists_are_checked_item_by_item(void **state)
+{
+	PM_SPEC *spec = valid();
+	struct pm_error err;
+
+	(void)state;
+	assert_int_equal(spec_add_str(&spec->depends_on, &spec->n_depends_on, "api", &err), 0);
+	assert_int_equal(spec_validate(spec, &err), -1); /* of itself */
+	assert_non_null(strstr(err.what, "depends_on"));
+	spec_clear_list(&spec->depends_on, &spec->n_depends_on);
+	assert_int_equal(spec_add_str(&spec->env_files, &spec->n_env_files, ".env", &err), 0);
+	assert_int_equal(spec_validate(spec, &err), -1);
+	spec_clear_list(&spec->env_files, &spec->n_env_files);
+	assert_int_equal(
+		spec_put_env(&spec->env, &spec->n_env, "A=", "1", PM__ENV_ORIGIN__ENV_CONFIG, &err),
+		0);
+	assert_int_equal(spec_validate(spec, &err), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +297,9 @@ int main(void)
 		cmocka_unit_test(a_patch_moves_the_named_fields_and_no_others),
 		cmocka_unit_test(a_patch_with_an_unknown_field_changes_nothing),
 		cmocka_unit_test(what_is_too_large_is_refused_both_ways),
+		cmocka_unit_test(text_fields_are_checked_one_by_one),
+		cmocka_unit_test(number_fields_are_checked_one_by_one),
+		cmocka_unit_test(lists_are_checked_item_by_item),
 		cmocka_unit_test(running_out_of_memory_fails_and_leaks_nothing),
 	};
 
