@@ -96,7 +96,10 @@ PM_MUST_CHECK int client_agent_status(struct client *c, uint32_t timeout_ms,
 
 /* ---- streams ---- */
 
-/* Open a stream; open->credit is filled in here.  A refusal comes with the first next(). */
+/*
+ * Open a stream; open->credit is filled in here.  A refusal comes with the first next().  While it
+ * is open nothing else can be asked on this connection.
+ */
 PM_MUST_CHECK int client_stream_open(struct client *c, const Pm__StreamOpen *open,
                                      struct client_stream **out, struct pm_error *err);
 void client_stream_close(struct client_stream *st); /* NULL is fine; tells the agent if it can */
