@@ -1,0 +1,150 @@
+#include "cli/text.h"
+
+#include <string.h>
+
+size_t text_decode(const char *bytes, size_t len, uint32_t *code)
+{
+	const unsigned char *s = (const unsigned char *)bytes;
+	size_t need = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	uint32_t c = s[0];
+
+	*code = TEXT_BAD;
+	if (need > 1) {
+		if (s[0] < 0xc2 || s[0] > 0xf4 || need > len)
+			return 1;
+		c = s[0] & (0x7fu >> need);
+		for (size_t i = 1; i < need; i++) {
+			if ((s[i] & 0xc0) != 0x80)
+				return 1;
+			c = c << 6 | (s[i] & 0x3f);
+		}
+		if (c < least[need] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+			return 1;
+	}
+	*code = c;
+	return need;
+}
+
+/* Ranges that take no column, or two; the rest takes one (Unicode, EastAsianWidth.txt). */
+static const struct {
+	uint32_t first, last;
+	unsigned width;
+} widths[] = {
+	{ 0x0300, 0x036f, 0 },   { 0x1100, 0x115f, 2 },   { 0x200b, 0x200f, 0 },
+	{ 0x20d0, 0x20ff, 0 },   { 0x2e80, 0x303e, 2 },   { 0x3041, 0xa4cf, 2 },
+	{ 0xac00, 0xd7a3, 2 },   { 0xf900, 0xfaff, 2 },   { 0xfe00, 0xfe0f, 0 },
+	{ 0xfe30, 0xfe6f, 2 },   { 0xff00, 0xff60, 2 },   { 0xffe0, 0xffe6, 2 },
+	{ 0x1f300, 0x1f64f, 2 }, { 0x1f900, 0x1f9ff, 2 }, { 0x20000, 0x3fffd, 2 },
+};
+
+static unsigned width_of(uint32_t code)
+{
+	for (size_t i = 0; code != TEXT_BAD && i < PM_COUNT(widths); i++)
+		if (code >= widths[i].first && code <= widths[i].last)
+			return widths[i].width;
+	return 1;
+}
+
+unsigned text_width(const char *text)
+{
+	size_t len = strlen(text);
+	unsigned width = 0;
+	uint32_t code;
+
+	for (size_t i = 0; i < len;) {
+		i += text_decode(text + i, len - i, &code);
+		width += width_of(code);
+	}
+	return width;
+}
+
+size_t text_utf16_len(const char *bytes, size_t len)
+{
+	size_t n = 0;
+	uint32_t code;
+
+	for (size_t i = 0; i < len; n++) {
+		i += text_decode(bytes + i, len - i, &code);
+		if (code != TEXT_BAD && code > 0xffff)
+			n++;
+	}
+	return n;
+}
+
+/* Bytes of the longest beginning that takes at most width columns. */
+static size_t head_bytes(const char *text, size_t len, unsigned width, unsigned *used)
+{
+	size_t i = 0;
+
+	*used = 0;
+	while (i < len) {
+		uint32_t code;
+		size_t n = text_decode(text + i, len - i, &code);
+
+		if (*used + width_of(code) > width)
+			break;
+		*used += width_of(code);
+		i += n;
+	}
+	return i;
+}
+
+/* Where the longest end begins that takes at most width columns. */
+static size_t tail_start(const char *text, size_t len, unsigned width, unsigned *used)
+{
+	unsigned total = text_width(text);
+	size_t i = 0;
+
+	while (i < len && total > width) {
+		uint32_t code;
+		size_t n = text_decode(text + i, len - i, &code);
+
+		total -= width_of(code);
+		i += n;
+	}
+	/* Marks without a column of their own belong to what was cut. */
+	while (i < len) {
+		uint32_t code;
+		size_t n = text_decode(text + i, len - i, &code);
+
+		if (width_of(code) != 0)
+			break;
+		i += n;
+	}
+	*used = total;
+	return i;
+}
+
+unsigned text_cut(struct pm_buf *out, const char *text, unsigned width, enum text_cut how,
+                  const char *mark)
+{
+	size_t len = strlen(text), head;
+	unsigned total = text_width(text), mark_width = text_width(mark), used, tail_used = 0;
+
+	if (total <= width) {
+		pm_buf_add(out, text, len);
+		return total;
+	}
+	if (mark_width > width) {
+		head = head_bytes(text, len, width, &used);
+		pm_buf_add(out, text, head);
+		return used;
+	}
+	width -= mark_width;
+	head = head_bytes(text, len, how == TEXT_CUT_END ? width : (width + 1) / 2, &used);
+	pm_buf_add(out, text, head);
+	pm_buf_str(out, mark);
+	if (how == TEXT_CUT_MIDDLE) {
+		size_t from = tail_start(text, len, width - used, &tail_used);
+
+		pm_buf_str(out, text + from);
+	}
+	return used + mark_width + tail_used;
+}
+
+void text_pad(struct pm_buf *out, unsigned columns)
+{
+	while (columns-- > 0)
+		pm_buf_char(out, ' ');
+}
