@@ -226,13 +226,9 @@ bool life_is_ending(const struct life *l)
 	return l->state == LIFE_ABORTING || l->state == LIFE_ENDING || l->state == LIFE_KILLING;
 }
 
-/* What an event means to an instance that is being deleted; 0: the table decides. */
-static bool after_delete(const struct life *l, enum life_event event, uint32_t *actions)
+static bool is_order(enum life_event event)
 {
-	if (l->after != LIFE_AFTER_FORGET)
-		return false;
-	*actions = event == EV_START || event == EV_RESTART ? (uint32_t)ACT_REFUSE : 0;
-	return event == EV_START || event == EV_RESTART || event == EV_STOP || event == EV_DELETE;
+	return event == EV_START || event == EV_STOP || event == EV_RESTART || event == EV_DELETE;
 }
 
 uint32_t life_step(struct life *l, enum life_event event)
@@ -241,8 +237,10 @@ uint32_t life_step(struct life *l, enum life_event event)
 	uint32_t actions;
 
 	assert(cell->kind != CELL_UNSET);
-	if (cell->kind == CELL_IGNORE || after_delete(l, event, &actions))
-		return cell->kind == CELL_IGNORE ? 0 : actions;
+	if (cell->kind == CELL_IGNORE)
+		return 0;
+	if (l->after == LIFE_AFTER_FORGET && is_order(event))
+		return event == EV_START || event == EV_RESTART ? ACT_REFUSE : 0;
 	actions = cell->actions;
 	if (cell->kind == CELL_SETTLE) {
 		cell = &settled[l->after];
