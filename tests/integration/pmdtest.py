@@ -31,6 +31,8 @@ HELPERS = os.path.join(BUILD, "helpers")
 # Sanitizers and slow machines stretch every deadline; no deadline is what a test measures.
 PATIENCE = float(os.environ.get("PMD_TEST_PATIENCE", "1"))
 
+GRACE = 5  # seconds from the answer of `pmctl kill` until what is left counts as a survivor
+
 PACKAGES = {
     "node": "nodejs", "php": "php-cli", "cc": "gcc", "clang": "clang", "nft": "nftables", "npm": "npm",
     "unshare": "util-linux", "ip": "iproute2", "ss": "iproute2", "systemd-nspawn": "systemd-container",
@@ -376,9 +378,9 @@ def _children():
     return set(processes._own)
 
 
-def _gone_soon(p, timeout=5):
+def _gone_soon(p):
     """Waits a little for a process that has been told to end; whether it did."""
-    deadline = time.monotonic() + timeout * PATIENCE
+    deadline = time.monotonic() + GRACE * PATIENCE
     while alive(p.pid, p.start):
         if time.monotonic() > deadline:
             return False

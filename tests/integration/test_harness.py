@@ -3,9 +3,12 @@
 import gzip
 import os
 import signal
+import shutil
 import subprocess
 import unittest
+from unittest import mock
 
+import pmdtest
 from pmdtest import (PmdTestCase, alive, check_lines, descendants, helper, kill, line, process, require, rotated, written)
 
 
@@ -93,6 +96,62 @@ class Processes(PmdTestCase):
         with self.assertRaisesRegex(AssertionError, "no end after 0.05 s"):
             self.run_command(["sleep", "100000"], timeout=0.05)
         self.assertEqual(self.processes(), [])
+
+
+class Pretended(PmdTestCase):
+    """A test with a pmd and an app that we pretend: shells under these names, each waiting for a fifo's writer."""
+
+    def pretend(self):
+        os.mkfifo(self.path("fifo"))
+        self.popen([os.path.join(pmdtest.BUILD, "pmd"), "-c", '"$0" -c "read x <fifo" & wait'])
+        supervisor, keeper = self.supervisor_pid(), self.keeper_pid()
+        assert process(supervisor).ppid == keeper
+        app = os.path.join(pmdtest.BUILD, "app")
+        self.popen(["setsid", "-f", "env", "-i", app, "-c", "read x <fifo"]).wait()
+        self.wait(lambda: any(p.exe == app for p in self.processes()), message="the app")
+        self.inside()
+
+    def inside(self):
+        pass
+
+
+class TheEnd(PmdTestCase):
+    # Ends what runs from the pretended build directory, which is this test's own.
+    KILL = """[ "$1" = kill ] || exit 0
+for p in /proc/[0-9]*; do
+    [ "$(readlink $p/exe)" != "${0%%/*}/%s" ] || kill -9 ${p#/proc/}
+done
+"""
+
+    def run_pretended(self, pmctl, inside=lambda self: None):
+        """Runs the pretended test with this text as pmctl; returns what unittest has to say of it."""
+        build = self.path("build")
+        os.makedirs(build)
+        for name in ("pmd", "app"):
+            shutil.copy(require("dash"), os.path.join(build, name))
+        self.write("build/pmctl", "#!/bin/sh\n" + pmctl, 0o755)
+        result = unittest.TestResult()
+        with mock.patch.object(pmdtest, "BUILD", build), mock.patch.object(Pretended, "inside", inside), \
+                mock.patch("sys.stderr"):
+            Pretended("pretend").run(result)
+        self.assertEqual(self.processes(), [], "nothing may outlive the test")
+        return "".join(text for _, text in result.failures + result.errors)
+
+    def test_a_clean_end_passes(self):
+        self.assertEqual(self.run_pretended(self.KILL % "app" + self.KILL % "pmd"), "")
+
+    def test_an_app_that_outlives_kill_fails_the_test(self):
+        with mock.patch.object(pmdtest, "GRACE", 0.05):
+            self.assertRegex(self.run_pretended(self.KILL % "pmd"), "outlived pmctl kill: .*/app -c")
+
+    def test_a_kill_that_fails_fails_the_test(self):
+        self.assertRegex(self.run_pretended("echo no >&2; exit 3\n"), "(?s)pmctl kill failed.*exit 3")
+
+    def test_what_a_sanitizer_found_fails_the_test(self):
+        def inside(test):
+            with open(os.path.join(test.dir, "sanitizer.1"), "w") as file:
+                file.write("heap-use-after-free")
+        self.assertIn("heap-use-after-free", self.run_pretended("exit 3\n", inside))
 
 
 if __name__ == "__main__":
