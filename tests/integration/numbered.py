@@ -31,20 +31,23 @@ def read_log(path):
         return file.read()
 
 
-def _first_numbers(path):
-    found = LINE.search(read_log(path))
-    return (0, int(found[2])) if found else (1, 0)
-
-
 def rotated(path):
-    """All generations of a log file, oldest first, the current one last: in the order of their mtimes."""
+    """All generations of a log file, oldest first, the current one last.
+
+    pmd's own are STEM__YYYY-MM-DD_HH-MM-SS[-N].log, with .gz or .zst behind when compressed; of a plain and a
+    compressed one with the same name only the compressed one counts (it is put in place whole, then the other goes).
+    What an outside rotation left (FILE.1, FILE.2.gz) is older the higher its number, and older than ours.
+    """
     stem, ext = os.path.splitext(path)
-    found = set(glob.glob(glob.escape(stem) + "*" + ext + "*")) | set(glob.glob(glob.escape(path) + "*"))
-    # app-out.log must not bring app-out-1.log of another instance: a generation says more than a small number.
-    other = re.compile(re.escape(stem) + r"-\d{1,4}" + re.escape(ext))
-    found = [f for f in found if f != path and not other.match(f)]
-    found.sort(key=lambda f: (os.stat(f).st_mtime_ns, _first_numbers(f), f))
-    return found + ([path] if os.path.exists(path) else [])
+    ours = re.compile(re.escape(stem) + r"__([\d-]{10}_[\d-]{8})(?:-(\d+))?" + re.escape(ext) + r"(\.gz|\.zst)?")
+    outside = re.compile(re.escape(path) + r"\.(\d+)(\.gz|\.zst)?")
+    found = {}
+    for file in sorted(glob.glob(glob.escape(stem) + "*")):  # the compressed one comes after its twin
+        if match := ours.fullmatch(file):
+            found[1, match[1], int(match[2] or 0)] = file
+        elif match := outside.fullmatch(file):
+            found[0, "", -int(match[1])] = file
+    return [found[key] for key in sorted(found)] + ([path] if os.path.exists(path) else [])
 
 
 def _check_line(text, where, last, problems, message):

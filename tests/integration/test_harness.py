@@ -36,13 +36,24 @@ class Numbered(PmdTestCase):
                 self.check("".join(text), counts)
 
     def test_generations_are_one_log_in_their_order(self):
-        text = "".join(line("a", n) + "\n" for n in range(99))
-        cut = len(line("a", 0)) * 40
-        for name, part, at in (("x__2025-01-01_00-00-00.log.gz", gzip.compress(text[:cut].encode()), 1),
-                               ("x__2026-01-01_00-00-00.log", text[cut:], 2), ("x.log", "", 3)):
-            os.utime(self.write(name, part), (at, at))
+        lines = [line("a", n) + "\n" for n in range(60)]
+        names = ["x.log.10", "x.log.2.gz", "x__2026-01-01_00-00-00.log.gz", "x__2026-01-01_00-00-00-2.log",
+                 "x__2026-01-01_00-00-00-10.log", "x.log"]
+        for at, name in enumerate(names):
+            part = "".join(lines[at * 10:at * 10 + 10]).encode()
+            self.write(name, gzip.compress(part) if name.endswith(".gz") else part)
+        self.write("x__2026-01-01_00-00-00.log", "the compressor was ended before it removed this\n")
         self.write("x-1.log", "of another instance\n")
-        self.assertEqual(check_lines(rotated(self.path("x.log")), split_ok=True), {"a": 99})
+        self.write("x-1__2026-01-01_00-00-00.log", "of another instance\n")
+        self.assertEqual(rotated(self.path("x.log")), [self.path(name) for name in names])
+        self.assertEqual(check_lines(rotated(self.path("x.log"))), {"a": 60})
+
+    def test_a_line_may_go_on_in_the_next_file_only_when_allowed(self):
+        text = line("a", 0) + "\n" + line("a", 1) + "\n"
+        files = [self.write("x__2026-01-01_00-00-00.log", text[:50]), self.write("x.log", text[50:])]
+        self.assertEqual(check_lines(files, split_ok=True), {"a": 2})
+        with self.assertRaisesRegex(AssertionError, "ends within a line"):
+            check_lines(files)
 
     def test_the_writers_write_what_the_check_reads(self):
         for command in (["lines", "-n", "1000", "-l", "77", "-b", "9", "-w", "w", "-x", "0"],):
