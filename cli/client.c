@@ -284,7 +284,7 @@ int client_command(struct client *c, const Pm__Command *cmd, client_progress_fn 
 	uint64_t deadline =
 		client_deadline(cmd->timeout_ms == 0 ? 0 : cmd->timeout_ms + COMMAND_GRACE_MS);
 	struct held_result *held = pm_calloc(1, sizeof(*held));
-	uint64_t id;
+	uint64_t id = 0;
 	int rc;
 
 	if (held == NULL)

@@ -77,15 +77,15 @@ static void a_user_unit_names_no_user_and_starts_with_the_users_systemd(void **s
 static void a_home_of_pm2_is_said_so(void **state)
 {
 	static const char *const lines[] = {
-		"Environment=\"PM2_HOME=/home/deploy/.pmd\"",
-		"ExecStart=\"/usr/bin/pmd\" agent --foreground --home \"/home/deploy/.pmd\" --pm2",
-		"ExecReload=/usr/bin/env \"PMD_HOME=/home/deploy/.pmd\" \"/usr/bin/pmctl\" agent "
-		"upgrade",
+		"Environment=\"PM2_HOME=/d/.pm2\"",
+		"ExecStart=\"/usr/bin/pmd\" agent --foreground --home \"/d/.pm2\" --pm2",
+		"ExecReload=/usr/bin/env \"PMD_HOME=/d/.pm2\" \"/usr/bin/pmctl\" agent upgrade",
 	};
 	struct startup_unit u = plain;
 
 	(void)state;
 	u.as_pm2 = true;
+	u.home = "/d/.pm2";
 	assert_lines(&u, lines, PM_COUNT(lines));
 }
 
@@ -93,14 +93,13 @@ static void what_systemd_would_expand_is_quoted(void **state)
 {
 	static const char *const lines[] = {
 		"Environment=\"PMD_HOME=/srv/a b/100%%/$x/\\\"q\\\"/b\\\\s\"",
-		"ExecStart=\"/opt/my %%i/pmd\" agent --foreground --home "
-		"\"/srv/a b/100%%/$$x/\\\"q\\\"/b\\\\s\"",
+		"ExecStart=\"/a %%i/pmd\" agent --foreground --home \"/srv/a b/100%%/$$x/\\\"q\\\"/b\\\\s\"",
 	};
 	struct startup_unit u = plain;
 
 	(void)state;
 	u.home = "/srv/a b/100%/$x/\"q\"/b\\s";
-	u.pmd = "/opt/my %i/pmd";
+	u.pmd = "/a %i/pmd";
 	assert_lines(&u, lines, PM_COUNT(lines));
 }
 
