@@ -59,7 +59,7 @@ int pm_home_resolve(const char *opt_home, bool as_pm2, char *out, size_t size, s
 	if (given[0] != '/') {
 		if (getcwd(cwd, sizeof(cwd)) == NULL)
 			return pm_fail_errno(err, errno, "find the current directory");
-		len = snprintf(out, size, "%s/%s%s", cwd, given, tail);
+		len = snprintf(out, size, "%s/%s%s", strcmp(cwd, "/") == 0 ? "" : cwd, given, tail);
 	} else {
 		len = snprintf(out, size, "%s%s", given, tail);
 	}
