@@ -2,10 +2,15 @@
 #ifndef PM_AGENT_AGENT_H
 #define PM_AGENT_AGENT_H
 
+#include <stdbool.h>
+
 /*
  * Run `pmd agent ARGS`: the keeper, in the foreground until it is told to stop.
  * argv[0] is "agent".  Returns the exit status; 6 when another agent holds the home.
  */
 int agent_main(int argc, char **argv);
+
+/* Does the home have PM2's names (--pm2)?  The same in keeper and supervisor. */
+bool agent_is_pm2(void);
 
 #endif

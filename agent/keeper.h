@@ -18,19 +18,29 @@
 struct keeper_options {
 	const char *home; /* absolute */
 	bool foreground;  /* the agent's own log goes to stderr as well */
-	int restore_fd; /* memfd with a keeper's saved state (upgrade, promotion); -1: a fresh start
-	                 */
+	bool as_pm2;      /* the home has PM2's names */
+	bool takeover;    /* an agent that has the home hands everything to us */
+	int restore_fd;   /* memfd with a keeper's saved state (upgrade, promotion); -1: a fresh
+	                     start */
+	int fallback_fd;  /* with it: the program to go back to if we cannot read that state; -1 */
+	bool fell_back;   /* we are that program */
 };
+
+/* What a keeper that cannot read the state it is given exits with. */
+#define KEEPER_EXIT_STATE 71
 
 /*
  * Be the keeper until told to stop: lock the home (exit status 6 when somebody else has it, naming
  * its pid), start the supervisor, serve.  Returns the process's exit status.
+ *
+ * SIGTERM, SIGINT and SIGQUIT stop everything in order: the supervisor gets SIGTERM as soon as it
+ * is ready, answers with KEEPER_STOP, leaves, and we exit 0.  SIGHUP and SIGUSR2 are handed to it.
  */
 int keeper_run(const struct keeper_options *options);
 
 /*
  * What a saved keeper looks like to one that promotes itself: the supervisor's view of a slot.
- * Written by keeper_state_write(), which a supervisor uses when it finds its keeper dead: it writes
+ * A supervisor that finds its keeper dead calls keeper_promote(), which writes
  * the state, clears close-on-exec on the descriptors in it, and re-executes this program as the new
  * keeper.
  */
@@ -50,5 +60,9 @@ struct keeper_saved_held {
 int keeper_promote(const char *home, int lock_fd, const struct keeper_saved_slot *slots,
                    size_t n_slots, const struct keeper_saved_held *held, size_t n_held,
                    struct pm_error *err);
+
+/* What keeper_promote() needs beside that, told once by agent_main(): the origin's memfd (borrowed)
+ * and how the agent was started. */
+void keeper_promote_prepare(int origin_fd, bool foreground, bool as_pm2);
 
 #endif

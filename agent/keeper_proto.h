@@ -108,7 +108,8 @@ struct keeper_record {
 	uint32_t is_job;       /* a helper of ours, not an app: killed when the supervisor dies */
 	uint64_t user[4];      /* the supervisor's, opaque to the keeper, told back in SLOT */
 	char name[KEEPER_NAME_MAX];
-	uint8_t reserved[64];
+	uint32_t foreign; /* not the keeper's child: nobody will see its exit status */
+	uint8_t reserved[60];
 };
 
 #endif

@@ -11,6 +11,8 @@
 #define SPAWN_FDS_MAX    8
 #define SPAWN_GROUPS_MAX 256
 #define SPAWN_LIMITS_MAX 16
+/* Descriptor numbers in the child are below this. */
+#define SPAWN_FD_NUMBER_MAX 32
 
 struct spawn_limit {
 	int resource; /* RLIMIT_* */

@@ -33,6 +33,8 @@
 #define PM_SLOTS_MAX 8192
 /* Descriptors held by name in the keeper. */
 #define PM_HELD_MAX 1024
+/* The agent's own log; then it becomes pmd.log.1 and a new one begins. */
+#define PM_OWN_LOG_MAX (10u << 20)
 /* Exits read from the keeper, or orphans reaped, in one turn of a loop. */
 #define PM_TURN_MAX 256
 

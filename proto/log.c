@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 static int log_fd = 2;
+static int log_tee_fd = -1;
 static const char *log_who = "pmd";
 static enum pm_log_level log_level = PM_LOG_INFO;
 
@@ -14,6 +15,11 @@ void pm_log_to(int fd, const char *who)
 {
 	log_fd = fd;
 	log_who = who;
+}
+
+void pm_log_tee(int fd)
+{
+	log_tee_fd = fd;
 }
 
 void pm_log_level_set(enum pm_log_level level)
@@ -56,6 +62,8 @@ void pm_log(enum pm_log_level level, const char *event, const char *fmt, ...)
 			line[len++] = *p;
 	}
 	line[len++] = '\n';
+	if (log_tee_fd >= 0 && write(log_tee_fd, line, len) < 0)
+		log_tee_fd = -1; /* the terminal is gone */
 	if (write(log_fd, line, len) < 0)
 		return; /* a full disk must not stop us, and there is nowhere else to say it */
 }

@@ -14,6 +14,8 @@ enum pm_log_level {
 /* Where lines go (2 at first) and what is written (PM_LOG_INFO at first). who is borrowed:
  * "keeper". */
 void pm_log_to(int fd, const char *who);
+/* A second place for every line, as stderr in the foreground; -1 (as at first): none. */
+void pm_log_tee(int fd);
 void pm_log_level_set(enum pm_log_level level);
 
 /*
