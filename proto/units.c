@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,44 @@ bool pm_parse_duration(const char *text, uint64_t unit_ms, uint64_t *out)
 	};
 
 	return parse_scaled(text, units, PM_COUNT(units), out);
+}
+
+void pm_uptime_text(uint64_t ms, char *out)
+{
+	static const struct {
+		uint64_t seconds;
+		char name;
+	} units[] = {
+		{ 365ull * 86400, 'Y' },
+		{ 30ull * 86400, 'M' },
+		{ 86400, 'D' },
+		{ 3600, 'h' },
+		{ 60, 'm' },
+	};
+	const uint64_t seconds = ms / 1000;
+
+	for (size_t i = 0; i < PM_COUNT(units); i++)
+		if (seconds / units[i].seconds > 1) {
+			(void)snprintf(out, PM_UPTIME_TEXT, "%" PRIu64 "%c",
+			               seconds / units[i].seconds, units[i].name);
+			return;
+		}
+	(void)snprintf(out, PM_UPTIME_TEXT, "%" PRIu64 "s", seconds);
+}
+
+void pm_bytes_text(uint64_t bytes, char *out)
+{
+	static const char *const units[] = { "kb", "mb", "gb", "tb" };
+	uint64_t scale = 1024;
+	size_t i = 0;
+
+	if (bytes < scale) {
+		(void)snprintf(out, PM_BYTES_TEXT, "%" PRIu64 "b", bytes);
+		return;
+	}
+	for (; i + 1 < PM_COUNT(units) && bytes / scale >= 1024; i++)
+		scale *= 1024;
+	(void)snprintf(out, PM_BYTES_TEXT, "%.1f%s", (double)bytes / (double)scale, units[i]);
 }
 
 void pm_number_text(double number, char *out)
