@@ -13,4 +13,7 @@ int agent_main(int argc, char **argv);
 /* Does the home have PM2's names (--pm2)?  The same in keeper and supervisor. */
 bool agent_is_pm2(void);
 
+/* Run `pmd compress --gzip|--zstd FILE`: pack a rotated log file. argv[0] is "compress". */
+int compress_main(int argc, char **argv);
+
 #endif

@@ -27,14 +27,17 @@ struct capture_state {
 	uint64_t words[24];
 };
 
+/* Each function but arg's may be NULL: then nothing is held, compressed, told. */
 struct logs_hooks {
 	void *arg;
 	/* Have the keeper hold a duplicate of fd under the slot's role, so that the next supervisor
 	 * gets it. */
 	void (*hold)(void *arg, uint32_t slot, enum keeper_fd role, int fd);
 	/*
-	 * Run this program's own helper, `pmd compress ...`, as a child of the keeper at low
-	 * priority; done(status) is called once, status -1 when it could not be run.
+	 * Run this program's own helper as a child of the keeper at low priority. argv is what
+	 * follows the program's name, ended by NULL: "compress", "--gzip", FILE. Returns 0, and
+	 * done(done_arg, status) is called once, later, also after logs_close(); or -1, and it is
+	 * not.
 	 */
 	int (*run_job)(void *arg, const char *const argv[],
 	               void (*done)(void *done_arg, int status), void *done_arg);
@@ -63,7 +66,10 @@ void logs_close(struct logs *l);
  *
  * pipe_fd   read end, non-blocking; taken
  * stage_fd  memfd of a former supervisor (taken), or -1
- * state     shared memory, borrowed until log_stream_detach()
+ * state     shared memory, borrowed until the stream is freed
+ *
+ * After a restart of the supervisor attach all streams before the loop runs: what was half written
+ * is seen from the end of the files, so nobody may have written to them meanwhile.
  */
 PM_MUST_CHECK int log_stream_attach(struct logs *l, const struct log_stream_config *config,
                                     int pipe_fd, int stage_fd, struct capture_state *state,

@@ -1,0 +1,46 @@
+/*
+ * logs_core.h - what the files behind logs.h share: the owner of all streams, files and readers.
+ *
+ * One thread runs all of this. The output buffer is one for all streams, because a stream uses it
+ * only within one call: memory does not grow with the number of apps.
+ */
+#ifndef PM_AGENT_LOGS_CORE_H
+#define PM_AGENT_LOGS_CORE_H
+
+#include "agent/logs.h"
+#include "proto/buf.h"
+
+#define LOGS_BUCKETS 256
+
+struct log_tap;
+struct logs_job;
+struct logfile;
+
+struct logs {
+	uv_loop_t *loop; /* borrowed */
+	struct logs_hooks hooks;
+	char *home;                          /* owned */
+	struct logfile *files[LOGS_BUCKETS]; /* by hash of the path */
+	struct log_stream *streams;
+	struct log_reader *readers;
+	struct log_tap *taps; /* readers of streams that have no file */
+	struct pm_buf out;    /* scratch of capture */
+
+	uv_timer_t timer;     /* armed only while something waits for its time */
+	uint64_t wake_at_ms;  /* uv_now() time, 0: not armed */
+	unsigned n_trouble;   /* files that cannot be written */
+	struct logs_job *job; /* the compression helper that runs */
+	bool closing;
+};
+
+/* Have logs_tick() of files and streams called at that uv_now() time or a little before. */
+void logs_wake_at(struct logs *l, uint64_t at_ms);
+
+/* capture.c: retry what is blocked, give back pages of idle stages. */
+void streams_tick(struct logs *l, uint64_t now_ms);
+/* logfile.c: retry what is in trouble, rotate by age. */
+void logfiles_tick(struct logs *l, uint64_t now_ms);
+/* logfile_rotate.c: a helper that still runs tells nobody. */
+void logs_job_forget(struct logs *l);
+
+#endif
