@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/config_file.h"
+#include "cli/key_nearest.h"
 #include "cli/path.h"
 #include "proto/limits.h"
 
@@ -59,7 +60,7 @@ static void app_label(const struct doc_node *app, size_t index, char *out, size_
 
 static void unknown_key(struct load *l, const char *label, const struct doc_node *v)
 {
-	const char *nearest = spec_key_nearest(v->name);
+	const char *nearest = key_nearest(v->name);
 	struct pm_error e;
 
 	(void)pm_fail(&e, PM_CONFIG, "%s: unknown key \"%.60s\"", label, v->name);

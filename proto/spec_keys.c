@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_MAX_HERE 64 /* longer than any key: no use to compare */
-
 bool spec_each_word(const char *list, bool (*fn)(void *arg, const char *word, size_t len),
                     void *arg)
 {
@@ -94,77 +92,6 @@ const struct spec_key *spec_key_by_option(const char *name, char letter, bool *o
 size_t spec_key_index(const struct spec_key *key)
 {
 	return (size_t)(key - spec_keys);
-}
-
-static size_t least(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Damerau-Levenshtein (optimal string alignment): a swap of neighbours is one slip. */
-static size_t distance(const char *a, size_t n, const char *b, size_t m)
-{
-	size_t rows[3][NAME_MAX_HERE + 1];
-
-	for (size_t k = 0; k <= m; k++)
-		rows[0][k] = k;
-	for (size_t i = 1; i <= n; i++) {
-		size_t *now = rows[i % 3];
-		const size_t *up = rows[(i + 2) % 3], *upper2 = rows[(i + 1) % 3];
-
-		now[0] = i;
-		for (size_t k = 1; k <= m; k++) {
-			size_t change = a[i - 1] == b[k - 1] ? 0 : 1;
-
-			now[k] = least(least(up[k] + 1, now[k - 1] + 1), up[k - 1] + change);
-			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
-				now[k] = least(now[k], upper2[k - 2] + 1);
-		}
-	}
-	return rows[n % 3][m];
-}
-
-struct nearest {
-	const char *name, *best;
-	size_t len, best_distance;
-	const struct spec_key *key;
-};
-
-static bool compare(void *arg, const char *word, size_t len)
-{
-	struct nearest *n = arg;
-	size_t d = len <= NAME_MAX_HERE ? distance(n->name, n->len, word, len) : SIZE_MAX;
-
-	/* Two slips in a word of three letters are another word. */
-	if (d < n->best_distance && d < len && d < n->len) {
-		n->best_distance = d;
-		n->best = n->key->name;
-	}
-	return true;
-}
-
-const char *spec_key_nearest(const char *name)
-{
-	char plain[NAME_MAX_HERE + 1];
-	struct nearest n = { .name = plain, .best_distance = 3 };
-
-	/* camelCase and dashes count as what they stand for. */
-	for (const char *s = name; *s != '\0'; s++) {
-		bool capital = *s >= 'A' && *s <= 'Z';
-
-		if (n.len + 2 > NAME_MAX_HERE)
-			return NULL;
-		if (capital && n.len > 0)
-			plain[n.len++] = '_';
-		plain[n.len++] = capital ? (char)(*s - 'A' + 'a') : (*s == '-' ? '_' : *s);
-	}
-	plain[n.len] = '\0';
-	for (size_t i = 0; i < spec_n_keys; i++) {
-		n.key = &spec_keys[i];
-		(void)compare(&n, n.key->name, strlen(n.key->name));
-		(void)spec_each_word(n.key->aliases, compare, &n);
-	}
-	return n.best;
 }
 
 static void expects_words(const struct spec_key *key, char *out, size_t size)

@@ -85,9 +85,6 @@ const struct spec_key *spec_key_find(const char *name);
  */
 const struct spec_key *spec_key_by_option(const char *name, char letter, bool *off);
 
-/* The name (or alias) most like this one, at most two slips away; NULL if there is none. */
-const char *spec_key_nearest(const char *name);
-
 /* "a duration such as 1500, 30s or 2m": what a value of the key must look like. */
 void spec_key_expects(const struct spec_key *key, char *out, size_t size);
 

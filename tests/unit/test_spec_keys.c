@@ -172,26 +172,6 @@ static void keys_are_found_by_alias_and_in_camel_case(void **state)
 	assert_null(spec_key_find(""));
 }
 
-static void a_slip_of_the_pen_finds_the_key_that_was_meant(void **state)
-{
-	static const char *const pairs[][2] = {
-		{ "instaces", "instances" },
-		{ "max_memory_restarts", "max_memory_restart" },
-		{ "maxMemoryRestrat", "max_memory_restart" },
-		{ "wait-ready", "wait_ready" },
-		{ "scirpt", "script" },
-		{ "auto_restart", "autorestart" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < PM_COUNT(pairs); i++)
-		assert_string_equal(spec_key_nearest(pairs[i][0]), pairs[i][1]);
-	assert_null(spec_key_nearest("colour_of_the_sky"));
-	assert_null(spec_key_nearest("xq"));
-	assert_null(spec_key_nearest(
-		"a_name_that_is_far_longer_than_any_key_could_ever_be_in_this_table"));
-}
-
 static void options_say_no_repeat_and_count_seconds(void **state)
 {
 	struct spec_builder b;
@@ -380,7 +360,6 @@ int main(void)
 		cmocka_unit_test(every_key_explains_itself),
 		cmocka_unit_test(no_name_and_no_option_is_taken_twice),
 		cmocka_unit_test(keys_are_found_by_alias_and_in_camel_case),
-		cmocka_unit_test(a_slip_of_the_pen_finds_the_key_that_was_meant),
 		cmocka_unit_test(options_say_no_repeat_and_count_seconds),
 		cmocka_unit_test(options_win_over_the_file_and_nothing_else_changes),
 		cmocka_unit_test(a_patch_names_the_fields_of_the_given_keys),
