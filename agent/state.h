@@ -61,7 +61,8 @@ struct state_load_report {
 	char words[256]; /* what was damaged and where it was put; "" when all is well */
 };
 /*
- * Load the newest valid generation. No file at all: found false, 0; *out is then empty.
+ * Load the newest valid generation: NAME, else NAME.prev. No file at all: found false, 0; *out is
+ * then empty.
  *
  * errors     PM_CORRUPT (there are files and none is valid; they stay where they are, so that the
  *            next load says the same: see state_put_aside), PM_UNSUPPORTED (a newer version's;

@@ -386,9 +386,12 @@ static int choose(int dir, const char *name, struct generation gens[2], struct s
 {
 	struct generation *best = NULL;
 
-	for (size_t i = 0; i < 2; i++)
-		if (gens[i].found == FOUND_VALID &&
-		    (best == NULL || gens[i].set.generation > best->set.generation))
+	/*
+	 * The file under the plain name was written last, always; its number may still be the lower
+	 * one, as after the clock was set back (X-35).
+	 */
+	for (size_t i = 0; i < 2 && best == NULL; i++)
+		if (gens[i].found == FOUND_VALID)
 			best = &gens[i];
 	if (best == NULL && gens[0].found == FOUND_NONE && gens[1].found == FOUND_NONE)
 		return 0;

@@ -299,6 +299,17 @@ static void x17_a_state_directory_that_is_a_link_is_refused(void **state)
 	assert_int_equal(err.code, PM_DENIED);
 }
 
+static void x35_the_last_written_wins_whatever_its_number(void **state)
+{
+	struct state_load_report report;
+
+	(void)state;
+	must_save(9);
+	must_save(4);
+	assert_int_equal(load(&report), 4);
+	assert_false(report.fell_back);
+}
+
 static void cleardump_leaves_nothing_to_load(void **state)
 {
 	struct state_load_report report;
@@ -404,6 +415,7 @@ int main(void)
 		IN_A_HOME(x09_a_newer_format_is_refused_and_left_alone),
 		IN_A_HOME(x17_links_and_other_things_are_refused),
 		IN_A_HOME(x17_a_state_directory_that_is_a_link_is_refused),
+		IN_A_HOME(x35_the_last_written_wins_whatever_its_number),
 		IN_A_HOME(cleardump_leaves_nothing_to_load),
 #ifdef PM_FAILPOINTS
 		cmocka_unit_test(x12_death_at_any_step_leaves_a_whole_generation),
