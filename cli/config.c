@@ -344,8 +344,8 @@ void config_problem_text(const char *path, const struct config_problem *problem,
 		(void)snprintf(place, sizeof(place), ":%u:%u", problem->line, problem->column);
 	else if (problem->line > 0)
 		(void)snprintf(place, sizeof(place), ":%u", problem->line);
-	(void)snprintf(out, size, "%s%s: %s%s%s", strcmp(path, "-") == 0 ? "stdin" : path, place,
-	               problem->text, problem->hint[0] != '\0' ? "; " : "", problem->hint);
+	(void)snprintf(out, size, "%s%s: %s", strcmp(path, "-") == 0 ? "stdin" : path, place,
+	               problem->text);
 }
 
 /* The first error becomes the call's error. */
@@ -353,14 +353,11 @@ static int fail_with_first(struct load *l)
 {
 	const struct config_report *r = &l->result->report;
 	const struct config_problem *first = r->items;
-	struct config_problem bare;
 	char text[512];
 
 	while (first->severity != CONFIG_ERROR)
 		first++;
-	bare = *first;
-	bare.hint[0] = '\0';
-	config_problem_text(path_base(l->request->path), &bare, text, sizeof(text));
+	config_problem_text(path_base(l->request->path), first, text, sizeof(text));
 	(void)pm_fail(l->err, PM_CONFIG, "%s", text);
 	if (first->hint[0] != '\0')
 		pm_hint(l->err, "%s", first->hint);

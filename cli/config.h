@@ -58,7 +58,7 @@ PM_MUST_CHECK int config_load(const struct config_request *request, struct confi
 
 void config_result_finish(struct config_result *result);
 
-/* "ecosystem.yaml:3:5: app api: ..."; out holds size bytes. */
+/* "ecosystem.yaml:3:5: app api: ...", without the hint; out holds size bytes. */
 void config_problem_text(const char *path, const struct config_problem *problem, char *out,
                          size_t size);
 

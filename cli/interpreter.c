@@ -35,8 +35,11 @@ static void give(char **field, char *text)
 	*field = text;
 }
 
+/* After path_which() came back with nothing. */
 static int not_in_path(const char *program, struct pm_error *err)
 {
+	if (errno == ENOMEM)
+		return pm_fail(err, PM_NO_MEMORY, "find an interpreter");
 	(void)pm_fail(err, PM_NOT_FOUND, "Interpreter %.64s is NOT AVAILABLE in PATH", program);
 	pm_hint(err, "install it, or name another one with --interpreter");
 	return -1;

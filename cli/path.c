@@ -1,5 +1,6 @@
 #include "cli/path.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,8 @@ int path_resolve(const char *base, const char *home, const char *path, char **ou
 	add_parts(&buf, tilde ? path + 1 : path);
 	if (buf.len == 0)
 		pm_buf_char(&buf, '/');
-	if (buf.failed)
+	/* Without dots in it, the result is as long as its parts. */
+	if (buf.failed && strlen(path) + strlen(base) + (tilde ? strlen(home) : 0) >= buf.max)
 		return pm_fail(err, PM_LIMIT, "the path %.40s... is too long", path);
 	*out = pm_buf_take(&buf);
 	return *out == NULL ? pm_fail(err, PM_NO_MEMORY, "resolve a path") : 0;
@@ -67,6 +69,7 @@ char *path_which(const char *path_list, const char *program)
 			return pm_strdup(path);
 		p += len;
 	}
+	errno = ENOENT;
 	return NULL;
 }
 

@@ -21,7 +21,8 @@ PM_MUST_CHECK int path_resolve(const char *base, const char *home, const char *p
 
 /*
  * The absolute path of an executable file in one of the directories of path_list (as PATH); empty
- * and relative directories in it are passed over. NULL if there is none. The caller's to free.
+ * and relative directories in it are passed over. NULL with errno ENOENT if there is none, ENOMEM
+ * without memory. The caller's to free.
  */
 char *path_which(const char *path_list, const char *program);
 

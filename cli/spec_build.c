@@ -99,7 +99,10 @@ static int build_script(struct build *u, bool *binary)
 	}
 	if (strpbrk(u->spec->script, " \t\n") != NULL)
 		return build_command(u);
+	errno = ENOENT;
 	found = strchr(u->spec->script, '/') == NULL ? path_which(u->path, u->spec->script) : NULL;
+	if (found == NULL && errno == ENOMEM)
+		return pm_fail(u->err, PM_NO_MEMORY, "find a script");
 	if (found == NULL)
 		return script_not_found(u, path);
 	give(&u->spec->script, found);

@@ -207,6 +207,32 @@ static void hostile_files_are_refused(void **state)
 	}
 }
 
+static void running_out_of_memory_is_an_error_like_others(void **state)
+{
+	static const char text[] = "{\"a\": [1, \"x\\n\", {\"b\": null}], \"c\": {\"d\": [true]}}";
+	static parse_fn *const parsers[] = { config_parse_json, config_parse_yaml };
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(parsers); i++) {
+		bool done = false;
+
+		for (unsigned n = 1; !done && n < 100; n++) {
+			PM_DOC *doc = doc_create(1u << 20);
+			const struct doc_node *root = NULL;
+			struct config_place place = { 0 };
+			struct pm_error err = { 0 };
+
+			assert_non_null(doc);
+			pm_alloc_fail_at(n);
+			done = parsers[i](text, strlen(text), doc, &root, &place, &err) == 0;
+			pm_alloc_fail_at(0);
+			if (!done)
+				assert_int_equal(err.code, PM_NO_MEMORY);
+		}
+		assert_true(done);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +241,7 @@ int main(void)
 		cmocka_unit_test(yaml_is_read_as_js_yaml_reads_it),
 		cmocka_unit_test(yaml_errors_say_where),
 		cmocka_unit_test(values_know_their_places),
+		cmocka_unit_test(running_out_of_memory_is_an_error_like_others),
 		cmocka_unit_test(hostile_files_are_refused),
 	};
 
