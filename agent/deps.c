@@ -146,7 +146,8 @@ static int make_order(struct graph *g, size_t *order, uint32_t *waves, struct pm
 		for (size_t k = g->first[app]; k < g->first[app + 1]; k++) {
 			const size_t other = g->needed_by[k];
 
-			waves[other] = PM_MAX(waves[other], waves[app] + 1);
+			/* The queue is in order of waves, so the last one to say is the highest. */
+			waves[other] = waves[app] + 1;
 			if (--g->open[other] == 0)
 				order[ready++] = other;
 		}

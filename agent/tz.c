@@ -225,13 +225,6 @@ static int load_file(const char *dir, const char *name, struct tz **out, struct 
 
 static int load_own(struct tz **out, struct pm_error *err)
 {
-	static const uint8_t utc[] = "TZif2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-				     "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\4"
-				     "\0\0\0\0\0\0UTC\0"
-				     "TZif2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-				     "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\4"
-				     "\0\0\0\0\0\0UTC\0"
-				     "\nUTC0\n";
 	const char *name = getenv("TZ");
 	struct pm_error ignored; /* there is always one more to try */
 
@@ -242,7 +235,8 @@ static int load_own(struct tz **out, struct pm_error *err)
 		return 0;
 	if (load_file("/etc", "localtime", out, &ignored) == 0)
 		return 0;
-	return tz_parse(utc, sizeof(utc) - 1, out, err);
+	*out = pm_calloc(1, sizeof(**out)); /* all zeroes is UTC */
+	return *out == NULL ? pm_fail(err, PM_NO_MEMORY, "load time zone") : 0;
 }
 
 int tz_load(const char *name, struct tz **out, struct pm_error *err)

@@ -244,13 +244,15 @@ int startup_install(const struct startup_options *o, FILE *out, struct pm_error 
 		                   "[PM2] Remove init script via:\n$ pm2 unstartup systemd\n");
 		return 0;
 	}
-	if (!running && systemctl(&p, "start", unit, out, err) < 0)
+	if (systemctl(&p, "start", unit, out, err) < 0)
 		return pm_wrap(err, "startup");
-	(void)fprintf(out,
-	              running ? "The agent that runs now goes on; %s starts it from the next "
-	                        "boot on.\n"
-	                      : "%s is running and starts at boot.\n",
-	              unit);
+	if (running)
+		(void)fprintf(out,
+		              "%s is running and starts at boot. It has taken over the agent that "
+		              "ran before; the apps went on.\n",
+		              unit);
+	else
+		(void)fprintf(out, "%s is running and starts at boot.\n", unit);
 	return 0;
 }
 

@@ -18,8 +18,9 @@ struct startup_options {
 };
 
 /*
- * Write the unit, enable it, and start it unless an agent runs in the home already (that one goes
- * on, and the unit takes over at the next boot). What is done is said on out.
+ * Write the unit, enable it and start it; for PM2 it is not started, because PM2 does not. An agent
+ * that was started by hand hands its apps over to the one that the unit starts. What is done is
+ * said on out.
  *
  * errors     PM_DENIED (not root: the line to run with sudo is on out), PM_UNSUPPORTED (another
  * init system, or systemd does not run here), PM_NOT_FOUND (no such user), PM_CONFIG, PM_FAILED

@@ -95,6 +95,19 @@ static void the_next_run_goes_on_where_a_stream_ended_within_a_line(void **state
 	assert_string_equal(out.bytes, "D: partial\n");
 }
 
+static void a_prefix_that_is_switched_on_waits_for_the_next_line(void **state)
+{
+	struct lines l = { 0 };
+	PM_BUF out = { 0 };
+
+	(void)state;
+	assert_int_equal(lines_feed(&l, &plain, "\na", 2, false, &out), 2);
+	assert_int_equal(lines_feed(&l, &dated, "b\nc\n", 4, false, &out), 4);
+	assert_int_equal(lines_feed(&l, &plain, "d\n", 2, false, &out), 2);
+	assert_int_equal(lines_feed(&l, &dated, "e\n", 2, false, &out), 2);
+	assert_string_equal(out.bytes, "\nab\nD: c\nd\nD: e\n");
+}
+
 static void nul_bytes_are_bytes(void **state)
 {
 	PM_BUF out = { 0 };
@@ -293,6 +306,7 @@ int main(void)
 		cmocka_unit_test(formats_of_short_input),
 		cmocka_unit_test(an_unfinished_line_stays_unconsumed_where_lines_are_whole),
 		cmocka_unit_test(the_next_run_goes_on_where_a_stream_ended_within_a_line),
+		cmocka_unit_test(a_prefix_that_is_switched_on_waits_for_the_next_line),
 		cmocka_unit_test(nul_bytes_are_bytes),
 		cmocka_unit_test(x30_a_line_without_end_is_cut_and_joins_again),
 		cmocka_unit_test(a_line_cut_right_at_its_end_is_ended),

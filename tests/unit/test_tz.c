@@ -24,6 +24,9 @@ static void rules_are_read_as_posix_says(void **state)
 		{ "AAA0BBB,J60,J300", 1709258400, 3600 }, /* 1 March 2024 02:00 */
 		{ "AAA0BBB,J60,J300", 1709258399, 0 },
 		{ "AAA0BBB,59,300", 1709172000, 3600 }, /* day 59 from 0: 29 February */
+		/* the fifth Sunday of February 2026 would be 1 March: the 22nd */
+		{ "AAA0BBB,M2.5.0,M11.1.0", 1771725600, 3600 },
+		{ "AAA0BBB,M2.5.0,M11.1.0", 1771725599, 0 },
 		{ "AEST-10AEDT,M10.1.0,M4.1.0/3", 1704067200, 39600 },
 	};
 
@@ -100,6 +103,38 @@ static void spans_of_a_zone_join_without_gaps(void **state)
 	}
 }
 
+static void the_rule_begins_with_the_last_change_of_the_table(void **state)
+{
+	/* Two headers with six counts each: no data for version 1, then one change and two types.
+	 */
+	static const uint8_t counts[2][6] = { { 0, 0, 0, 0, 0, 0 }, { 0, 0, 0, 1, 2, 4 } };
+	static const char body[] = "\0\0\0\0\x65\xEC\x88\x80\1" /* 1710000256 */
+				   "\0\0\0\0\0\0\0\0\x0E\x10\0\0AAA\0\nAAA-1\n";
+	uint8_t file[2 * 44 + sizeof(body) - 1] = { 0 };
+	struct cron_span span;
+	struct cron_zone zone;
+	struct pm_error err;
+	struct tz *tz;
+
+	(void)state;
+	for (size_t h = 0; h < 2; h++) {
+		memcpy(file + 44 * h, "TZif2", 5);
+		for (size_t i = 0; i < 6; i++)
+			file[44 * h + 20 + 4 * i + 3] = counts[h][i];
+	}
+	memcpy(file + 88, body, sizeof(body) - 1);
+	if (tz_parse(file, sizeof(file), &tz, &err) < 0)
+		fail_msg("%s", err.what);
+	zone = tz_zone(tz);
+	zone.span_at(zone.arg, 1710000256, &span);
+	assert_true(span.from_s == 1710000256 && span.until_s == INT64_MAX);
+	assert_int_equal(span.offset_s, 3600);
+	zone.span_at(zone.arg, 1710000255, &span);
+	assert_true(span.from_s == INT64_MIN && span.until_s == 1710000256);
+	assert_int_equal(span.offset_s, 0);
+	tz_destroy(tz);
+}
+
 /* Every truncation and every changed byte: an error, or a zone that answers; never a crash. */
 static void damaged_files_do_no_harm(void **state)
 {
@@ -174,6 +209,7 @@ int main(void)
 		cmocka_unit_test(rules_are_read_as_posix_says),
 		cmocka_unit_test(bad_rules_are_refused),
 		cmocka_unit_test(spans_of_a_zone_join_without_gaps),
+		cmocka_unit_test(the_rule_begins_with_the_last_change_of_the_table),
 		cmocka_unit_test(damaged_files_do_no_harm),
 		cmocka_unit_test(without_memory_a_zone_is_refused),
 		cmocka_unit_test(names_cannot_lead_out_of_the_zone_directory),
