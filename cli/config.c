@@ -29,8 +29,8 @@ static void report(struct load *l, enum config_severity severity, unsigned line,
 	struct config_problem *p;
 
 	if (severity == CONFIG_ERROR
-	            ? r->n_errors >= CONFIG_PROBLEMS_MAX
-	            : r->n - r->n_errors >= PM_COUNT(r->items) - CONFIG_PROBLEMS_MAX) {
+	            ? r->n_errors >= PM_CONFIG_PROBLEMS_MAX
+	            : r->n - r->n_errors >= PM_COUNT(r->items) - PM_CONFIG_PROBLEMS_MAX) {
 		r->n_more++;
 		return;
 	}
@@ -190,6 +190,22 @@ static bool is_in(const char *only, const char *name)
 	return false;
 }
 
+/* Options over the file; only the namespace fills in, under the name pm2, where the file has none.
+ */
+static int merge_options(struct load *l, struct spec_builder *b)
+{
+	bool keeps = l->build->as_pm2 && spec_is_given(b, "namespace");
+	PM_FREE char *space = keeps ? pm_strdup(b->spec->namespace_) : NULL;
+
+	if (l->request->over == NULL)
+		return 0;
+	if (keeps && space == NULL)
+		return pm_fail(l->err, PM_NO_MEMORY, "merge options");
+	if (spec_builder_merge(b, l->request->over, l->err) < 0)
+		return -1;
+	return keeps ? spec_put_str(&b->spec->namespace_, space, l->err) : 0;
+}
+
 /* Options first, then what only the machine knows; problems there belong to the app's script. */
 static int finish_app(struct load *l, const char *label, const struct doc_node *app,
                       struct spec_builder *b)
@@ -205,8 +221,7 @@ static int finish_app(struct load *l, const char *label, const struct doc_node *
 			script = v;
 	}
 	warn_missing_profile(l, label, b, app);
-	if (add_deploy_env(l, b) < 0 ||
-	    (l->request->over != NULL && spec_builder_merge(b, l->request->over, l->err) < 0))
+	if (add_deploy_env(l, b) < 0 || merge_options(l, b) < 0)
 		return -1;
 	if (spec_build(b, l->build, &spec, &e) == 0)
 		return keep(l, spec);
@@ -271,9 +286,9 @@ static int read_apps(struct load *l, const struct doc_node *apps)
 	const struct doc_node *app = apps->type == DOC_LIST ? apps->first : apps;
 	size_t index = 0, wanted = 0;
 
-	if (apps->type == DOC_LIST && apps->n > CONFIG_APPS_MAX)
+	if (apps->type == DOC_LIST && apps->n > PM_STAGED_SPECS_MAX)
 		return pm_fail(l->err, PM_LIMIT, "%zu apps, of %d allowed in one file", apps->n,
-		               CONFIG_APPS_MAX);
+		               PM_STAGED_SPECS_MAX);
 	for (; app != NULL; app = apps->type == DOC_LIST ? app->next : NULL, index++) {
 		if (!is_wanted(l, app))
 			continue;

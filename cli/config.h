@@ -3,11 +3,7 @@
 #define PM_CLI_CONFIG_H
 
 #include "cli/spec_build.h"
-
-/* Problems told of one file; what is behind the last one is not looked at. */
-#define CONFIG_PROBLEMS_MAX 20
-/* Apps of one file: what one session can push. */
-#define CONFIG_APPS_MAX 4096
+#include "proto/limits.h"
 
 enum config_severity {
 	CONFIG_ERROR,   /* nothing of the file is started */
@@ -23,7 +19,7 @@ struct config_problem {
 };
 
 struct config_report {
-	struct config_problem items[CONFIG_PROBLEMS_MAX + 20];
+	struct config_problem items[2 * PM_CONFIG_PROBLEMS_MAX];
 	size_t n, n_errors;
 	size_t n_more; /* warnings and notes there was no room for */
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/config_parse.h"
+#include "proto/limits.h"
 #include "proto/utf8.h"
 
 #define NUMBER_MAX 64
@@ -331,7 +332,7 @@ static int parse_items(struct parser *s, unsigned depth, struct doc_node *parent
 		if (s->p >= s->end)
 			return fail(s, PM_CONFIG,
 			            close == '}' ? "'}' is missing" : "']' is missing");
-		if (parent->type == DOC_MAP && parent->n >= CONFIG_KEYS_MAX)
+		if (parent->type == DOC_MAP && parent->n >= PM_CONFIG_KEYS_MAX)
 			return fail(s, PM_LIMIT, "too many keys in one object");
 		if (parent->type == DOC_MAP && parse_key(s, &name, &at) < 0)
 			return -1;
@@ -356,7 +357,7 @@ static int parse_value(struct parser *s, unsigned depth, struct doc_node **out)
 	if (node == NULL)
 		return fail_room(s);
 	*out = node;
-	if (depth > CONFIG_DEPTH_MAX)
+	if (depth > PM_CONFIG_DEPTH_MAX)
 		return fail(s, PM_LIMIT, "nested too deeply");
 	if (s->p >= s->end)
 		return fail(s, PM_CONFIG, "a value is missing");

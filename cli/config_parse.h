@@ -5,11 +5,6 @@
 #include "proto/doc.h"
 #include "proto/error.h"
 
-/* Values inside values inside values; deeper ones are refused. */
-#define CONFIG_DEPTH_MAX 64
-/* Keys of one object; more are refused, because each is compared with those before it. */
-#define CONFIG_KEYS_MAX 4096
-
 /* Where an error is; from 1, 0: unknown. */
 struct config_place {
 	unsigned line, column;

@@ -4,6 +4,7 @@
 #include <yaml.h>
 
 #include "cli/config_parse.h"
+#include "proto/limits.h"
 #include "proto/utf8.h"
 
 #define ANCHORS_MAX 1024
@@ -202,7 +203,7 @@ static int load_alias(struct loader *l, const yaml_event_t *e, unsigned depth,
 			continue;
 		if (a->node == NULL)
 			return fail_at(l, &e->start_mark, PM_CONFIG, "the value contains itself");
-		if (depth + depth_of(a->node) > CONFIG_DEPTH_MAX)
+		if (depth + depth_of(a->node) > PM_CONFIG_DEPTH_MAX)
 			return fail_at(l, &e->start_mark, PM_LIMIT, "nested too deeply");
 		*out = copy_node(l, a->node);
 		if (*out == NULL)
@@ -286,7 +287,7 @@ static int load_pair(struct loader *l, const yaml_event_t *key, unsigned depth,
 
 	if (key->type != YAML_SCALAR_EVENT)
 		return fail_at(l, &key->start_mark, PM_CONFIG, "a key must be a text");
-	if (map->n >= CONFIG_KEYS_MAX)
+	if (map->n >= PM_CONFIG_KEYS_MAX)
 		return fail_at(l, &key->start_mark, PM_LIMIT, "too many keys in one object");
 	if (scalar_text(l, key, &name) < 0 || next_event(l, &event) < 0)
 		return -1;
@@ -351,7 +352,7 @@ static int load_node(struct loader *l, const yaml_event_t *e, unsigned depth, st
 	size_t slot = 0;
 	int rc;
 
-	if (depth > CONFIG_DEPTH_MAX)
+	if (depth > PM_CONFIG_DEPTH_MAX)
 		return fail_at(l, &e->start_mark, PM_LIMIT, "nested too deeply");
 	if (e->type == YAML_ALIAS_EVENT)
 		return load_alias(l, e, depth, out);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/limits.h"
+
 struct reader {
 	const char *p, *end;
 	unsigned line;

@@ -5,9 +5,6 @@
 #include "proto/base.h"
 #include "proto/error.h"
 
-/* A file; a larger one is refused. */
-#define PM_ENVFILE_MAX (1u << 20)
-
 /*
  * One variable; name and value are valid during the call only. Returning -1, with err set, ends the
  * reading with that error.

@@ -18,7 +18,8 @@
 #define PM_STREAM_WINDOW_MIN (128u * 1024)
 /* Credit a sender accepts in all; a peer that grants more breaks the protocol. */
 #define PM_STREAM_CREDIT_MAX (64u << 20)
-/* Lines in one LogBatch: each takes some 200 bytes unpacked, and PM_ARENA_MAX is for all of them. */
+/* Lines in one LogBatch: each takes some 200 bytes unpacked, and PM_ARENA_MAX is for all of them.
+ */
 #define PM_LOG_BATCH_LINES_MAX 2048
 /* Bytes queued in a session from which its streams and pages wait. */
 #define PM_SEND_ROOM (64u * 1024)
@@ -54,6 +55,14 @@
 #define PM_STATE_MAX (64u << 20)
 /* A configuration file, or what node prints for one. */
 #define PM_CONFIG_MAX (16u << 20)
+/* Values inside values inside values of it; deeper ones are refused. */
+#define PM_CONFIG_DEPTH_MAX 64
+/* Keys of one object of it; more are refused, because each is compared with those before it. */
+#define PM_CONFIG_KEYS_MAX 4096
+/* Problems told of one file; what is behind the last is only counted. */
+#define PM_CONFIG_PROBLEMS_MAX 20
+/* An env_file; a larger one is refused. */
+#define PM_ENVFILE_MAX (1u << 20)
 /* The time a .js configuration may take, in ms. */
 #define PM_CONFIG_JS_MS 10000
 /* Past exits kept per instance for `why`. */

@@ -2,6 +2,7 @@
 
 #include "proto/buf.h"
 #include "proto/envfile.h"
+#include "proto/limits.h"
 
 static int collect(void *arg, const char *name, const char *value, struct pm_error *err)
 {
