@@ -39,8 +39,10 @@ struct tree_process {
 
 /*
  * Walk /proc once and hand every live process that carries a tag of this home to fn.
- * usage false: only pid and tag are filled (one prlimit a process).  Returns how many, -1 without
- * /proc.
+ * usage false: only pid and tag are filled (one prlimit a process), and zombies may be among them.
+ * Without privileges, processes that changed their user are left out.
+ *
+ * returns  how many, -1 without /proc
  */
 typedef void tree_fn(void *arg, const struct tree_process *p);
 int tree_walk(uint32_t home_nonce, bool usage, tree_fn *fn, void *arg, struct pm_error *err);
