@@ -25,9 +25,7 @@
 
 static struct keeper the_keeper; /* its tables are large and mostly untouched */
 
-/* ---- epoll
- * ---------------------------------------------------------------------------------------
- */
+/* ---- epoll ---- */
 
 void keeper_watch(struct keeper *k, int fd, enum watched what, uint32_t slot, bool write_too)
 {
@@ -45,9 +43,7 @@ void keeper_unwatch(struct keeper *k, int fd)
 	(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* fails only if it is not in */
 }
 
-/* ---- requests
- * ------------------------------------------------------------------------------------
- */
+/* ---- requests ---- */
 
 /* Take the message's descriptors from `at` on into fds by the record's mask. Returns 0 or EPROTO.
  */
@@ -61,7 +57,7 @@ static int take_roles(struct keeper_msg *m, size_t at, int fds[KEEPER_FD_COUNT])
 		return EPROTO;
 	for (unsigned role = 0; role < KEEPER_FD_COUNT; role++)
 		if ((mask & 1u << role) != 0)
-			fds[role] = PM_STEAL_FD(m->fds[at++]);
+			fds[role] = keeper_msg_take(m, at++);
 	return 0;
 }
 
@@ -195,12 +191,12 @@ static void on_slot_hold(struct keeper *k, struct keeper_msg *m)
 	}
 	for (unsigned role = 0; role < KEEPER_FD_COUNT; role++)
 		if ((mask & 1u << role) != 0)
-			slot_set_fd(s, role, m->n_fds == 0 ? -1 : PM_STEAL_FD(m->fds[at++]));
+			slot_set_fd(s, role, m->n_fds == 0 ? -1 : keeper_msg_take(m, at++));
 }
 
 static void on_hold(struct keeper *k, struct keeper_msg *m)
 {
-	int error = m->n_fds != 1 ? EMFILE : held_put(k, m->r.name, PM_STEAL_FD(m->fds[0]));
+	int error = m->n_fds != 1 ? EMFILE : held_put(k, m->r.name, keeper_msg_take(m, 0));
 
 	if (error == 0)
 		return;
@@ -244,8 +240,8 @@ static void on_request(struct keeper *k, struct keeper_msg *m)
 		super_ready(k);
 		break;
 	case KEEPER_UPGRADE:
-		if (m->n_fds == 1)
-			upgrade_begin(k, PM_STEAL_FD(m->fds[0]));
+		if (m->n_fds == 1 && k->super.pid != 0)
+			upgrade_begin(k, keeper_msg_take(m, 0));
 		break;
 	case KEEPER_STOP:
 		on_stop(k);
@@ -254,8 +250,8 @@ static void on_request(struct keeper *k, struct keeper_msg *m)
 		on_adopt(k, m);
 		break;
 	case KEEPER_HANDOVER:
-		if (m->n_fds == 1)
-			takeover_offer(k, PM_STEAL_FD(m->fds[0]));
+		if (m->n_fds == 1 && k->super.pid != 0)
+			takeover_offer(k, keeper_msg_take(m, 0));
 		break;
 	case KEEPER_NONE:
 	case KEEPER_WELCOME:
@@ -271,33 +267,43 @@ static void on_request(struct keeper *k, struct keeper_msg *m)
 	}
 }
 
-static void on_supervisor(struct keeper *k)
+/* Returns whether there may be more. */
+static bool serve_one(struct keeper *k)
 {
 	struct keeper_msg m;
+	int rc = keeper_recv(k->super.sock, &m);
 
-	for (unsigned n = 0; n < REQUESTS_TURN && k->super.sock >= 0; n++) {
-		int rc = keeper_recv(k->super.sock, &m);
-
-		if (rc == -EAGAIN)
-			break;
-		if (rc == -EBADMSG) {
-			pm_log(PM_LOG_ERROR, "keeper.request", "a record that is none of ours");
-			continue;
-		}
-		if (rc <= 0) {
-			/* It is exiting, and then SIGCHLD comes; or it is sick. */
-			keeper_unwatch(k, k->super.sock);
-			super_patience(k, 1000);
-			break;
-		}
-		on_request(k, &m);
-		keeper_msg_close(&m);
+	if (rc == -EBADMSG) {
+		pm_log(PM_LOG_ERROR, "keeper.request", "a record that is none of ours");
+		return true;
 	}
+	if (rc == -EAGAIN)
+		return false;
+	if (rc <= 0) {
+		/* It is exiting, and then SIGCHLD comes; or it is sick. */
+		keeper_unwatch(k, k->super.sock);
+		super_patience(k, 1000);
+		return false;
+	}
+	on_request(k, &m);
+	keeper_msg_close(&m);
+	return true;
 }
 
-/* ---- signals
- * -------------------------------------------------------------------------------------
- */
+static void on_supervisor(struct keeper *k)
+{
+	for (unsigned n = 0; n < REQUESTS_TURN && k->super.sock >= 0; n++)
+		if (!serve_one(k))
+			return;
+}
+
+void keeper_drain(struct keeper *k)
+{
+	while (k->super.sock >= 0 && serve_one(k))
+		continue;
+}
+
+/* ---- signals ---- */
 
 static void on_stop_signal(struct keeper *k, int signal)
 {
@@ -355,9 +361,7 @@ static int open_signals(struct keeper *k)
 	return 0;
 }
 
-/* ---- loop
- * ----------------------------------------------------------------------------------------
- */
+/* ---- loop ---- */
 
 static void on_event(struct keeper *k, const struct epoll_event *ev)
 {
@@ -397,9 +401,7 @@ static void turn(struct keeper *k)
 	own_log_check();
 }
 
-/* ---- start
- * ---------------------------------------------------------------------------------------
- */
+/* ---- start ---- */
 
 /* Our own stdin, stdout and stderr: nothing we were started with stays open, or a command in a pipe
  * would wait for us for ever. */
@@ -476,6 +478,7 @@ int keeper_run(const struct keeper_options *options)
 	(void)umask(0077);
 	(void)prctl(PR_SET_NAME, "pmd");
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	upgrade_remember_failpoints();
 	status = options->restore_fd >= 0 ? keeper_restore(k) : start_fresh(k);
 	if (status == 0)
 		status = open_files(k);

@@ -34,9 +34,7 @@ struct keeper_client {
 	bool closing;
 };
 
-/* ---- sending
- * -------------------------------------------------------------------------------------
- */
+/* ---- sending ---- */
 
 static void request_free(struct request *q)
 {
@@ -145,9 +143,7 @@ static int request(struct keeper_client *k, const struct keeper_record *r, const
 	return 0;
 }
 
-/* ---- receiving
- * -----------------------------------------------------------------------------------
- */
+/* ---- receiving ---- */
 
 static void lost(struct keeper_client *k)
 {
@@ -168,14 +164,9 @@ static void on_slot(struct keeper_client *k, struct keeper_msg *m)
 
 	for (unsigned role = 0; role < KEEPER_FD_COUNT; role++)
 		fds[role] = (m->r.fd_mask & 1u << role) != 0 && at < m->n_fds
-		                    ? PM_STEAL_FD(m->fds[at++])
+		                    ? keeper_msg_take(m, at++)
 		                    : -1;
 	k->events->on_slot(k->arg, &m->r, fds);
-}
-
-static int take_first(struct keeper_msg *m)
-{
-	return m->n_fds > 0 ? PM_STEAL_FD(m->fds[0]) : -1;
 }
 
 /* Hand one record on. May close k as its last act. */
@@ -187,10 +178,10 @@ static void dispatch(struct keeper_client *k, struct keeper_msg *m)
 		break;
 	case KEEPER_HELD:
 		if (m->n_fds > 0)
-			k->events->on_held(k->arg, m->r.name, take_first(m));
+			k->events->on_held(k->arg, m->r.name, keeper_msg_take(m, 0));
 		break;
 	case KEEPER_SPAWNED:
-		k->events->on_spawned(k->arg, &m->r, take_first(m));
+		k->events->on_spawned(k->arg, &m->r, keeper_msg_take(m, 0));
 		break;
 	case KEEPER_EXITED:
 		k->events->on_exited(k->arg, &m->r);
@@ -254,9 +245,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	}
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -353,9 +342,7 @@ int keeper_client_adopt(struct keeper_client *k, struct keeper_record *welcome,
 	}
 }
 
-/* ---- requests
- * ------------------------------------------------------------------------------------
- */
+/* ---- requests ---- */
 
 static struct keeper_record record(enum keeper_op op, uint32_t slot)
 {

@@ -59,7 +59,6 @@ struct supervisor {
 	unsigned n_deaths;      /* since the start; over 10 the ring is full */
 	unsigned in_a_row;      /* deaths since the last READY */
 	uint32_t restarts;      /* told in WELCOME */
-	bool first_done;        /* PMD_FAIL is for the first one only */
 };
 
 struct out {
@@ -123,6 +122,8 @@ struct keeper {
 /* ---- keeper.c ---- */
 void keeper_watch(struct keeper *k, int fd, enum watched what, uint32_t slot, bool write_too);
 void keeper_unwatch(struct keeper *k, int fd);
+/* Serve what a dead supervisor had asked for: what it holds and has released must not be lost. */
+void keeper_drain(struct keeper *k);
 
 /* ---- keeper_slots.c ---- */
 struct slot *slot_at(struct keeper *k, uint32_t index); /* NULL: no such number */
@@ -171,7 +172,8 @@ void home_write_pid(struct keeper *k);
 void home_remove_pid(struct keeper *k);
 
 /* ---- keeper_save.c ---- */
-int keeper_restore(struct keeper *k);             /* returns 0 or an exit status */
+int keeper_restore(struct keeper *k); /* returns 0 or an exit status */
+void upgrade_remember_failpoints(void);
 void upgrade_begin(struct keeper *k, int exe_fd); /* takes exe_fd; returns when it failed */
 void upgrade_go_back(struct keeper *k, const char *why);
 void upgrade_exec_old(struct keeper *k);

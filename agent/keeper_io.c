@@ -7,6 +7,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+int keeper_msg_take(struct keeper_msg *m, size_t index)
+{
+	return index < m->n_fds ? PM_STEAL_FD(m->fds[index]) : -1;
+}
+
 void keeper_msg_close(struct keeper_msg *m)
 {
 	for (size_t i = 0; i < m->n_fds; i++)

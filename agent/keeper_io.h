@@ -19,6 +19,8 @@ struct keeper_msg {
 	bool fds_lost; /* the kernel could not give us all of them: our descriptor limit */
 };
 
+/* Take descriptor number `index` out of the message; -1 when there is none. */
+int keeper_msg_take(struct keeper_msg *m, size_t index);
 /* Close what is left in fds (entries taken out are set to -1). errno is kept. */
 void keeper_msg_close(struct keeper_msg *m);
 

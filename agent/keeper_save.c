@@ -47,9 +47,11 @@ static struct {
 	bool foreground, as_pm2;
 } prepared = { .origin_fd = -1 };
 
-/* ---- writing
- * -------------------------------------------------------------------------------------
- */
+#ifdef PM_FAILPOINTS
+static char fail_spec[512];
+#endif
+
+/* ---- writing ---- */
 
 static bool write_all(int fd, const void *bytes, size_t len)
 {
@@ -210,9 +212,31 @@ static int exec_with_state(struct keeper *k, struct state_head *h)
 	return error;
 }
 
-/* ---- upgrade
- * -------------------------------------------------------------------------------------
- */
+/* The fail points that we were started with are for the next program too, where a test wants it to
+ * break; not for its supervisor, and not for the way back. */
+static void arm_next(bool armed)
+{
+#ifdef PM_FAILPOINTS
+	if (armed && fail_spec[0] != '\0')
+		(void)setenv("PMD_FAIL", fail_spec, 1);
+	else
+		(void)unsetenv("PMD_FAIL");
+#else
+	(void)armed;
+#endif
+}
+
+void upgrade_remember_failpoints(void)
+{
+#ifdef PM_FAILPOINTS
+	const char *spec = getenv("PMD_FAIL");
+
+	if (spec != NULL && strlen(spec) < sizeof(fail_spec))
+		memcpy(fail_spec, spec, strlen(spec) + 1);
+#endif
+}
+
+/* ---- upgrade ---- */
 
 void upgrade_begin(struct keeper *k, int exe_fd)
 {
@@ -229,7 +253,9 @@ void upgrade_begin(struct keeper *k, int exe_fd)
 	set_head(&h, UPGRADE_TRYING);
 	h.exe_fd = exe_fd;
 	h.old_exe_fd = k->exe_fd;
+	arm_next(true);
 	error = exec_with_state(k, &h);
+	arm_next(false);
 	pm_log(PM_LOG_ERROR, "keeper.upgrade", "exec: %s", strerror(error));
 	out_note(k, "upgrade failed: %s", strerror(error));
 	(void)notify_send("READY=1");
@@ -254,7 +280,6 @@ void upgrade_exec_old(struct keeper *k)
 	set_head(&h, UPGRADE_FELL_BACK);
 	h.exe_fd = k->old_exe_fd;
 	memcpy(h.note, k->out.note, sizeof(h.note));
-	(void)unsetenv("PMD_FAIL");
 	error = exec_with_state(k, &h);
 	pm_log(PM_LOG_ERROR, "keeper.upgrade", "cannot go back: %s", strerror(error));
 	k->upgrade = (struct upgrade){ .phase = UPGRADE_FELL_BACK };
@@ -275,9 +300,7 @@ void upgrade_confirmed(struct keeper *k)
 	(void)notify_send("READY=1\nMAINPID=%d", (int)getpid());
 }
 
-/* ---- restore
- * -------------------------------------------------------------------------------------
- */
+/* ---- restore ---- */
 
 /* A descriptor that came over the exec: ours alone again, and out of the way of spawning. */
 static int inherited(int fd)
@@ -382,7 +405,6 @@ static void restore_head(struct keeper *k, const struct state_head *h)
 	k->super.pidfd = inherited(h->super_pidfd);
 	k->super.sock = inherited(h->super_sock);
 	k->super.restarts = h->super_restarts;
-	k->super.first_done = h->phase == UPGRADE_PROMOTED;
 	k->stop_wanted = h->stop_wanted != 0;
 	k->notified_ready = h->notified_ready != 0;
 	k->origin = h->origin;
@@ -396,7 +418,6 @@ static int cannot_restore(struct keeper *k)
 
 	pm_log(PM_LOG_ERROR, "keeper.restore", "state of another format%s",
 	       fallback >= 0 ? ", back to the old program" : "");
-	(void)unsetenv("PMD_FAIL");
 	if (fallback >= 0)
 		exec_keeper(fallback, k->opt.restore_fd, -1, true, &k->opt);
 	return KEEPER_EXIT_STATE;
@@ -408,6 +429,7 @@ int keeper_restore(struct keeper *k)
 	struct state_head h;
 	int fd = k->opt.restore_fd;
 
+	(void)unsetenv("PMD_FAIL");
 	if (PM_FAIL_POINT("keeper.restore") != 0 || !read_head(fd, &h))
 		return cannot_restore(k);
 	fd = inherited(fd);
@@ -424,9 +446,7 @@ int keeper_restore(struct keeper *k)
 	return 0;
 }
 
-/* ---- promotion
- * -----------------------------------------------------------------------------------
- */
+/* ---- promotion ---- */
 
 void keeper_promote_prepare(int origin_fd, bool foreground, bool as_pm2)
 {

@@ -8,8 +8,7 @@
 #include "agent/spawn.h"
 #include "proto/log.h"
 
-/* ---- pid to slot: open addressing, linear, entries moved back on removal ------------------------
- */
+/* ---- pid to slot: open addressing, linear, entries moved back on removal ---- */
 
 static size_t bucket_of(pid_t pid)
 {
@@ -58,9 +57,7 @@ static void pid_remove(struct keeper *k, size_t hole)
 	k->pids[hole] = 0;
 }
 
-/* ---- slots
- * ---------------------------------------------------------------------------------------
- */
+/* ---- slots ---- */
 
 struct slot *slot_at(struct keeper *k, uint32_t index)
 {
@@ -147,9 +144,7 @@ void slot_watch_foreign(struct keeper *k, struct slot *s)
 		keeper_watch(k, *pidfd, WATCH_SLOT, slot_index(k, s), false);
 }
 
-/* ---- exits
- * ---------------------------------------------------------------------------------------
- */
+/* ---- exits ---- */
 
 static void record_status(struct keeper_record *r, const siginfo_t *info)
 {
@@ -204,9 +199,7 @@ void slots_kill_jobs(struct keeper *k)
 	}
 }
 
-/* ---- descriptors held by name
- * --------------------------------------------------------------------
- */
+/* ---- descriptors held by name ---- */
 
 static struct held *held_find(struct keeper *k, const char *name)
 {

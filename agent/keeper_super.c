@@ -29,9 +29,7 @@ enum {
 	SUPER_ORIGIN = 5
 };
 
-/* ---- its process
- * ---------------------------------------------------------------------------------
- */
+/* ---- its process ---- */
 
 static const char *super_path(void)
 {
@@ -123,9 +121,7 @@ void super_start(struct keeper *k)
 	theirs = pair[1];
 	error = spawn_supervisor(k, theirs, &result);
 	/* Fail points are for one process: a restarted one would die of them for ever. */
-	if (!s->first_done)
-		(void)unsetenv("PMD_FAIL");
-	s->first_done = true;
+	(void)unsetenv("PMD_FAIL");
 	if (error != 0) {
 		pm_log(PM_LOG_ERROR, "supervisor.start", "stage=%d %s", (int)result.stage,
 		       strerror(error));
@@ -170,10 +166,11 @@ void super_on_exit(struct keeper *k, const siginfo_t *info)
 	bool expected = s->leaving;
 
 	log_exit(s, info);
-	detach(k);
 	pm_closep(&s->pidfd);
 	s->pidfd = -1;
 	s->pid = 0;
+	keeper_drain(k); /* its last words */
+	detach(k);
 	s->ready = s->leaving = false;
 	s->kill_at_ms = 0;
 	slots_kill_jobs(k);
@@ -284,9 +281,7 @@ int super_tick(struct keeper *k, uint64_t now_ms)
 	return until(k->out.retry_at_ms, now_ms, ms);
 }
 
-/* ---- what it is to be told
- * -----------------------------------------------------------------------
- */
+/* ---- what it is to be told ---- */
 
 void out_reset(struct keeper *k)
 {
@@ -347,7 +342,10 @@ static bool put(struct keeper *k, const struct keeper_record *r, const int *fds,
 		k->out.want_write = true;
 		keeper_watch(k, k->super.sock, WATCH_SUPERVISOR, 0, true);
 	} else {
-		super_patience(k, HANGUP_MS); /* EPIPE: its end is closed */
+		if (error != EPIPE) /* its end is closed, and it is leaving */
+			pm_log(PM_LOG_ERROR, "supervisor.send", "op=%u slot=%u %s", r->op, r->slot,
+			       strerror(error));
+		super_patience(k, HANGUP_MS);
 	}
 	return false;
 }

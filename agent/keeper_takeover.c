@@ -31,9 +31,7 @@ static void close_conn(struct keeper *k)
 	k->takeover.asked = false;
 }
 
-/* ---- who gives
- * -----------------------------------------------------------------------------------
- */
+/* ---- who gives ---- */
 
 static int listen_in_home(struct keeper *k, int fd, struct pm_error *err)
 {
@@ -173,9 +171,7 @@ void takeover_go(struct keeper *k)
 	k->super.start_at_ms = pm_now_ms();
 }
 
-/* ---- who takes
- * -----------------------------------------------------------------------------------
- */
+/* ---- who takes ---- */
 
 static int take_slot(struct keeper *k, struct keeper_msg *m)
 {
@@ -186,7 +182,7 @@ static int take_slot(struct keeper *k, struct keeper_msg *m)
 	if (s == NULL || m->fds_lost || m->n_fds != keeper_mask_count(m->r.fd_mask))
 		return -1;
 	for (unsigned role = 0; role < KEEPER_FD_COUNT; role++)
-		fds[role] = (m->r.fd_mask & 1u << role) != 0 ? PM_STEAL_FD(m->fds[at++]) : -1;
+		fds[role] = (m->r.fd_mask & 1u << role) != 0 ? keeper_msg_take(m, at++) : -1;
 	m->r.foreign = 1;
 	if (m->r.state == KEEPER_SLOT_ALIVE) {
 		slot_fill(k, s, &m->r, fds);
@@ -207,14 +203,13 @@ static int take(struct keeper *k, struct keeper_msg *m)
 	case KEEPER_SLOT:
 		return take_slot(k, m);
 	case KEEPER_HELD:
-		return m->n_fds == 1 && held_put(k, m->r.name, PM_STEAL_FD(m->fds[0])) == 0 ? 0
-		                                                                            : -1;
+		return m->n_fds == 1 && held_put(k, m->r.name, keeper_msg_take(m, 0)) == 0 ? 0 : -1;
 	case KEEPER_END:
 		if (m->n_fds != 1)
 			return -1;
 		/* Our own open file of the lock never had it; this one has. */
 		pm_closep(&k->lock_fd);
-		k->lock_fd = PM_STEAL_FD(m->fds[0]);
+		k->lock_fd = keeper_msg_take(m, 0);
 		return 1;
 	default:
 		return -1;

@@ -48,6 +48,7 @@ struct seat {
 	char oom[16];
 	char cgroup_procs[PM_PATH_MAX + 16];
 	/* the child's answer */
+	volatile enum spawn_stage step; /* where it is */
 	volatile enum spawn_stage stage;
 	volatile int error;
 	volatile bool untagged;
@@ -73,14 +74,12 @@ int spawn_init(void)
 	return 0;
 }
 
-/* ---- in the child
- * --------------------------------------------------------------------------------
- */
+/* ---- in the child ---- */
 
-CHILD_CODE static bool child_failed(struct seat *s, enum spawn_stage stage)
+CHILD_CODE static bool child_failed(struct seat *s)
 {
 	s->error = errno;
-	s->stage = stage;
+	s->stage = s->step;
 	return false;
 }
 
@@ -89,21 +88,22 @@ CHILD_CODE static bool child_fds(struct seat *s)
 	const int *numbers = s->plan->child_fds;
 	unsigned next = 0; /* lowest number not dealt with yet */
 
+	s->step = SPAWN_STAGE_FDS;
 	/* From here on the table is our own, with the lowest numbers only. */
 	if (syscall(SYS_close_range, FD_NULL, ~0u, CLOSE_RANGE_UNSHARE) < 0)
-		return child_failed(s, SPAWN_STAGE_FDS);
+		return child_failed(s);
 	for (size_t i = 0; i < s->n_fds; i++) {
 		int from = FD_BASE + s->order[i], to = numbers[s->order[i]];
 
 		if ((unsigned)to > next && syscall(SYS_close_range, next, to - 1, 0) < 0)
-			return child_failed(s, SPAWN_STAGE_FDS);
+			return child_failed(s);
 		if (syscall(SYS_dup3, from, to, 0) < 0)
-			return child_failed(s, SPAWN_STAGE_FDS);
+			return child_failed(s);
 		next = (unsigned)to + 1;
 	}
 	/* What remains is close-on-exec; closed here so that nothing depends on it. */
 	if (syscall(SYS_close_range, next, s->exec_fd >= 0 ? FD_EXEC - 1u : ~0u, 0) < 0)
-		return child_failed(s, SPAWN_STAGE_FDS);
+		return child_failed(s);
 	return true;
 }
 
@@ -126,13 +126,15 @@ CHILD_CODE static bool child_resources(struct seat *s)
 {
 	const struct spawn_plan *p = s->plan;
 
+	s->step = SPAWN_STAGE_CGROUP;
 	if (s->cgroup_procs[0] != '\0' && !child_write(s->cgroup_procs, "0\n", 2))
-		return child_failed(s, SPAWN_STAGE_CGROUP);
+		return child_failed(s);
+	s->step = SPAWN_STAGE_LIMITS;
 	for (size_t i = 0; i < s->n_limits; i++) {
 		uint64_t l[2] = { s->limits[i].soft, s->limits[i].hard };
 
 		if (syscall(SYS_prlimit64, 0, s->limits[i].resource, l, NULL) < 0)
-			return child_failed(s, SPAWN_STAGE_LIMITS);
+			return child_failed(s);
 	}
 	if (p->tag != 0) {
 		uint64_t l[2] = { p->tag, p->tag };
@@ -141,10 +143,10 @@ CHILD_CODE static bool child_resources(struct seat *s)
 		s->untagged = syscall(SYS_prlimit64, 0, RLIMIT_RTTIME, l, NULL) < 0;
 	}
 	if (p->nice_set && syscall(SYS_setpriority, PRIO_PROCESS, 0, p->nice) < 0)
-		return child_failed(s, SPAWN_STAGE_LIMITS);
+		return child_failed(s);
 	if (s->set_oom && !child_write("/proc/self/oom_score_adj", s->oom, strlen(s->oom)) &&
 	    p->oom_score_adj_set)
-		return child_failed(s, SPAWN_STAGE_LIMITS);
+		return child_failed(s);
 	if (p->umask >= 0)
 		(void)syscall(SYS_umask, p->umask);
 	return true;
@@ -156,17 +158,20 @@ CHILD_CODE static bool child_user(struct seat *s)
 
 	/* System calls, not libc's functions: those would tell our other threads, of which there
 	 * are none, through memory that is not the child's. */
+	s->step = SPAWN_STAGE_GROUPS;
 	if (p->uid != (uid_t)-1 && syscall(SYS_setgroups, p->n_groups, p->groups) < 0)
-		return child_failed(s, SPAWN_STAGE_GROUPS);
+		return child_failed(s);
 	if (p->gid != (gid_t)-1 && syscall(SYS_setresgid, p->gid, p->gid, p->gid) < 0)
-		return child_failed(s, SPAWN_STAGE_GROUPS);
+		return child_failed(s);
+	s->step = SPAWN_STAGE_USER;
 	if (p->uid != (uid_t)-1 && syscall(SYS_setresuid, p->uid, p->uid, p->uid) < 0)
-		return child_failed(s, SPAWN_STAGE_USER);
+		return child_failed(s);
+	if (p->no_new_privs && syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return child_failed(s);
+	s->step = SPAWN_STAGE_CWD;
 	/* As the user, so that a directory only root may enter is refused. */
 	if (p->cwd != NULL && syscall(SYS_chdir, p->cwd) < 0)
-		return child_failed(s, SPAWN_STAGE_CWD);
-	if (p->no_new_privs && syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return child_failed(s, SPAWN_STAGE_USER);
+		return child_failed(s);
 	return true;
 }
 
@@ -184,18 +189,17 @@ CHILD_CODE static int child_main(void *arg)
 	(void)syscall(SYS_rt_sigaction, SIGPIPE, dispositions, NULL, _NSIG / 8);
 	/* Empty, not the one we were started with: an inherited blocked SIGTERM is a classic. */
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, NULL, _NSIG / 8);
+	s->step = SPAWN_STAGE_EXEC;
 	if (s->exec_fd >= 0)
 		(void)syscall(SYS_execveat, FD_EXEC, "", p->argv, p->envp, AT_EMPTY_PATH);
 	else
 		(void)syscall(SYS_execve, p->path, p->argv, p->envp);
-	(void)child_failed(s, SPAWN_STAGE_EXEC);
+	(void)child_failed(s);
 	syscall(SYS_exit_group, 127);
 	__builtin_unreachable();
 }
 
-/* ---- in the keeper
- * -------------------------------------------------------------------------------
- */
+/* ---- in the keeper ---- */
 
 static void add_limit(struct seat *s, int resource, uint64_t soft, uint64_t hard)
 {
@@ -250,6 +254,7 @@ static int prepare(struct seat *s, const struct spawn_request *r)
 	s->plan = p;
 	s->exec_fd = r->exec_fd;
 	s->stage = SPAWN_STAGE_NONE;
+	s->step = SPAWN_STAGE_FORK;
 	s->error = 0;
 	s->untagged = false;
 	s->set_oom =
@@ -336,7 +341,7 @@ static void run_child(struct seat *s, struct spawn_result *r)
 		(void)syscall(SYS_pidfd_send_signal, r->pidfd, SIGKILL, NULL, 0);
 		/* Its seat comes free when it goes, and the loop reaps it as nobody's child. */
 		(void)wait_seat(s, pm_now_ms() + 100);
-		fail_with(r, SPAWN_STAGE_EXEC, ETIMEDOUT);
+		fail_with(r, s->step, ETIMEDOUT);
 	} else if (s->stage != SPAWN_STAGE_NONE) {
 		fail_with(r, s->stage, s->error);
 		(void)waitid((idtype_t)P_PIDFD, (id_t)r->pidfd, &info, WEXITED);

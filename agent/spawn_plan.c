@@ -168,8 +168,7 @@ int spawn_plan_write(const struct spawn_plan *plan, int *fd, struct pm_error *er
 	return 0;
 }
 
-/* ---- the keeper's side: what it did not write itself it checks ---------------------------------
- */
+/* ---- the keeper's side: what it did not write itself it checks ---- */
 
 static bool array_fits(const struct plan_block *b, uint32_t at, uint64_t n, size_t size,
                        size_t align)

@@ -56,8 +56,7 @@ int tree_home_nonce(const char *home, uint32_t *nonce, struct pm_error *err)
 	return 0;
 }
 
-/* ---- one process --------------------------------------------------------------------------------
- */
+/* ---- one process ---- */
 
 /* A whole small file of /proc/PID, as a string. */
 static bool read_file(int proc_fd, pid_t pid, const char *name, char *text, size_t size)
@@ -143,9 +142,7 @@ static bool read_usage(int proc_fd, struct tree_process *p)
 	return true;
 }
 
-/* ---- all of them
- * ---------------------------------------------------------------------------------
- */
+/* ---- all of them ---- */
 
 static pid_t pid_of(const char *name)
 {
@@ -207,9 +204,7 @@ int tree_walk(uint32_t home_nonce, bool usage, tree_fn *fn, void *arg, struct pm
 	return each_tagged(geteuid() == 0, walk_one, &w, err) < 0 ? -1 : w.n;
 }
 
-/* ---- signals
- * -------------------------------------------------------------------------------------
- */
+/* ---- signals ---- */
 
 /* Returns whether a live process with the tag is there; the signal goes to that one or to none. */
 static bool signal_one(int proc_fd, pid_t pid, uint64_t tag, int signal)

@@ -17,19 +17,21 @@
 #define PM_CLOSE       PM_CLEANUP(pm_closep)
 
 /* Hand a value on: the variable is NULL afterwards and its cleanup does nothing. */
-#define PM_STEAL(p)                            \
-	__extension__({                        \
-		__typeof__(p) pm_stolen = (p); \
-		(p) = NULL;                    \
-		pm_stolen;                     \
+#define PM_STEAL(p)                                 \
+	__extension__({                             \
+		__typeof__(p) *pm_from = &(p);      \
+		__typeof__(p) pm_stolen = *pm_from; \
+		*pm_from = NULL;                    \
+		pm_stolen;                          \
 	})
 
 /* The same for a descriptor. */
-#define PM_STEAL_FD(fd)               \
-	__extension__({               \
-		int pm_stolen = (fd); \
-		(fd) = -1;            \
-		pm_stolen;            \
+#define PM_STEAL_FD(fd)                   \
+	__extension__({                   \
+		int *pm_from = &(fd);     \
+		int pm_stolen = *pm_from; \
+		*pm_from = -1;            \
+		pm_stolen;                \
 	})
 
 void pm_freep(void *p);  /* p points at a pointer */

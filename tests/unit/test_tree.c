@@ -50,8 +50,7 @@ static void a_home_has_one_nonce_and_another_home_another(void **state)
 	assert_int_equal(tree_home_nonce("/no/such/home", &a, &err), -1);
 }
 
-/* ---- real processes: a tree that cuts its ties --------------------------------------------------
- */
+/* ---- real processes: a tree that cuts its ties ---- */
 
 #define DEPTH 4
 
