@@ -363,6 +363,23 @@ void config_problem_text(const char *path, const struct config_problem *problem,
 	               problem->text);
 }
 
+static bool stands_before(const struct config_problem *a, const struct config_problem *b)
+{
+	return a->line != b->line ? a->line < b->line : a->column < b->column;
+}
+
+/* In the order of the file, whatever was read first; those without a place come first. */
+static void sort_problems(struct config_report *r)
+{
+	for (size_t i = 1; i < r->n; i++)
+		for (size_t k = i; k > 0 && stands_before(&r->items[k], &r->items[k - 1]); k--) {
+			struct config_problem p = r->items[k];
+
+			r->items[k] = r->items[k - 1];
+			r->items[k - 1] = p;
+		}
+}
+
 /* The first error becomes the call's error. */
 static int fail_with_first(struct load *l)
 {
@@ -394,6 +411,7 @@ int config_load(const struct config_request *request, struct config_result *resu
 	if (config_file_read(request->path, l.build->cwd, l.build->environment, doc, &l.root,
 	                     &place, err) == 0 &&
 	    read_root(&l) == 0) {
+		sort_problems(&result->report);
 		if (result->report.n_errors == 0)
 			return 0;
 	} else if (err->code == PM_CONFIG || err->code == PM_UNSUPPORTED || place.line != 0) {
