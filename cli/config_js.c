@@ -15,16 +15,20 @@
  *
  * A CommonJS file is loaded by require, so that __dirname and relative requires work; what require
  * refuses as an ES module is imported. Every way to fail ends in one answer: thrown, rejected,
- * thrown later. process.exit() in the file ends without one, and the parent says so.
+ * thrown later. process.exit() in the file ends without one, and the parent says so. What the file
+ * printed is on its way before node ends.
  */
 static const char loader[] =
 	"'use strict';\n"
 	"const fs = require('fs'), path = require('path'), url = require('url');\n"
 	"const file = process.argv[1], kind = process.argv[2];\n"
+	"let sent = false;\n"
 	"function send(answer) {\n"
+	"  if (sent) return;\n"
+	"  sent = true;\n"
 	"  const bytes = Buffer.from(answer);\n"
 	"  for (let n = 0; n < bytes.length;) n += fs.writeSync(3, bytes, n);\n"
-	"  process.reallyExit(0);\n"
+	"  process.stdout.write('', () => process.stderr.write('', () => process.reallyExit(0)));\n"
 	"}\n"
 	"function plain(key, value) {\n"
 	"  if (value instanceof RegExp) return value.source;\n"
