@@ -14,7 +14,7 @@ PRODUCT = tuple(part for part in ARROWS if part != "tests")
 PARTS_OF_PMD = ("agent/agent.h", "coordinator/coordinator.h")
 LINES_MAX = 700
 
-UNSAFE = r"strcpy|strcat|stpcpy|sprintf|vsprintf|gets|system|popen|strtok|alloca|tmpnam|mktemp|atoi|atol|signal|longjmp"
+UNSAFE = r"strcpy|strcat|stpcpy|sprintf|vsprintf|gets|system|popen|strtok|alloca|tmpnam|mktemp|atoi|atol|longjmp"
 ALLOC = r"malloc|calloc|realloc|reallocarray|strdup|strndup|asprintf|vasprintf"
 # A pure module decides from what it is given: no loop, no transport, no clock, no file, no process, no environment.
 IMPURE_HEADERS = r"uv\.h|nng/.*|sys/socket\.h|sys/stat\.h|sys/wait\.h|fcntl\.h|dirent\.h|poll\.h"
@@ -69,7 +69,7 @@ def unsafe_calls(path, text):
     if part_of(path) in PRODUCT and path != "proto/base.c":
         names += "|" + ALLOC
     if part_of(path) == "tests":
-        names = names.replace("|atoi|atol|signal|longjmp", "")
+        names = names.replace("|system", "").replace("|atoi|atol|longjmp", "")  # a test may clean up by a shell
     return [f"{path}:{line}: calls {name}()" for line, name in calls(text, names)]
 
 
@@ -79,8 +79,8 @@ def too_long(path, text):
 
 
 def wrong_guard(path, text):
-    if not path.endswith(".h") or part_of(path) not in PRODUCT:
-        return []
+    if not path.endswith(".h") or part_of(path) not in PRODUCT or "do not edit" in text.split("\n", 1)[0]:
+        return []  # a generated table is the inside of the one file that includes it
     guard = "PM_" + re.sub(r"\W", "_", path).upper()
     found = re.search(r"^#ifndef (\w+)\n#define (\w+)$", text, flags=re.M)
     if found is None or found[1] != guard or found[2] != guard:
@@ -160,7 +160,8 @@ class Layering(unittest.TestCase):
                 (wrong_arrows, "agent/a.c", '#include <cli/main.h>'),
                 (wrong_arrows, "extra/a.c", ""),
                 (unsafe_calls, "agent/a.c", "\tsprintf (b, f);"),
-                (unsafe_calls, "tests/a.c", "x = system(c);"),
+                (unsafe_calls, "cli/a.c", "x = system(c);"),
+                (unsafe_calls, "tests/a.c", "f = popen(c, r);"),
                 (unsafe_calls, "agent/a.c", "p = malloc(3);"),
                 (too_long, "agent/a.c", "\n" * 701),
                 (wrong_guard, "agent/a.h", "#ifndef PM_A_H\n#define PM_A_H\n"),
