@@ -1,6 +1,7 @@
 #include "tests/unit/logs_test.h"
 
 #include "agent/agent.h"
+#include "agent/logindex.h"
 
 /* ---- a receiver that writes down what it gets ---- */
 
@@ -653,68 +654,83 @@ static void the_agents_own_log_is_followed_though_others_write_it(void **state)
 
 /* ---- times ---- */
 
+/* A file of lines with the times at which they were written. */
+static void write_timed(struct place *p, const char *path, const char *text, const int64_t *wall_ms)
+{
+	struct stat st;
+	uint64_t offset = 0;
+
+	write_file(path, text);
+	assert_int_equal(stat(path, &st), 0);
+	for (; text[offset] != '\0'; wall_ms++) {
+		logindex_append(p->home, path, st.st_ino, *wall_ms, offset);
+		offset += strcspn(text + offset, "\n") + 1;
+	}
+}
+
 static void sources_merge_in_the_order_of_their_times(void **state)
+{
+	static const int64_t a_ms[] = { 1000, 3000, 3500, 9000 }, b_ms[] = { 2000, 4000, 9500 };
+	static const struct {
+		uint32_t lines;
+		int64_t since_ms, until_ms;
+		const char *want;
+	} cases[] = {
+		{ 100, 0, 0, "1:a1\n2:b1\n1:a2\n1:a3\n2:b2\n1:a4\n2:b3\n" },
+		{ 2, 0, 0, "1:a3\n2:b2\n1:a4\n2:b3\n" },
+		{ 0, 3500, 0, "1:a3\n2:b2\n1:a4\n2:b3\n" },
+		{ 0, 3200, 4000, "1:a3\n2:b2\n" },
+		{ 1, 0, 4000, "1:a3\n2:b2\n" },
+		{ 0, 9501, 0, "2:b3\n" }, /* 0.1 s early */
+		{ 0, 9601, 0, "" },
+		{ 0, 0, 999, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(cases); i++) {
+		Pm__LogQuery q = query(cases[i].lines, false);
+		struct receiver v = { 0 };
+		char err_path[160];
+		struct place p;
+
+		place_init(&p);
+		place_open_logs(&p);
+		(void)snprintf(err_path, sizeof(err_path), "%s/logs/app-error.log", p.home);
+		write_timed(&p, p.path, "a1\na2\na3\na4\n", a_ms);
+		write_timed(&p, err_path, "b1\nb2\nb3\n", b_ms);
+		struct log_reader_source src[2] = { source_of(&p, 1), source_of(&p, 2) };
+		src[1].path = err_path;
+		q.since_wall_ms = cases[i].since_ms;
+		q.until_wall_ms = cases[i].until_ms;
+		open_reader(&p, &v, &q, src, 2);
+		settle(&p);
+		expect_text(&v, cases[i].want);
+		assert_int_equal(v.n_ends, 1);
+		close_reader(&p, &v);
+		place_close_logs(&p);
+		place_finish(&p);
+	}
+}
+
+static void captured_lines_have_their_time(void **state)
 {
 	struct receiver v = { 0 };
 	Pm__LogQuery q = query(100, false);
-	struct capture_state words[2] = { { { 0 } } };
-	char err_path[160];
-	struct log_stream *s[2];
+	struct writer w;
 	struct place p;
-	int a[2], b[2];
 
 	(void)state;
 	place_init(&p);
-	(void)snprintf(err_path, sizeof(err_path), "%s/logs/app-error.log", p.home);
 	place_open_logs(&p);
-	make_pipe(a);
-	make_pipe(b);
-	s[0] = attach(&p, a[0], &words[0]);
-	struct log_reader_source src[2] = { source_of(&p, 1), source_of(&p, 2) };
-	src[1].path = err_path;
-	p.config.path = err_path;
-	p.config.err = true;
-	s[1] = attach(&p, b[0], &words[1]);
-	for (int i = 0; i < 4; i++) {
-		uint64_t until = pm_now_ms() + 110; /* the index tells times 100 ms apart */
-		char text[32];
-
-		(void)snprintf(text, sizeof(text), "%d\n", i);
-		put_text(i % 2 == 0 ? a[1] : b[1], text);
-		while (pm_now_ms() < until) {
-			settle(&p);
-			(void)usleep(1000);
-		}
-	}
-	open_reader(&p, &v, &q, src, 2);
+	writer_start(&p, &w, 1);
+	writer_go(&w, 100);
 	settle(&p);
-	expect_text(&v, "1:0\n2:1\n1:2\n2:3\n");
+	struct log_reader_source src = source_of(&p, 1);
+	open_reader(&p, &v, &q, &src, 1);
+	settle(&p);
 	assert_in_range(pm_wall_ms() - v.last_wall_ms, 0, 60000);
-	int64_t last = v.last_wall_ms;
 	close_reader(&p, &v);
-
-	struct receiver since = { 0 };
-	q.lines = 0;
-	q.since_wall_ms = last;
-	open_reader(&p, &since, &q, src, 2);
-	settle(&p);
-	assert_non_null(since.text.bytes); /* exact to 0.1 s */
-	assert_null(strstr(since.text.bytes, "1:0"));
-	assert_non_null(strstr(since.text.bytes, "2:3\n"));
-	close_reader(&p, &since);
-
-	struct receiver until = { 0 };
-	q.since_wall_ms = 0;
-	q.until_wall_ms = last - 1;
-	open_reader(&p, &until, &q, src, 2);
-	settle(&p);
-	expect_text(&until, "1:0\n2:1\n1:2\n");
-	assert_int_equal(until.n_ends, 1);
-	close_reader(&p, &until);
-	for (int i = 0; i < 2; i++)
-		log_stream_abandon(s[i]);
-	(void)close(a[1]);
-	(void)close(b[1]);
+	writer_stop(&w);
 	place_close_logs(&p);
 	place_finish(&p);
 }
@@ -764,6 +780,7 @@ int main(void)
 		cmocka_unit_test(a_stream_without_a_file_is_seen_live),
 		cmocka_unit_test(the_agents_own_log_is_followed_though_others_write_it),
 		cmocka_unit_test(sources_merge_in_the_order_of_their_times),
+		cmocka_unit_test(captured_lines_have_their_time),
 		cmocka_unit_test(a_line_longer_than_a_message_comes_in_parts),
 	};
 
