@@ -1,111 +1,453 @@
 #include "agent/supervisor.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <uv.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "agent/agent.h"
-#include "agent/keeper.h"
-#include "agent/keeper_client.h"
+#include "agent/api.h"
+#include "agent/app.h"
+#include "agent/job.h"
+#include "agent/notify.h"
+#include "agent/order.h"
 #include "agent/own_log.h"
+#include "agent/process.h"
+#include "agent/restore.h"
+#include "agent/sample.h"
+#include "agent/store.h"
+#include "agent/super.h"
+#include "agent/tree.h"
+#include "agent/triggers.h"
+#include "agent/upgrade.h"
+#include "proto/failpoint.h"
 #include "proto/log.h"
+#include "proto/paths.h"
 
-struct supervisor {
-	const char *home;
-	int lock_fd;
-	struct keeper_client *keeper;
-	uv_loop_t loop;
-	uv_signal_t sigterm;
-};
+/* Time for the last answers to reach their readers. */
+#define GOODBYE_MS 20
+
+static struct {
+	struct super su;
+	uv_signal_t signals[5];
+	uv_timer_t watchdog, goodbye;
+} me; /* one a process */
+
+/* ---- shared by the parts (super.h) ---- */
+
+void super_degraded(struct super *su, const char *what, const char *words)
+{
+	size_t len = strlen(what), at = DEGRADED_MAX;
+	char text[200];
+
+	for (size_t i = 0; i < DEGRADED_MAX; i++)
+		if (su->degraded[i] != NULL && strncmp(su->degraded[i], what, len) == 0 &&
+		    su->degraded[i][len] == ':')
+			at = i;
+	if (words == NULL) {
+		if (at < DEGRADED_MAX) {
+			pm_log(PM_LOG_INFO, "agent.recovered", "%s", what);
+			free(PM_STEAL(su->degraded[at]));
+		}
+		return;
+	}
+	for (size_t i = 0; i < DEGRADED_MAX && at == DEGRADED_MAX; i++)
+		if (su->degraded[i] == NULL)
+			at = i;
+	(void)snprintf(text, sizeof(text), "%s: %.150s", what, words);
+	if (at == DEGRADED_MAX || (su->degraded[at] != NULL && strcmp(su->degraded[at], text) == 0))
+		return;
+	pm_log(PM_LOG_ERROR, "agent.degraded", "%s", text);
+	free(su->degraded[at]);
+	su->degraded[at] = pm_strdup(text);
+}
+
+uint32_t super_free_slot(struct super *su)
+{
+	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++) {
+		uint32_t slot = (su->next_slot + i) % PM_SLOTS_MAX;
+
+		if (su->processes[slot] != NULL || job_has_slot(su, slot))
+			continue;
+		su->next_slot = slot + 1;
+		return slot;
+	}
+	return SLOT_NONE;
+}
+
+void super_on_message(struct super *su, struct instance *inst, const char *line, size_t len)
+{
+	(void)su;
+	pm_log(PM_LOG_DEBUG, "instance.message", "app=%s pm_id=%u bytes=%zu %.80s",
+	       instance_spec(inst)->name, instance_core(inst)->pm_id, len, line);
+}
+
+int super_start_wanted(struct super *su, struct order *o, struct pm_error *err)
+{
+	for (struct app *app = su->apps; app != NULL; app = app->next) {
+		for (size_t i = 0; i < app->n; i++)
+			if (instance_take_wanted(app->instances[i]) &&
+			    order_add(o, app->instances[i], EV_START, CAUSE_RESURRECT, false, err) <
+			            0)
+				return -1;
+		app_refresh_triggers(app);
+	}
+	sample_refresh(su->sampler);
+	return 0;
+}
+
+/* ---- the end ---- */
+
+static void on_goodbye(uv_timer_t *timer)
+{
+	uv_stop(timer->loop);
+}
+
+static void leave(struct super *su)
+{
+	if (uv_is_active((uv_handle_t *)&me.goodbye))
+		return;
+	control_goodbye(su->control,
+	                su->quitting ? "the agent is being upgraded" : "the agent stops", 0);
+	(void)uv_timer_start(&me.goodbye, on_goodbye, GOODBYE_MS, 0);
+}
+
+void super_stop_check(struct super *su)
+{
+	Pm__Result result = PM__RESULT__INIT;
+	static char words[] = "stopped";
+
+	if (!su->stopping || su->ended)
+		return;
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		for (size_t i = 0; i < app->n; i++)
+			if (su->killing ||
+			    life_has_process(&instance_core(app->instances[i])->life))
+				return;
+	su->ended = true;
+	if (su->kill_session != NULL) {
+		result.text = words;
+		session_reply_result(su->kill_session, su->kill_id, &result);
+		session_unref(PM_STEAL(su->kill_session));
+	}
+	leave(su);
+}
+
+static void order_all(struct super *su, enum life_event event, enum cause cause)
+{
+	PM_FREE struct instance **list = NULL;
+	struct pm_error err;
+	size_t n;
+
+	if (super_instances(su, &list, &n, &err) < 0) {
+		pm_log(PM_LOG_ERROR, "agent.stop", "%s", err.what);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct instance_order order = {
+			.event = event,
+			.cause = cause,
+			.uid = 0,
+			.who = "agent",
+		};
+
+		instance_give_order(list[i], &order);
+	}
+}
+
+void super_stop(struct super *su)
+{
+	if (su->stopping)
+		return;
+	pm_log(PM_LOG_INFO, "agent.stop", "stopping all apps");
+	(void)notify_send("STOPPING=1"); /* nobody asked: fine */
+	store_freeze(su->store);         /* what runs now is what the next start brings back */
+	su->stopping = true;
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		triggers_stop(app);
+	order_all(su, EV_STOP, CAUSE_SHUTDOWN);
+	super_stop_check(su);
+}
+
+void super_kill_all(struct super *su, struct session *s, uint64_t id)
+{
+	if (su->stopping) {
+		struct pm_error err;
+
+		(void)(pm_fail(&err, PM_LOCKED, "the agent is stopping already") <
+		       0); /* the reply */
+		session_reply_error(s, id, &err);
+		return;
+	}
+	pm_log(PM_LOG_INFO, "agent.kill", "by uid %u", (unsigned)session_uid(s));
+	(void)notify_send("STOPPING=1"); /* nobody asked: fine */
+	su->stopping = su->killing = true;
+	su->kill_session = session_ref(s);
+	su->kill_id = id;
+	order_all(su, EV_DELETE, CAUSE_DELETE);
+	super_stop_check(su);
+}
+
+/* ---- the keeper's words ---- */
 
 static void on_slot(void *arg, const struct keeper_record *r, const int fds[KEEPER_FD_COUNT])
 {
-	(void)arg;
-	(void)r;
-	for (unsigned role = 0; role < KEEPER_FD_COUNT; role++)
-		pm_closep(&(int){ fds[role] });
+	restore_slot(arg, r, fds);
 }
 
 static void on_held(void *arg, const char *name, int fd)
 {
-	(void)arg;
-	(void)name;
-	pm_closep(&fd);
+	restore_held(arg, name, fd);
 }
 
 static void on_spawned(void *arg, const struct keeper_record *r, int pidfd)
 {
-	(void)arg;
-	(void)r;
-	pm_closep(&pidfd);
+	struct super *su = arg;
+	struct process *p = r->slot < PM_SLOTS_MAX ? su->processes[r->slot] : NULL;
+	struct instance *inst;
+
+	if (job_on_spawned(su, r, pidfd))
+		return;
+	if (p == NULL) {
+		pm_closep(&pidfd);
+		return;
+	}
+	inst = p->inst;
+	process_on_spawned(p, r, pidfd);
+	if (inst != NULL)
+		instance_on_spawned(inst, r);
 }
 
 static void on_exited(void *arg, const struct keeper_record *r)
 {
-	struct supervisor *s = arg;
-	struct pm_error err;
+	struct super *su = arg;
+	struct process *p = r->slot < PM_SLOTS_MAX ? su->processes[r->slot] : NULL;
 
-	if (keeper_client_release(s->keeper, r->slot, &err) < 0)
-		pm_log(PM_LOG_ERROR, "supervisor.release", "%s", err.what);
+	if (job_on_exited(su, r) || p == NULL)
+		return;
+	if (p->inst != NULL) {
+		instance_on_exited(p->inst, r);
+		return;
+	}
+	process_on_exited(p);
+	process_let_go(p);
 }
 
 static void on_note(void *arg, const char *text)
 {
-	(void)arg;
-	pm_log(PM_LOG_INFO, "supervisor.note", "%s", text);
+	struct super *su = arg;
+
+	pm_log(PM_LOG_INFO, "agent.upgrade", "%s", text);
+	(void)snprintf(su->upgrade_note, sizeof(su->upgrade_note), "%s", text);
 }
 
 static void on_quit(void *arg)
 {
-	struct supervisor *s = arg;
+	struct super *su = arg;
 
-	uv_stop(&s->loop);
+	su->quitting = true;
+	leave(su);
 }
 
 static void on_lost(void *arg)
 {
-	struct supervisor *s = arg;
-	struct pm_error err;
+	struct super *su = arg;
 
-	if (keeper_promote(s->home, s->lock_fd, NULL, 0, NULL, 0, &err) < 0)
-		pm_log(PM_LOG_ERROR, "supervisor.promote", "%s", err.what);
-	uv_stop(&s->loop);
+	restore_promote(
+		su); /* returns only when it fails: then systemd or the next command starts anew */
+	pm_log(PM_LOG_ERROR, "agent.keeper", "the keeper is gone and could not be replaced");
+	uv_stop(su->loop);
 }
 
-static void on_sigterm(uv_signal_t *handle, int signum)
+/* ---- log hooks ---- */
+
+static void hook_hold(void *arg, uint32_t slot, enum keeper_fd role, int fd)
 {
-	struct supervisor *s = handle->data;
+	struct super *su = arg;
 	struct pm_error err;
 
-	(void)signum;
-	if (keeper_client_stop(s->keeper, &err) < 0)
-		pm_log(PM_LOG_ERROR, "supervisor.stop", "%s", err.what);
-	uv_stop(&s->loop);
+	if (su->processes[slot] != NULL)
+		su->processes[slot]->fds[role] = fd;
+	if (keeper_client_slot_hold(su->keeper, slot, role, fd, &err) < 0)
+		pm_log(PM_LOG_ERROR, "logs.hold", "slot=%u %s", slot, err.what);
 }
 
-static const struct keeper_client_events events = {
-	on_slot, on_held, on_spawned, on_exited, on_note, on_quit, on_lost,
-};
+static int hook_run_job(void *arg, const char *const argv[], void (*done)(void *, int),
+                        void *done_arg)
+{
+	char path[PM_PATH_MAX];
+	struct pm_error err;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)getpid());
+	if (job_run(arg, path, argv, 0, done, done_arg, &err) == 0)
+		return 0;
+	pm_log(PM_LOG_WARN, "logs.job", "%s", err.what);
+	return -1;
+}
+
+static void hook_degraded(void *arg, const char *what, const char *words)
+{
+	super_degraded(arg, what, words);
+}
+
+/* ---- start ---- */
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+	struct super *su = handle->data;
+	struct pm_error err;
+
+	switch (signum) {
+	case SIGUSR2:
+		logs_reopen(su->logs);
+		break;
+	case SIGHUP:
+		if (upgrade_begin(su, NULL, 0, "", &err) < 0)
+			pm_log(PM_LOG_ERROR, "agent.upgrade", "%s", err.what);
+		break;
+	default:
+		super_stop(su);
+	}
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+	(void)timer;
+	(void)notify_send("WATCHDOG=1"); /* from the loop, so that a stuck one is noticed */
+}
+
+static void raise_nofile(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE,
+	                &limit); /* a lower one only means fewer apps, said when it is met */
+}
+
+static void start_signals(struct super *su)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2 };
+	uint64_t watchdog_ms = notify_watchdog_ms();
+
+	for (size_t i = 0; i < PM_COUNT(signals); i++) {
+		(void)uv_signal_init(su->loop, &me.signals[i]); /* fails only without descriptors */
+		me.signals[i].data = su;
+		(void)uv_signal_start(&me.signals[i], on_signal, signals[i]);
+	}
+	(void)uv_timer_init(su->loop, &me.goodbye); /* never fails */
+	(void)uv_timer_init(su->loop, &me.watchdog);
+	if (watchdog_ms != 0)
+		(void)uv_timer_start(&me.watchdog, on_watchdog, watchdog_ms, watchdog_ms);
+}
+
+static int start_parts(struct super *su, int keeper_fd, struct pm_error *err)
+{
+	static const struct keeper_client_events events = {
+		.on_slot = on_slot,
+		.on_held = on_held,
+		.on_spawned = on_spawned,
+		.on_exited = on_exited,
+		.on_note = on_note,
+		.on_quit = on_quit,
+		.on_lost = on_lost,
+	};
+	const struct logs_hooks hooks = {
+		.arg = su,
+		.hold = hook_hold,
+		.run_job = hook_run_job,
+		.degraded = hook_degraded,
+	};
+
+	if (keeper_client_create(su->loop, keeper_fd, &events, su, &su->keeper, err) < 0)
+		return -1;
+	if (tree_home_nonce(su->home, &su->home_nonce, err) < 0 ||
+	    logs_create(su->loop, su->home, &hooks, &su->logs, err) < 0 ||
+	    store_create(su, &su->store, err) < 0 || sample_create(su, &su->sampler, err) < 0)
+		return -1;
+	if (keeper_client_adopt(su->keeper, &su->welcome, err) < 0)
+		return pm_wrap(err, "adopt");
+	return restore_apps(su, err);
+}
+
+static int start_control(struct super *su, struct pm_error *err)
+{
+	int fd = restore_take_listener(su);
+
+	if (fd < 0) {
+		fd = control_listen(su->home, err);
+		if (fd < 0 || keeper_client_hold(su->keeper, "listen", fd, err) < 0)
+			return -1;
+	}
+	return control_create(su->loop, fd, &api_handlers, su, &su->control, err);
+}
+
+static bool is_pm2_home(const char *home)
+{
+	const char *base = strrchr(home, '/');
+	const char *pm2 = getenv("PM2_HOME");
+
+	return (base != NULL && strcmp(base + 1, ".pm2") == 0) ||
+	       (pm2 != NULL && strcmp(pm2, home) == 0);
+}
+
+static void finish(struct super *su)
+{
+	struct pm_error err;
+
+	job_abandon_all(su);
+	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++)
+		if (su->processes[i] != NULL)
+			process_abandon(su->processes[i]);
+	store_close(su->store);
+	logs_close(su->logs);
+	if (su->ended && !su->quitting) {
+		char path[PM_PATH_MAX + 16];
+
+		if (pm_home_file(su->home, PM_HOME_SOCKET, path, sizeof(path), &err) == 0)
+			(void)unlink(path); /* the next agent replaces a stale one anyway */
+		if (keeper_client_stop(su->keeper, &err) < 0)
+			pm_log(PM_LOG_ERROR, "agent.stop", "%s", err.what);
+	}
+	keeper_client_close(su->keeper);
+}
 
 int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd)
 {
-	static struct supervisor s;
-	struct keeper_record welcome;
+	struct super *su = &me.su;
 	struct pm_error err;
 
-	s.home = home;
-	s.lock_fd = lock_fd;
-	if (own_log_open(home, agent_is_pm2(), "supervisor", foreground, &err) < 0 ||
-	    uv_loop_init(&s.loop) != 0 || uv_signal_init(&s.loop, &s.sigterm) != 0 ||
-	    keeper_client_create(&s.loop, keeper_fd, &events, &s, &s.keeper, &err) < 0)
-		return 1;
-	s.sigterm.data = &s;
-	(void)uv_signal_start(&s.sigterm, on_sigterm, SIGTERM);
-	if (keeper_client_adopt(s.keeper, &welcome, &err) < 0 ||
-	    keeper_client_ready(s.keeper, &err) < 0) {
-		pm_log(PM_LOG_ERROR, "supervisor.start", "%s", err.what);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ,
+	             SIG_IGN); /* a file-size limit is an error of a write, not our death */
+	(void)umask(0077);
+	pm_failpoint_arm_from_env();
+	raise_nofile();
+	su->loop = uv_default_loop();
+	su->foreground = foreground;
+	su->lock_fd = lock_fd;
+	su->pm2_home = is_pm2_home(home);
+	(void)snprintf(su->home, sizeof(su->home), "%s", home);
+	if (own_log_open(home, su->pm2_home, "supervisor", foreground, &err) < 0)
+		pm_log(PM_LOG_WARN, "agent.log", "%s", err.what);
+	if (start_parts(su, keeper_fd, &err) < 0 || start_control(su, &err) < 0) {
+		pm_log(PM_LOG_ERROR, "agent.start", "%s", err.what);
 		return 1;
 	}
-	return uv_run(&s.loop, UV_RUN_DEFAULT) < 0;
+	start_signals(su);
+	if (keeper_client_ready(su->keeper, &err) < 0) {
+		pm_log(PM_LOG_ERROR, "agent.start", "%s", err.what);
+		return 1;
+	}
+	restore_resume(su);
+	(void)uv_run(su->loop, UV_RUN_DEFAULT);
+	finish(su);
+	return 0;
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "cli/nearest.h"
+#include "proto/nearest.h"
 #include "proto/spec_keys.h"
 
 #define TYPED_MAX 64 /* longer than any key by far */

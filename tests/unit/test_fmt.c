@@ -4,7 +4,7 @@
 #include <signal.h>
 
 #include "cli/fmt.h"
-#include "cli/nearest.h"
+#include "proto/nearest.h"
 
 static void run_times_have_one_unit_and_change_it_at_two(void **state)
 {

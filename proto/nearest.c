@@ -1,4 +1,4 @@
-#include "cli/nearest.h"
+#include "proto/nearest.h"
 
 #include <stdio.h>
 #include <string.h>

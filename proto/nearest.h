@@ -1,6 +1,6 @@
 /* nearest.h - the word among many that was most likely meant. Pure. */
-#ifndef PM_CLI_NEAREST_H
-#define PM_CLI_NEAREST_H
+#ifndef PM_PROTO_NEAREST_H
+#define PM_PROTO_NEAREST_H
 
 #include <stdbool.h>
 #include <stddef.h>

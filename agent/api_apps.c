@@ -1,0 +1,360 @@
+/* api_apps.c - the commands that start, stop and change apps. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/api_internal.h"
+#include "agent/app.h"
+#include "agent/sample.h"
+#include "agent/store.h"
+#include "agent/targets.h"
+#include "agent/user.h"
+#include "proto/log.h"
+#include "proto/spec.h"
+
+/* PM2's: one after another when there are few, else two at a time. */
+static uint32_t default_parallel(size_t n)
+{
+	return n <= 2 ? 1 : 2;
+}
+
+static enum cause cause_of(Pm__Verb verb)
+{
+	return verb == PM__VERB__VERB_RELOAD ? CAUSE_RELOAD : CAUSE_RESTART;
+}
+
+/* ---- declared apps ---- */
+
+/* What this agent cannot run is refused before anything is changed. */
+static int check_spec(const Pm__AppSpec *spec, struct pm_error *err)
+{
+	struct user user;
+
+	if (spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER) {
+		pm_fail(err, PM_UNSUPPORTED, "%s: cluster mode is not in this version", spec->name);
+		pm_hint(err, "use exec_mode: fork (option -x): N processes without a shared port");
+		return -1;
+	}
+	return user_lookup(spec->uid, spec->gid, &user, err);
+}
+
+static int check_depends(struct super *su, const struct staged *st, struct pm_error *err)
+{
+	for (size_t i = 0; i < st->n; i++)
+		for (size_t k = 0; k < st->specs[i]->n_depends_on; k++) {
+			const char *name = st->specs[i]->depends_on[k];
+			bool found = app_find_name(su, name) != NULL;
+
+			for (size_t j = 0; j < st->n && !found; j++)
+				found = strcmp(st->specs[j]->name, name) == 0;
+			if (!found) {
+				pm_fail(err, PM_CONFIG, "%s: depends_on: no such app: %.80s",
+				        st->specs[i]->name, name);
+				return -1;
+			}
+		}
+	return 0;
+}
+
+/* More or fewer instances, as the new spec says; the surplus is added to the order as deletions. */
+static int fit_instances(struct order *o, struct app *app, uint32_t want, struct pm_error *err)
+{
+	struct instance *inst;
+
+	while (app->n < want)
+		if (app_add_instance(app, super_take_pm_id(app->su), app_free_number(app), &inst,
+		                     err) < 0)
+			return -1;
+	for (size_t i = want; i < app->n; i++)
+		if (order_add(o, app->instances[i], EV_DELETE, CAUSE_SCALE, true, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* An app of that name is there: take the new spec, restart it (or start what is down). */
+static int update_app(const struct request *r, struct order *o, struct app *app, Pm__AppSpec *spec,
+                      struct pm_error *err)
+{
+	bool pm2 = session_is_pm2(r->session);
+	uint32_t want = pm2 ? (uint32_t)app->n : spec->instances;
+
+	if (pm2) { /* PM2 keeps what a running app is: its script, place and number */
+		spec->instances = app->spec->instances;
+		spec->exec_mode = app->spec->exec_mode;
+	}
+	app_set_spec(app, spec);
+	if (fit_instances(o, app, want, err) < 0)
+		return -1;
+	for (size_t i = 0; i < PM_MIN(want, app->n); i++)
+		if (order_add(o, app->instances[i], EV_RESTART,
+		              r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD ? CAUSE_RELOAD
+		                                                             : CAUSE_RESTART,
+		              true, err) < 0)
+			return -1;
+	return 0;
+}
+
+static bool any_up(const struct app *app)
+{
+	for (size_t i = 0; i < app->n; i++)
+		if (life_has_process(&instance_core(app->instances[i])->life))
+			return true;
+	return false;
+}
+
+static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spec,
+                     struct pm_error *err)
+{
+	struct app *app = r->cmd->force ? NULL : app_find_name(r->su, (*spec)->name);
+	struct pm_error exists;
+
+	if (app != NULL && r->cmd->verb == PM__VERB__VERB_START && any_up(app)) {
+		pm_fail(&exists, PM_EXISTS, "%s is running already", (*spec)->name);
+		pm_hint(&exists,
+		        "'pmctl restart %.60s' takes the new settings; --force starts a second one",
+		        (*spec)->name);
+		return order_add_done(o, (*spec)->name, instance_core(app->instances[0])->pm_id,
+		                      true, &exists, err);
+	}
+	if (app != NULL)
+		return update_app(r, o, app, PM_STEAL(*spec), err);
+	if (app_create(r->su, *spec, &app, err) < 0)
+		return -1;
+	*spec = NULL;
+	app_refresh_triggers(app);
+	for (size_t i = 0; i < app->n && app->spec->autostart; i++)
+		if (order_add(o, app->instances[i], EV_START, CAUSE_START, false, err) < 0)
+			return -1;
+	for (size_t i = 0; i < app->n && !app->spec->autostart; i++)
+		if (order_add(o, app->instances[i], EV_STOP, CAUSE_STOP, false, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int start_staged(const struct request *r, struct pm_error *err)
+{
+	struct staged *st = api_staged(r->session);
+	struct order *o;
+
+	if (st == NULL || st->n == 0)
+		return pm_fail(err, PM_USAGE, "nothing to start");
+	for (size_t i = 0; i < st->n; i++)
+		if (check_spec(st->specs[i], err) < 0)
+			return -1;
+	if (check_depends(r->su, st, err) < 0 ||
+	    api_new_order(r, r->cmd->parallel, true, &o, err) < 0)
+		return -1;
+	for (size_t i = 0; i < st->n; i++) {
+		struct pm_error failed;
+
+		if (start_app(r, o, &st->specs[i], &failed) < 0 &&
+		    order_add_done(o, st->specs[i] != NULL ? st->specs[i]->name : "", 0, false,
+		                   &failed, err) < 0)
+			break; /* out of memory: run what could be added */
+	}
+	sample_refresh(r->su->sampler);
+	order_run(o);
+	return 0;
+}
+
+/* ---- existing ones ---- */
+
+static int order_targets(const struct request *r, enum life_event event, enum cause cause,
+                         uint32_t parallel, bool settle, struct pm_error *err)
+{
+	PM_FREE struct instance **list = NULL;
+	struct order *o;
+	size_t n;
+
+	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
+		return -1;
+	if (parallel == 0 && (event == EV_RESTART))
+		parallel = default_parallel(n);
+	if (api_new_order(r, parallel, settle, &o, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (order_add(o, list[i], event, cause, true, err) < 0)
+			break; /* out of memory: run what could be added */
+	order_run(o);
+	return 0;
+}
+
+static void set_watching(const struct request *r, bool on)
+{
+	PM_FREE struct instance **list = NULL;
+	struct pm_error err;
+	size_t n;
+
+	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, &err) < 0)
+		return; /* the command itself says so */
+	for (size_t i = 0; i < n; i++)
+		instance_set_watching(list[i], on && instance_spec(list[i])->watch);
+	for (struct app *app = r->su->apps; app != NULL; app = app->next)
+		app_refresh_triggers(app);
+}
+
+int api_start(const struct request *r, struct pm_error *err)
+{
+	int rc;
+
+	if (r->cmd->use_staged) {
+		rc = start_staged(r, err);
+		api_staged_clear(api_staged(r->session));
+		return rc;
+	}
+	if (r->cmd->n_targets == 0)
+		return pm_fail(err, PM_USAGE, "nothing to start");
+	if (!session_is_pm2(r->session))
+		set_watching(r, true); /* PM2 leaves it off after a stop */
+	/* PM2's start restarts what runs; ours leaves it alone and says so. */
+	if (session_is_pm2(r->session))
+		return order_targets(r, EV_RESTART, CAUSE_RESTART, r->cmd->parallel, true, err);
+	return order_targets(r, EV_START, CAUSE_START, r->cmd->parallel, true, err);
+}
+
+int api_stop(const struct request *r, struct pm_error *err)
+{
+	set_watching(r, false);
+	return order_targets(r, EV_STOP, CAUSE_STOP, r->cmd->parallel, false, err);
+}
+
+int api_delete(const struct request *r, struct pm_error *err)
+{
+	return order_targets(r, EV_DELETE, CAUSE_DELETE, r->cmd->parallel, false, err);
+}
+
+/* Take the shell's variables anew: those that came from a shell are replaced, the user's own stay.
+ */
+static int update_env(Pm__AppSpec *spec, const Pm__Command *cmd, struct pm_error *err)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < spec->n_env; i++)
+		if (spec->env[i]->origin == PM__ENV_ORIGIN__ENV_SHELL)
+			pm__env_var__free_unpacked(spec->env[i], NULL);
+		else
+			spec->env[kept++] = spec->env[i];
+	spec->n_env = kept;
+	for (size_t i = 0; i < cmd->n_shell_env; i++) {
+		const Pm__EnvVar *var = cmd->shell_env[i];
+
+		if (spec_find_env(spec->env, spec->n_env, var->name) == NULL &&
+		    spec_put_env(&spec->env, &spec->n_env, var->name, var->value,
+		                 PM__ENV_ORIGIN__ENV_SHELL, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int patch_app(struct app *app, const Pm__Command *cmd, struct pm_error *err)
+{
+	PM_SPEC *spec = NULL;
+
+	if (spec_clone(app->spec, &spec, err) < 0)
+		return -1;
+	if (cmd->patch != NULL && cmd->patch->spec != NULL &&
+	    spec_patch(spec, cmd->patch->spec, cmd->patch->set, cmd->patch->n_set, err) < 0)
+		return -1;
+	if (cmd->update_env && update_env(spec, cmd, err) < 0)
+		return -1;
+	if (spec_validate(spec, err) < 0 || check_spec(spec, err) < 0)
+		return -1;
+	app_set_spec(app, PM_STEAL(spec));
+	return 0;
+}
+
+static int patch_targets(const struct request *r, struct pm_error *err)
+{
+	PM_FREE struct instance **list = NULL;
+	struct app *last = NULL;
+	size_t n;
+
+	if (r->cmd->patch == NULL && !r->cmd->update_env)
+		return 0;
+	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		struct app *app = instance_app(list[i]);
+
+		if (app != last && patch_app(app, r->cmd, err) < 0)
+			return pm_wrap(err, "%s", app->spec->name);
+		last = app;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (r->cmd->patch != NULL)
+			instance_set_watching(list[i], instance_spec(list[i])->watch);
+	sample_refresh(r->su->sampler);
+	return 0;
+}
+
+int api_restart(const struct request *r, struct pm_error *err)
+{
+	int rc;
+
+	if (r->cmd->use_staged) {
+		rc = start_staged(r, err);
+		api_staged_clear(api_staged(r->session));
+		return rc;
+	}
+	if (patch_targets(r, err) < 0)
+		return -1;
+	return order_targets(r, EV_RESTART, cause_of(r->cmd->verb), r->cmd->parallel, true, err);
+}
+
+/* ---- scale ---- */
+
+static int scale_to(const struct request *r, struct app *app, size_t want, struct pm_error *err)
+{
+	bool pm2 = session_is_pm2(r->session);
+	size_t have = app->n;
+	struct instance *inst;
+	struct order *o;
+
+	if (api_new_order(r, 0, true, &o, err) < 0)
+		return -1;
+	app->spec->instances = (uint32_t)want;
+	for (size_t i = have; i < want; i++) {
+		struct pm_error failed;
+
+		if (app_add_instance(app, super_take_pm_id(r->su), app_free_number(app), &inst,
+		                     &failed) < 0) {
+			if (order_add_done(o, app->spec->name, 0, false, &failed, err) < 0)
+				break;
+			continue;
+		}
+		if (order_add(o, inst, EV_START, CAUSE_SCALE, false, err) < 0)
+			break;
+	}
+	/* The newest go first; PM2 takes the oldest. */
+	for (size_t i = want; i < have; i++)
+		if (order_add(o, app->instances[pm2 ? i - want : i], EV_DELETE, CAUSE_SCALE, true,
+		              err) < 0)
+			break;
+	order_run(o);
+	return 0;
+}
+
+int api_scale(const struct request *r, struct pm_error *err)
+{
+	PM_FREE struct instance **list = NULL;
+	struct app *app;
+	int64_t want;
+	size_t n;
+
+	if (r->cmd->n_targets != 1)
+		return pm_fail(err, PM_USAGE, "scale takes one app");
+	if (targets_resolve(r->su, r->cmd->targets, 1, &list, &n, err) < 0)
+		return -1;
+	if (n == 0)
+		return pm_fail(err, PM_NOT_FOUND, "%.100s: no such app", r->cmd->targets[0]->text);
+	app = instance_app(list[0]);
+	for (size_t i = 1; i < n; i++)
+		if (instance_app(list[i]) != app)
+			return pm_fail(err, PM_USAGE,
+			               "scale takes one app, and %.60s means several",
+			               r->cmd->targets[0]->text);
+	want = r->cmd->relative ? (int64_t)app->n + r->cmd->count : r->cmd->count;
+	if (want < 1 || want > PM_SLOTS_MAX)
+		return pm_fail(err, PM_USAGE, "scale: from 1 to %d instances; use delete for none",
+		               PM_SLOTS_MAX);
+	return scale_to(r, app, (size_t)want, err);
+}

@@ -1,0 +1,220 @@
+#include "agent/app.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/triggers.h"
+#include "proto/spec.h"
+
+int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struct app **out,
+                     struct pm_error *err)
+{
+	struct app *app = pm_calloc(1, sizeof(*app));
+	struct app **at = &su->apps;
+
+	if (app == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "declare %s", spec->name);
+	app->su = su;
+	app->spec = spec;
+	app->serial = serial;
+	app->created_wall_ms = pm_wall_ms();
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = app;
+	if (serial >= su->next_app_serial)
+		su->next_app_serial = serial + 1;
+	*out = app;
+	return 0;
+}
+
+int app_create(struct super *su, Pm__AppSpec *spec, struct app **out, struct pm_error *err)
+{
+	struct instance *inst;
+	struct app *app;
+
+	if (app_create_empty(su, spec, su->next_app_serial, &app, err) < 0)
+		return -1;
+	for (uint32_t i = 0; i < spec->instances; i++)
+		if (app_add_instance(app, super_take_pm_id(su), i, &inst, err) < 0) {
+			app->spec = NULL; /* the caller's still */
+			app_close(app, true);
+			return -1;
+		}
+	*out = app;
+	return 0;
+}
+
+int app_attach_instance(struct app *app, struct instance *inst, struct pm_error *err)
+{
+	uint32_t id = instance_core(inst)->pm_id;
+	size_t at = app->n;
+
+	if (app->n == app->cap) {
+		size_t cap = app->cap == 0 ? 1 : app->cap * 2;
+		struct instance **more =
+			pm_realloc(app->instances, cap * sizeof(struct instance *));
+
+		if (more == NULL)
+			return pm_fail(err, PM_NO_MEMORY, "a new instance");
+		app->instances = more;
+		app->cap = cap;
+	}
+	while (at > 0 && instance_core(app->instances[at - 1])->pm_id > id)
+		at--;
+	memmove(app->instances + at + 1, app->instances + at,
+	        (app->n - at) * sizeof(struct instance *));
+	app->instances[at] = inst;
+	app->n++;
+	if (id >= app->su->next_pm_id)
+		app->su->next_pm_id = id + 1;
+	return 0;
+}
+
+int app_add_instance(struct app *app, uint32_t pm_id, uint32_t number, struct instance **out,
+                     struct pm_error *err)
+{
+	if (instance_create(app, pm_id, number, out, err) < 0)
+		return -1;
+	if (app_attach_instance(app, *out, err) < 0) {
+		instance_close(*out, true);
+		return -1;
+	}
+	return 0;
+}
+
+void app_remove_instance(struct app *app, struct instance *inst)
+{
+	for (size_t i = 0; i < app->n; i++)
+		if (app->instances[i] == inst) {
+			memmove(app->instances + i, app->instances + i + 1,
+			        (app->n - i - 1) * sizeof(struct instance *));
+			app->n--;
+			break;
+		}
+	if (app->n == 0) {
+		triggers_stop(app);
+		app_close(app, true);
+	}
+}
+
+/* Frees the app later: an instance that is being forgotten still looks at its spec. */
+static void on_closed(uv_handle_t *handle)
+{
+	struct app *app = handle->data;
+
+	spec_free(app->spec);
+	free(app->instances);
+	free(app);
+	free(handle);
+}
+
+static void unlink_app(struct app *app)
+{
+	struct app **at = &app->su->apps;
+
+	while (*at != NULL && *at != app)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = app->next;
+	if (app->su->apps == NULL)
+		app->su->next_pm_id = 0; /* as PM2: an empty table counts from 0 again */
+}
+
+void app_close(struct app *app, bool forget)
+{
+	uv_timer_t *later = pm_calloc(1, sizeof(*later));
+
+	triggers_stop(app);
+	for (size_t i = 0; i < app->n; i++)
+		instance_close(app->instances[i], forget);
+	app->n = 0;
+	unlink_app(app);
+	if (later == NULL)
+		return; /* out of memory: better to lose these bytes than to free what is in use */
+	(void)uv_timer_init(app->su->loop, later); /* never fails */
+	later->data = app;
+	uv_close((uv_handle_t *)later, on_closed);
+}
+
+void app_set_spec(struct app *app, Pm__AppSpec *spec)
+{
+	triggers_stop(app);
+	spec_free(app->spec);
+	app->spec = spec;
+	app_refresh_triggers(app);
+}
+
+void app_refresh_triggers(struct app *app)
+{
+	triggers_refresh(app);
+}
+
+uint32_t app_free_number(const struct app *app)
+{
+	for (uint32_t number = 0;; number++) {
+		bool taken = false;
+
+		for (size_t i = 0; i < app->n; i++)
+			taken |= instance_core(app->instances[i])->instance == number;
+		if (!taken)
+			return number;
+	}
+}
+
+struct app *app_find_serial(struct super *su, uint32_t serial)
+{
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		if (app->serial == serial)
+			return app;
+	return NULL;
+}
+
+struct app *app_find_name(struct super *su, const char *name)
+{
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		if (strcmp(app->spec->name, name) == 0)
+			return app;
+	return NULL;
+}
+
+struct instance *super_find_id(struct super *su, uint32_t pm_id)
+{
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		for (size_t i = 0; i < app->n; i++)
+			if (instance_core(app->instances[i])->pm_id == pm_id)
+				return app->instances[i];
+	return NULL;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct instance *const *x = a, *const *y = b;
+	uint32_t i = instance_core(*x)->pm_id, k = instance_core(*y)->pm_id;
+
+	return i < k ? -1 : i > k;
+}
+
+int super_instances(struct super *su, struct instance ***out, size_t *n, struct pm_error *err)
+{
+	struct instance **list;
+	size_t count = 0;
+
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		count += app->n;
+	list = pm_calloc(count + 1, sizeof(struct instance *));
+	if (list == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "list the instances");
+	count = 0;
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		for (size_t i = 0; i < app->n; i++)
+			list[count++] = app->instances[i];
+	qsort(list, count, sizeof(struct instance *), by_id);
+	*out = list;
+	*n = count;
+	return 0;
+}
+
+uint32_t super_take_pm_id(struct super *su)
+{
+	return su->next_pm_id++;
+}

@@ -1,0 +1,55 @@
+/* app.h - what was declared: a spec and its instances, and the list of them all. */
+#ifndef PM_AGENT_APP_H
+#define PM_AGENT_APP_H
+
+#include "agent/instance.h"
+#include "agent/super.h"
+
+struct app {
+	struct app *next;            /* in su->apps */
+	struct super *su;            /* borrowed */
+	uint32_t serial;             /* names it to the next supervisor */
+	Pm__AppSpec *spec;           /* owned */
+	struct instance **instances; /* owned, by pm_id */
+	size_t n, cap;
+	struct cron_job *cron; /* owned; NULL: none */
+	struct watch *watch;   /* owned; NULL: not watching */
+	int64_t created_wall_ms;
+};
+
+/*
+ * Declare an app with its instances, all down; nothing is started.
+ *
+ * spec    taken on success; validated already
+ * errors  PM_LIMIT, PM_NO_MEMORY
+ */
+PM_MUST_CHECK int app_create(struct super *su, Pm__AppSpec *spec, struct app **out,
+                             struct pm_error *err);
+/* An empty one with a given serial, for adoption and state files. */
+PM_MUST_CHECK int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial,
+                                   struct app **out, struct pm_error *err);
+PM_MUST_CHECK int app_add_instance(struct app *app, uint32_t pm_id, uint32_t number,
+                                   struct instance **out, struct pm_error *err);
+PM_MUST_CHECK int app_attach_instance(struct app *app, struct instance *inst, struct pm_error *err);
+/* The instance is freed by its owner; an app without instances goes too, unless `keep`. */
+void app_remove_instance(struct app *app, struct instance *inst);
+void app_close(struct app *app, bool forget);
+
+/* Take another spec (taken); running processes keep what they were started with. */
+void app_set_spec(struct app *app, Pm__AppSpec *spec);
+
+/* The lowest instance number that is free. */
+uint32_t app_free_number(const struct app *app);
+
+/* Start or stop cron and watch as spec and instances want it now. */
+void app_refresh_triggers(struct app *app);
+
+struct app *app_find_serial(struct super *su, uint32_t serial);
+struct app *app_find_name(struct super *su, const char *name);
+struct instance *super_find_id(struct super *su, uint32_t pm_id);
+/* Every instance in order of pm_id; the caller frees the array. */
+PM_MUST_CHECK int super_instances(struct super *su, struct instance ***out, size_t *n,
+                                  struct pm_error *err);
+uint32_t super_take_pm_id(struct super *su);
+
+#endif

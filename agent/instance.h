@@ -1,0 +1,97 @@
+/*
+ * instance.h - one instance of an app: carries out what its life cycle (life.h) says.
+ *
+ * What must survive the supervisor is in the arena record; `core` is the working copy, committed
+ * after each step and before anything outside is asked to happen.
+ */
+#ifndef PM_AGENT_INSTANCE_H
+#define PM_AGENT_INSTANCE_H
+
+#include <uv.h>
+
+#include "agent/arena.h"
+#include "agent/procenv.h"
+#include "agent/super.h"
+
+struct app;
+struct order;
+
+/* What an instance is told to do and by whom. */
+struct instance_order {
+	enum life_event event; /* EV_START, EV_STOP, EV_RESTART, EV_DELETE */
+	enum cause cause;
+	uid_t uid;
+	const char *who;     /* "pmctl"; borrowed for the call */
+	struct order *order; /* gets the outcome; NULL: nobody waits */
+	uint32_t at;         /* its place in the order */
+	bool settle;         /* answer when it has stayed up for a moment, not at once */
+};
+
+/* A new instance of the app, down. errors PM_LIMIT, PM_NO_MEMORY */
+PM_MUST_CHECK int instance_create(struct app *app, uint32_t pm_id, uint32_t number,
+                                  struct instance **out, struct pm_error *err);
+/* One that a former supervisor left: its record, and its process if it has one. */
+PM_MUST_CHECK int instance_adopt(struct app *app, uint32_t index, struct instance **out,
+                                 struct pm_error *err);
+void instance_set_process(struct instance *inst, struct process *p);
+/* An orphan that was adopted: it is up. */
+void instance_set_up(struct instance *inst);
+/* After adoption of everything: go on from where the record says. */
+void instance_resume(struct instance *inst);
+/* Take counters and state of a saved one; true from instance_wanted() once: it shall run. */
+void instance_restore(struct instance *inst, const Pm__SavedInstance *saved);
+bool instance_take_wanted(struct instance *inst);
+/* Forget without ceremony: the supervisor leaves, or the instance is gone. Frees it. */
+void instance_close(struct instance *inst, bool forget);
+
+void instance_give_order(struct instance *inst, const struct instance_order *o);
+
+void instance_set_watching(struct instance *inst, bool on);
+
+/* reset: counters to 0. */
+void instance_reset(struct instance *inst);
+
+/* A waiting order goes away (its session has closed). */
+void instance_drop_order(struct instance *inst, const struct order *order);
+
+/* ---- from the keeper, the process, the sampler ---- */
+void instance_on_spawned(struct instance *inst, const struct keeper_record *r);
+void instance_on_exited(struct instance *inst, const struct keeper_record *r);
+void instance_on_message(struct instance *inst, const char *line, size_t len);
+
+/* Its process vanished while no supervisor looked: it ended, nobody saw how. */
+void instance_on_lost(struct instance *inst);
+
+/* ---- looking ---- */
+const struct inst_core *instance_core(const struct instance *inst);
+const struct inst_record *instance_record(const struct instance *inst);
+const Pm__AppSpec *instance_spec(const struct instance *inst);
+struct app *instance_app(const struct instance *inst);
+struct super *instance_super(const struct instance *inst);
+struct process *instance_process(const struct instance *inst); /* NULL: none */
+uint32_t instance_index(const struct instance *inst);
+uint32_t instance_log_id(const struct instance *inst);
+const char *instance_note(const struct instance *inst); /* "waiting: ...", or "" */
+bool instance_is_online(const struct instance *inst);
+
+/* Names of its files; the process's arguments and environment as they would be now. */
+PM_MUST_CHECK int instance_log_names(const struct instance *inst, struct log_names *out,
+                                     struct pm_error *err);
+PM_MUST_CHECK int instance_procenv(const struct instance *inst, const struct user *user, int ipc_fd,
+                                   struct procenv *out, struct pm_error *err);
+/* The same for display: without what env_files hold. */
+PM_MUST_CHECK int instance_shown_env(const struct instance *inst, const struct user *user,
+                                     struct procenv *out, struct pm_error *err);
+size_t instance_limits(const struct instance *inst, struct spawn_limit out[SPAWN_LIMITS_MAX]);
+
+/* What the sampler last saw, over the whole tree. */
+struct instance_usage {
+	uint64_t memory_bytes;
+	uint32_t cpu_permille;
+	uint32_t n_processes;
+	uint64_t cpu_ticks, at_ms; /* of the sample before, for the difference */
+	uint64_t tag;              /* which process's */
+};
+struct instance_usage *instance_usage(struct instance *inst);
+
+#endif

@@ -1,0 +1,153 @@
+#include "agent/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "proto/log.h"
+
+struct job {
+	struct job *next;
+	struct super *su; /* borrowed */
+	uint32_t slot;
+	int pidfd;        /* owned, -1 */
+	uv_timer_t timer; /* owned */
+	uint32_t timeout_ms;
+	job_done_fn *done; /* borrowed, with arg */
+	void *arg;
+};
+
+static struct job **find(const struct super *su, uint32_t slot)
+{
+	struct job **at = (struct job **)(uintptr_t)&su->jobs;
+
+	while (*at != NULL && (*at)->slot != slot)
+		at = &(*at)->next;
+	return at;
+}
+
+bool job_has_slot(const struct super *su, uint32_t slot)
+{
+	return *find(su, slot) != NULL;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void finish(struct super *su, uint32_t slot, int status)
+{
+	struct job **at = find(su, slot), *job = *at;
+	struct pm_error err;
+
+	*at = job->next;
+	if (keeper_client_release(su->keeper, slot, &err) < 0)
+		pm_log(PM_LOG_WARN, "job.release", "%s", err.what);
+	pm_closep(&job->pidfd);
+	job->done(job->arg, status);
+	uv_close((uv_handle_t *)&job->timer, on_closed);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+	struct job *job = timer->data;
+
+	if (job->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, job->pidfd, SIGKILL, NULL, 0); /* gone: fine */
+}
+
+static int request(struct job *job, const char *path, const char *const *argv, struct pm_error *err)
+{
+	static const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
+	PM_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const int fds[3] = { null, null, null };
+	int held[KEEPER_FD_COUNT];
+	const uint64_t user[4] = { 0 };
+	const struct spawn_plan plan = {
+		.path = path,
+		.argv = argv,
+		.envp = envp,
+		.cwd = "/",
+		.uid = (uid_t)-1,
+		.gid = (gid_t)-1,
+		.umask = 0077,
+		.nice = 19,
+		.nice_set = true,
+		.child_fds = { 0, 1, 2 },
+		.n_child_fds = 3,
+	};
+
+	if (null < 0)
+		return pm_fail_errno(err, errno, "open /dev/null");
+	for (size_t i = 0; i < PM_COUNT(held); i++)
+		held[i] = -1;
+	return keeper_client_spawn(job->su->keeper, job->slot, &plan, fds, held, user, true, err);
+}
+
+int job_run(struct super *su, const char *path, const char *const *argv, uint32_t timeout_ms,
+            job_done_fn *done, void *arg, struct pm_error *err)
+{
+	struct job *job = pm_calloc(1, sizeof(*job));
+
+	if (job == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "run %s", path);
+	*job = (struct job){ .su = su,
+		             .slot = super_free_slot(su),
+		             .pidfd = -1,
+		             .timeout_ms = timeout_ms,
+		             .done = done,
+		             .arg = arg };
+	if (job->slot == SLOT_NONE || request(job, path, argv, err) < 0) {
+		if (job->slot == SLOT_NONE)
+			pm_fail(err, PM_LIMIT, "more than %d processes", PM_SLOTS_MAX);
+		free(job);
+		return -1;
+	}
+	(void)uv_timer_init(su->loop, &job->timer); /* never fails */
+	job->timer.data = job;
+	job->next = su->jobs;
+	su->jobs = job;
+	return 0;
+}
+
+bool job_on_spawned(struct super *su, const struct keeper_record *r, int pidfd)
+{
+	struct job *job = *find(su, r->slot);
+
+	if (job == NULL)
+		return false;
+	if (r->error != 0) {
+		finish(su, r->slot, -1);
+		return true;
+	}
+	job->pidfd = pidfd;
+	if (job->timeout_ms != 0)
+		(void)uv_timer_start(&job->timer, on_timeout, job->timeout_ms, 0);
+	return true;
+}
+
+bool job_on_exited(struct super *su, const struct keeper_record *r)
+{
+	if (!job_has_slot(su, r->slot))
+		return false;
+	finish(su, r->slot,
+	       r->status_known == 0  ? -1
+	       : r->exit_signal != 0 ? 128 + r->exit_signal
+	                             : r->exit_code);
+	return true;
+}
+
+void job_abandon_all(struct super *su)
+{
+	while (su->jobs != NULL) {
+		struct job *job = su->jobs;
+
+		su->jobs = job->next;
+		pm_closep(&job->pidfd);
+		uv_close((uv_handle_t *)&job->timer, on_closed);
+	}
+}

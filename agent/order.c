@@ -1,0 +1,314 @@
+#include "agent/order.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/app.h"
+#include "agent/status.h"
+#include "agent/store.h"
+#include "proto/log.h"
+
+enum item_state {
+	ITEM_WAITING,
+	ITEM_RUNNING,
+	ITEM_DONE,
+};
+
+struct item {
+	struct instance *inst; /* borrowed until it has settled */
+	uint32_t pm_id;
+	bool has_id, existed;
+	char name[PM_NAME_MAX + 1];
+	enum life_event event;
+	enum cause cause;
+	enum item_state state;
+	enum pm_code code;
+	char *text, *hint, *tail; /* owned */
+	size_t tail_len;
+	uint32_t pid;
+	Pm__LifeState shown;
+};
+
+struct order {
+	struct super *su;
+	struct session *session; /* a reference; NULL: nobody waits */
+	uint64_t id;
+	uint32_t parallel;
+	bool no_wait, settle;
+	uid_t uid;
+	char who[16];
+	struct item *items; /* owned */
+	size_t n, cap;
+	size_t n_running, n_done;
+	uv_timer_t *deadline; /* owned; NULL: none */
+	bool running;         /* order_run() is on the stack: do not free */
+	bool answered;
+};
+
+int order_create(const struct order_config *config, struct order **out, struct pm_error *err)
+{
+	struct order *o = pm_calloc(1, sizeof(*o));
+
+	if (o == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "carry out the command");
+	o->su = config->su;
+	o->id = config->id;
+	o->parallel = config->parallel == 0 ? UINT32_MAX : config->parallel;
+	o->no_wait = config->no_wait;
+	o->settle = config->settle;
+	(void)snprintf(o->who, sizeof(o->who), "agent");
+	if (config->session != NULL) {
+		o->session = session_ref(config->session);
+		o->uid = session_uid(config->session);
+		(void)snprintf(o->who, sizeof(o->who), "%.15s", session_program(config->session));
+	}
+	if (config->timeout_ms != 0) {
+		o->deadline = pm_calloc(1, sizeof(uv_timer_t));
+		if (o->deadline == NULL) {
+			session_unref(o->session);
+			free(o);
+			return pm_fail(err, PM_NO_MEMORY, "carry out the command");
+		}
+		(void)uv_timer_init(o->su->loop, o->deadline); /* never fails */
+		o->deadline->data = o;
+		uv_update_time(o->su->loop);
+		(void)uv_timer_start(o->deadline, order_on_deadline, config->timeout_ms, 0);
+	}
+	*out = o;
+	return 0;
+}
+
+static struct item *add_item(struct order *o, struct pm_error *err)
+{
+	if (o->n == o->cap) {
+		size_t cap = o->cap == 0 ? 8 : o->cap * 2;
+		struct item *more = pm_realloc(o->items, cap * sizeof(struct item));
+
+		if (more == NULL) {
+			pm_fail(err, PM_NO_MEMORY, "carry out the command");
+			return NULL;
+		}
+		o->items = more;
+		o->cap = cap;
+	}
+	memset(&o->items[o->n], 0, sizeof(struct item));
+	return &o->items[o->n++];
+}
+
+int order_add(struct order *o, struct instance *inst, enum life_event event, enum cause cause,
+              bool existed, struct pm_error *err)
+{
+	struct item *it = add_item(o, err);
+
+	if (it == NULL)
+		return -1;
+	it->inst = inst;
+	it->pm_id = instance_core(inst)->pm_id;
+	it->has_id = true;
+	it->existed = existed;
+	it->event = event;
+	it->cause = cause;
+	(void)snprintf(it->name, sizeof(it->name), "%s", instance_spec(inst)->name);
+	return 0;
+}
+
+static void item_done(struct order *o, struct item *it, enum pm_code code, const char *text,
+                      const char *hint)
+{
+	it->state = ITEM_DONE;
+	it->code = code;
+	it->text = pm_strdup(text);
+	it->hint = pm_strdup(hint);
+	o->n_done++;
+}
+
+int order_add_done(struct order *o, const char *name, uint32_t pm_id, bool has_id,
+                   const struct pm_error *outcome, struct pm_error *err)
+{
+	struct item *it = add_item(o, err);
+
+	if (it == NULL)
+		return -1;
+	it->pm_id = pm_id;
+	it->has_id = has_id;
+	(void)snprintf(it->name, sizeof(it->name), "%s", name);
+	item_done(o, it, outcome->code, outcome->what, outcome->hint);
+	return 0;
+}
+
+/* ---- answers ---- */
+
+static char empty[] = "";
+
+static void fill_outcome(const struct item *it, Pm__Outcome *out)
+{
+	pm__outcome__init(out);
+	out->pm_id = it->pm_id;
+	out->has_id = it->has_id;
+	out->name = (char *)(uintptr_t)it->name;
+	out->code = it->code;
+	out->text = it->text != NULL ? it->text : empty;
+	out->hint = it->hint != NULL ? it->hint : empty;
+	out->pid = it->pid;
+	out->state = it->shown;
+	out->existed = it->existed;
+	out->log_tail.data = (uint8_t *)it->tail;
+	out->log_tail.len = it->tail_len;
+}
+
+static enum pm_code worst(const struct order *o)
+{
+	enum pm_code code = PM_OK;
+
+	for (size_t i = 0; i < o->n; i++)
+		if (o->items[i].code != PM_OK && (code == PM_OK || o->n == 1))
+			code = o->items[i].code;
+	return code == PM_OK || o->n == 1 ? code : code == PM_EXISTS ? PM_EXISTS : PM_FAILED;
+}
+
+static void answer(struct order *o)
+{
+	Pm__Outcome *outcomes = pm_calloc(o->n + 1, sizeof(*outcomes));
+	Pm__Outcome **list = pm_calloc(o->n + 1, sizeof(*list));
+	Pm__Result result = PM__RESULT__INIT;
+	struct pm_error err;
+
+	o->answered = true;
+	if (o->session == NULL)
+		goto out;
+	if (outcomes == NULL || list == NULL) {
+		(void)pm_fail(&err, PM_NO_MEMORY,
+		              "answer"); /* it was done; nobody can be told how */
+		session_reply_error(o->session, o->id, &err);
+		goto out;
+	}
+	for (size_t i = 0; i < o->n; i++) {
+		fill_outcome(&o->items[i], &outcomes[i]);
+		list[i] = &outcomes[i];
+	}
+	result.code = worst(o);
+	result.text = empty;
+	result.hint = empty;
+	result.outcomes = list;
+	result.n_outcomes = o->n;
+	session_reply_result(o->session, o->id, &result);
+out:
+	free(outcomes);
+	free(list);
+}
+
+static void on_deadline_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void order_free(struct order *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		free(o->items[i].text);
+		free(o->items[i].hint);
+		free(o->items[i].tail);
+	}
+	if (o->deadline != NULL)
+		uv_close((uv_handle_t *)o->deadline, on_deadline_closed);
+	session_unref(o->session);
+	free(o->items);
+	free(o);
+}
+
+/* ---- running ---- */
+
+static void start_item(struct order *o, struct item *it, size_t at)
+{
+	const struct instance_order order = {
+		.event = it->event,
+		.cause = it->cause,
+		.uid = o->uid,
+		.who = o->who,
+		.order = o->no_wait ? NULL : o,
+		.at = (uint32_t)at,
+		.settle = o->settle,
+	};
+	struct instance *inst = it->inst;
+
+	if (o->no_wait) {
+		it->inst = NULL;
+		item_done(o, it, PM_OK, "", "");
+		instance_give_order(inst, &order);
+		return;
+	}
+	it->state = ITEM_RUNNING;
+	o->n_running++;
+	instance_give_order(inst, &order);
+}
+
+static void finish_if_done(struct order *o)
+{
+	if (o->running || o->n_done < o->n)
+		return;
+	store_changed(o->su->store);
+	if (!o->answered)
+		answer(o);
+	order_free(o);
+}
+
+static void pump(struct order *o)
+{
+	if (o->running)
+		return;
+	o->running = true;
+	for (size_t i = 0; i < o->n && o->n_running < o->parallel; i++)
+		if (o->items[i].state == ITEM_WAITING)
+			start_item(o, &o->items[i], i);
+	o->running = false;
+	finish_if_done(o);
+}
+
+void order_run(struct order *o)
+{
+	store_changed(o->su->store);
+	store_publish(o->su->store);
+	pump(o);
+}
+
+void order_settled(struct order *o, uint32_t at, struct instance *inst,
+                   const struct order_outcome *outcome)
+{
+	struct item *it = &o->items[at];
+	Pm__Outcome message;
+
+	it->inst = NULL;
+	it->pid = (uint32_t)instance_core(inst)->pid;
+	it->shown = status_life(instance_core(inst)->life.state);
+	it->tail = outcome->log_tail;
+	it->tail_len = outcome->log_tail == NULL ? 0 : outcome->log_tail_len;
+	item_done(o, it, outcome->code, outcome->text, outcome->hint);
+	o->n_running--;
+	if (o->session != NULL && o->n > 1) {
+		fill_outcome(it, &message);
+		session_reply_progress(o->session, o->id, &message);
+	}
+	if (!o->running)
+		pump(o);
+}
+
+/* Time is up: say what is not done; the work itself goes on. */
+void order_on_deadline(uv_timer_t *timer)
+{
+	struct order *o = timer->data;
+
+	for (size_t i = 0; i < o->n; i++) {
+		struct item *it = &o->items[i];
+
+		if (it->state == ITEM_DONE)
+			continue;
+		if (it->inst != NULL)
+			instance_drop_order(it->inst, o);
+		if (it->state == ITEM_RUNNING)
+			o->n_running--;
+		item_done(o, it, PM_DEADLINE, "not done in time; it goes on in the background",
+		          "see 'pmctl list'");
+	}
+	finish_if_done(o);
+}

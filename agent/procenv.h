@@ -1,0 +1,42 @@
+/* procenv.h - the argument list and the environment of one process, from its app's spec. */
+#ifndef PM_AGENT_PROCENV_H
+#define PM_AGENT_PROCENV_H
+
+#include "agent/logs.h"
+#include "agent/user.h"
+#include "proto/error.h"
+#include "proto/pm.pb-c.h"
+
+struct procenv {
+	char **argv, **envp; /* owned, NULL-terminated */
+	size_t n_argv, n_envp, cap_argv, cap_envp;
+	char path[PATH_MAX]; /* the executable, absolute */
+};
+
+struct procenv_facts {
+	const char *home;
+	bool pm2_home;
+	uint32_t pm_id, instance, restarts;
+	uint32_t first_instance; /* increment_var grows from this one */
+	int64_t created_wall_ms, started_wall_ms;
+	const char *unique_id;
+	const struct log_names *names;
+	const struct user *user;
+	int ipc_fd;   /* the channel's number in the child; -1: none */
+	bool secrets; /* read env_files; false for display */
+};
+
+/*
+ * Build both. Later ones win: the shell's and the spec's variables, env_files, then ours.
+ *
+ * errors  PM_CONFIG (env_file unreadable or malformed), PM_NOT_FOUND (no interpreter in PATH),
+ * PM_NO_MEMORY
+ */
+PM_MUST_CHECK int procenv_build(const Pm__AppSpec *spec, const struct procenv_facts *facts,
+                                struct procenv *out, struct pm_error *err);
+void procenv_finish(struct procenv *p); /* wipes the values before it frees them */
+
+/* Whether the app gets a node channel: a node program, or one that was told to use it. */
+bool procenv_wants_ipc(const Pm__AppSpec *spec);
+
+#endif

@@ -1,0 +1,402 @@
+#include "agent/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/ipc.h"
+#include "agent/procenv.h"
+#include "agent/tree.h"
+#include "agent/user.h"
+#include "proto/log.h"
+
+enum {
+	IPC_CHILD_FD = 3
+};
+
+/* Descriptors of a process about to start: ours to keep, the child's to lose. */
+struct pipes {
+	int held[KEEPER_FD_COUNT];
+	int child[SPAWN_FDS_MAX];
+	size_t n_child;
+};
+
+static void pipes_close(struct pipes *p)
+{
+	for (size_t i = 0; i < PM_COUNT(p->held); i++)
+		pm_closep(&p->held[i]);
+	for (size_t i = 0; i < p->n_child; i++)
+		pm_closep(&p->child[i]);
+}
+
+/*
+ * A pipe for output. The child's end is opened for reading too: then a write never fails for want
+ * of a reader, not even while keeper and supervisor are both dead (P2), and the end of the stream
+ * still comes with its last holder.
+ */
+static int output_pipe(int *ours, int *childs)
+{
+	char path[40];
+	int ends[2], both;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[1]);
+	both = open(path, O_RDWR | O_CLOEXEC);
+	if (both >= 0) {
+		(void)close(ends[1]);
+		ends[1] = both;
+	}
+	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK); /* a pipe always takes it */
+	*ours = ends[0];
+	*childs = ends[1];
+	return 0;
+}
+
+static int input_pipe(int *ours, int *childs)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	(void)fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	*ours = ends[1];
+	*childs = ends[0];
+	return 0;
+}
+
+static int ipc_pair(int *ours, int *childs)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -1;
+	*ours = ends[0];
+	*childs = ends[1];
+	return 0;
+}
+
+static int pipes_open(struct pipes *p, bool ipc, struct pm_error *err)
+{
+	for (size_t i = 0; i < PM_COUNT(p->held); i++)
+		p->held[i] = -1;
+	for (size_t i = 0; i < PM_COUNT(p->child); i++)
+		p->child[i] = -1;
+	p->n_child = ipc ? 4 : 3;
+	if (input_pipe(&p->held[KEEPER_FD_STDIN], &p->child[0]) < 0 ||
+	    output_pipe(&p->held[KEEPER_FD_OUT], &p->child[1]) < 0 ||
+	    output_pipe(&p->held[KEEPER_FD_ERR], &p->child[2]) < 0 ||
+	    (ipc && ipc_pair(&p->held[KEEPER_FD_IPC], &p->child[3]) < 0)) {
+		pm_fail_errno(err, errno, "make pipes");
+		pipes_close(p);
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- output ---- */
+
+static void try_free(struct process *p)
+{
+	struct pm_error err;
+
+	if (p->inst != NULL || (p->pid != 0 && !p->exited) || p->streams[0] != NULL ||
+	    p->streams[1] != NULL)
+		return;
+	if (keeper_client_release(p->su->keeper, p->slot, &err) < 0)
+		pm_log(PM_LOG_WARN, "process.release", "slot=%u %s", p->slot, err.what);
+	if (p->pid != 0)
+		memset(arena_slot(p->su->arena, p->slot), 0, sizeof(struct slot_record));
+	p->su->processes[p->slot] = NULL;
+	pm_closep(&p->pidfd);
+	pm_closep(&p->stdin_fd);
+	ipc_close(p->ipc);
+	free(p);
+}
+
+static void on_out_done(void *arg)
+{
+	struct process *p = arg;
+
+	p->streams[0] = NULL;
+	p->fds[KEEPER_FD_OUT] = p->fds[KEEPER_FD_OUT_STAGE] = -1;
+	try_free(p);
+}
+
+static void on_err_done(void *arg)
+{
+	struct process *p = arg;
+
+	p->streams[1] = NULL;
+	p->fds[KEEPER_FD_ERR] = p->fds[KEEPER_FD_ERR_STAGE] = -1;
+	try_free(p);
+}
+
+static void on_message(void *arg, const char *line, size_t len)
+{
+	struct process *p = arg;
+
+	if (p->inst != NULL)
+		instance_on_message(p->inst, line, len);
+}
+
+/* fds are taken where they are used; a stream that cannot be captured is drained by nobody but does
+ * not stop the app. */
+static int attach_streams(struct process *p, struct instance *inst, const int pipes[2],
+                          const int stages[2], struct pm_error *err)
+{
+	struct slot_record *r = arena_slot(p->su->arena, p->slot);
+	struct log_names names;
+	struct user user;
+
+	if (log_names_make(p->su->home, instance_spec(inst), instance_log_id(inst), &names, err) <
+	    0)
+		return -1;
+	if (user_lookup(instance_spec(inst)->uid, instance_spec(inst)->gid, &user, err) < 0)
+		return -1;
+	for (int i = 0; i < 2; i++) {
+		enum keeper_fd role = i == 1 ? KEEPER_FD_ERR : KEEPER_FD_OUT;
+		const struct log_stream_config config = {
+			.slot = p->slot,
+			.pm_id = instance_core(inst)->pm_id,
+			.err = i == 1,
+			.path = i == 1 ? names.err : names.out,
+			.combined_path = names.combined[0] != '\0' ? names.combined : NULL,
+			.spec = instance_spec(inst),
+			.uid = user.uid,
+			.gid = user.gid,
+		};
+
+		if (log_stream_attach(p->su->logs, &config, pipes[i], stages[i],
+		                      i == 1 ? &r->err : &r->out, &p->streams[i], err) < 0)
+			return -1;
+		p->fds[role] = pipes[i];
+		if (stages[i] >= 0)
+			p->fds[i == 1 ? KEEPER_FD_ERR_STAGE : KEEPER_FD_OUT_STAGE] = stages[i];
+	}
+	return 0;
+}
+
+/* ---- life time ---- */
+
+static struct process *process_new(struct super *su, struct instance *inst, uint32_t slot)
+{
+	struct process *p = pm_calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->su = su;
+	p->inst = inst;
+	p->slot = slot;
+	p->pidfd = p->stdin_fd = -1;
+	for (size_t i = 0; i < PM_COUNT(p->fds); i++)
+		p->fds[i] = -1;
+	su->processes[slot] = p;
+	return p;
+}
+
+static void process_drop(struct process *p)
+{
+	p->su->processes[p->slot] = NULL;
+	for (int i = 0; i < 2; i++)
+		if (p->streams[i] != NULL)
+			log_stream_abandon(p->streams[i]);
+	pm_closep(&p->pidfd);
+	pm_closep(&p->stdin_fd);
+	ipc_close(p->ipc);
+	free(p);
+}
+
+static int take_ipc(struct process *p, int fd, struct pm_error *err)
+{
+	if (fd < 0)
+		return 0;
+	p->fds[KEEPER_FD_IPC] = fd;
+	if (ipc_create(p->su->loop, fd, on_message, p, &p->ipc, err) == 0)
+		return 0;
+	p->fds[KEEPER_FD_IPC] = -1;
+	return -1;
+}
+
+/* What the keeper shall do, from the spec and the instance's place in it. */
+static int request(struct process *p, struct instance *inst, const struct pipes *pipes,
+                   struct pm_error *err)
+{
+	const Pm__AppSpec *spec = instance_spec(inst);
+	struct spawn_limit limits[SPAWN_LIMITS_MAX];
+	struct procenv env = { 0 };
+	struct spawn_plan plan;
+	struct user user;
+	uint64_t user_words[4] = { instance_index(inst), instance_core(inst)->pm_id, 0, 0 };
+	int rc;
+
+	if (user_lookup(spec->uid, spec->gid, &user, err) < 0)
+		return -1;
+	if (instance_procenv(inst, &user, pipes->n_child > 3 ? IPC_CHILD_FD : -1, &env, err) < 0)
+		return -1;
+	plan = (struct spawn_plan){
+		.path = env.path,
+		.argv = (const char *const *)env.argv,
+		.envp = (const char *const *)env.envp,
+		.cwd = spec->cwd,
+		.uid = user.uid,
+		.gid = user.gid,
+		.groups = user.groups,
+		.n_groups = user.n_groups,
+		.umask = spec->umask,
+		.limits = limits,
+		.n_limits = instance_limits(inst, limits),
+		.nice = spec->nice,
+		.nice_set = spec->nice_set,
+		.oom_score_adj = spec->oom_score_adj,
+		.oom_score_adj_set = spec->oom_score_adj_set,
+		.no_new_privs = spec->no_new_privs,
+		.tag = p->tag,
+		.child_fds = { 0, 1, 2, IPC_CHILD_FD },
+		.n_child_fds = pipes->n_child,
+	};
+	rc = keeper_client_spawn(p->su->keeper, p->slot, &plan, pipes->child, pipes->held,
+	                         user_words, false, err);
+	procenv_finish(&env);
+	return rc;
+}
+
+int process_spawn(struct instance *inst, struct process **out, struct pm_error *err)
+{
+	struct super *su = instance_super(inst);
+	const int no_stages[2] = { -1, -1 };
+	uint32_t slot = super_free_slot(su);
+	struct process *p;
+	struct pipes pipes;
+	int outputs[2];
+
+	if (slot == SLOT_NONE)
+		return pm_fail(err, PM_LIMIT, "more than %d processes", PM_SLOTS_MAX);
+	if (pipes_open(&pipes, procenv_wants_ipc(instance_spec(inst)), err) < 0)
+		return -1;
+	p = process_new(su, inst, slot);
+	if (p == NULL) {
+		pipes_close(&pipes);
+		return pm_fail(err, PM_NO_MEMORY, "start a process");
+	}
+	p->tag = tree_tag(su->home_nonce, instance_core(inst)->pm_id, instance_core(inst)->spawns);
+	memset(arena_slot(su->arena, slot), 0, sizeof(struct slot_record));
+	if (request(p, inst, &pipes, err) < 0)
+		goto fail;
+	p->stdin_fd = PM_STEAL_FD(pipes.held[KEEPER_FD_STDIN]);
+	outputs[0] = PM_STEAL_FD(pipes.held[KEEPER_FD_OUT]);
+	outputs[1] = PM_STEAL_FD(pipes.held[KEEPER_FD_ERR]);
+	/* From here on the process is coming: what fails now costs its output or messages, and is
+	 * said. */
+	if (attach_streams(p, inst, outputs, no_stages, err) < 0)
+		pm_log(PM_LOG_ERROR, "process.capture", "pm_id=%u %s", instance_core(inst)->pm_id,
+		       err->what);
+	if (take_ipc(p, PM_STEAL_FD(pipes.held[KEEPER_FD_IPC]), err) < 0)
+		pm_log(PM_LOG_ERROR, "process.ipc", "pm_id=%u %s", instance_core(inst)->pm_id,
+		       err->what);
+	pipes_close(&pipes);
+	*out = p;
+	return 0;
+fail:
+	pipes_close(&pipes);
+	process_drop(p);
+	return -1;
+}
+
+int process_adopt(struct super *su, struct instance *inst, const struct keeper_record *r,
+                  const int fds[KEEPER_FD_COUNT], struct process **out, struct pm_error *err)
+{
+	const int outputs[2] = { fds[KEEPER_FD_OUT], fds[KEEPER_FD_ERR] };
+	const int stages[2] = { fds[KEEPER_FD_OUT_STAGE], fds[KEEPER_FD_ERR_STAGE] };
+	struct process *p = process_new(su, inst, r->slot);
+
+	if (p == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "adopt pid %d", r->pid);
+	p->pid = r->pid;
+	p->pidfd = fds[KEEPER_FD_PIDFD];
+	p->start_ticks = r->start_ticks;
+	p->tag = r->tag;
+	p->stdin_fd = fds[KEEPER_FD_STDIN];
+	*out = p;
+	if (outputs[0] >= 0 && outputs[1] >= 0 && attach_streams(p, inst, outputs, stages, err) < 0)
+		return pm_wrap(err, "capture pid %d", r->pid);
+	return take_ipc(p, fds[KEEPER_FD_IPC], err);
+}
+
+void process_on_spawned(struct process *p, const struct keeper_record *r, int pidfd)
+{
+	if (r->error != 0) {
+		p->exited = true;
+		return;
+	}
+	p->pid = r->pid;
+	p->pidfd = pidfd;
+	p->start_ticks = r->start_ticks;
+}
+
+static void detach_streams(struct process *p)
+{
+	struct log_stream *streams[2] = { p->streams[0], p->streams[1] };
+
+	/* done may come at once, and the second one may free p. */
+	if (streams[0] != NULL)
+		log_stream_detach(streams[0], on_out_done, p);
+	if (streams[1] != NULL)
+		log_stream_detach(streams[1], on_err_done, p);
+}
+
+void process_on_exited(struct process *p)
+{
+	p->exited = true;
+	pm_closep(&p->stdin_fd);
+	ipc_close(p->ipc);
+	p->ipc = NULL;
+	p->fds[KEEPER_FD_IPC] = -1;
+}
+
+void process_let_go(struct process *p)
+{
+	p->inst = NULL;
+	if (p->streams[0] == NULL && p->streams[1] == NULL)
+		try_free(p);
+	else
+		detach_streams(p);
+}
+
+void process_abandon(struct process *p)
+{
+	process_drop(p);
+}
+
+int process_write_stdin(struct process *p, const char *text, struct pm_error *err)
+{
+	PM_FREE char *line = pm_calloc(strlen(text) + 2, 1);
+	ssize_t n;
+
+	if (p->stdin_fd < 0)
+		return pm_fail(err, PM_FAILED, "it has no stdin");
+	if (line == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "send");
+	memcpy(line, text, strlen(text));
+	line[strlen(text)] = '\n';
+	n = write(p->stdin_fd, line, strlen(text) + 1);
+	if (n == (ssize_t)strlen(text) + 1)
+		return 0;
+	if (n >= 0 || errno == EAGAIN)
+		return pm_fail(err, PM_FAILED, "it does not read its stdin (the pipe is full)");
+	return pm_fail(err, PM_FAILED, "its stdin is closed: %s", strerror(errno));
+}
+
+int process_signal(struct process *p, int signal, struct pm_error *err)
+{
+	if (p->pidfd < 0 || p->exited)
+		return pm_fail(err, PM_NOT_RUNNING, "no process");
+	if (syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0) < 0)
+		return pm_fail_errno(err, errno, "signal %d to pid %d", signal, p->pid);
+	return 0;
+}

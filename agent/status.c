@@ -1,0 +1,354 @@
+#include "agent/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/process.h"
+#include "agent/sample.h"
+#include "agent/targets.h"
+#include "proto/log.h"
+
+/* A page is closed at this many bytes, well under a record, when the next instance may not fit. */
+#define PAGE_BYTES 24576
+
+Pm__LifeState status_life(enum life_state state)
+{
+	switch (state) {
+	case LIFE_DOWN:
+		return PM__LIFE_STATE__LIFE_STOPPED;
+	case LIFE_SPAWNING:
+	case LIFE_UP_WAIT:
+		return PM__LIFE_STATE__LIFE_LAUNCHING;
+	case LIFE_UP:
+		return PM__LIFE_STATE__LIFE_ONLINE;
+	case LIFE_ABORTING:
+	case LIFE_ENDING:
+	case LIFE_KILLING:
+		return PM__LIFE_STATE__LIFE_STOPPING;
+	case LIFE_BACKOFF:
+	case LIFE_HELD:
+		return PM__LIFE_STATE__LIFE_WAITING;
+	case LIFE_FAILED:
+		return PM__LIFE_STATE__LIFE_ERRORED;
+	}
+	return PM__LIFE_STATE__LIFE_UNSPECIFIED;
+}
+
+/* One instance as a message, with what it borrows. */
+struct view {
+	Pm__InstanceStatus msg;
+	struct log_names names;
+	char user[64], order[96], note[160];
+	Pm__ExitRecord exits[PM_EXIT_HISTORY], *exit_list[PM_EXIT_HISTORY];
+	Pm__EnvVar *env, **env_list; /* owned */
+	struct procenv procenv;      /* owned */
+};
+
+static char *text(const char *s)
+{
+	return (char *)(uintptr_t)s; /* protobuf-c has no const; packing does not write */
+}
+
+static void view_finish(struct view *v)
+{
+	free(v->env);
+	free(v->env_list);
+	procenv_finish(&v->procenv);
+}
+
+static void view_exits(struct view *v, const struct instance *inst)
+{
+	const struct inst_core *core = instance_core(inst);
+	uint32_t n = PM_MIN(core->n_exits, PM_EXIT_HISTORY);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct inst_exit *e =
+			&instance_record(inst)->exits[(core->n_exits - 1 - i) % PM_EXIT_HISTORY];
+		Pm__ExitRecord *out = &v->exits[i];
+
+		pm__exit_record__init(out);
+		out->wall_ms = e->wall_ms;
+		out->run_ms = e->run_ms;
+		out->known = e->known;
+		out->code = e->code;
+		out->signal = e->signal;
+		out->core = e->core;
+		out->cause = text(cause_word((enum cause)e->cause));
+		out->pid = (uint32_t)e->pid;
+		v->exit_list[i] = out;
+	}
+	v->msg.exits = v->exit_list;
+	v->msg.n_exits = n;
+}
+
+/* The environment that its process has, but for what env_files put there. */
+static void view_env(struct view *v, const struct instance *inst)
+{
+	const Pm__AppSpec *spec = instance_spec(inst);
+	struct pm_error err;
+	struct user user;
+
+	if (user_lookup(spec->uid, spec->gid, &user, &err) < 0 ||
+	    instance_shown_env(inst, &user, &v->procenv, &err) < 0)
+		return;
+	v->env = pm_calloc(v->procenv.n_envp + 1, sizeof(Pm__EnvVar));
+	v->env_list = pm_calloc(v->procenv.n_envp + 1, sizeof(Pm__EnvVar *));
+	if (v->env == NULL || v->env_list == NULL)
+		return;
+	for (size_t i = 0; i < v->procenv.n_envp; i++) {
+		char *equals = strchr(v->procenv.envp[i], '=');
+
+		*equals = '\0';
+		pm__env_var__init(&v->env[i]);
+		v->env[i].name = v->procenv.envp[i];
+		v->env[i].value = equals + 1;
+		v->env_list[i] = &v->env[i];
+	}
+	v->msg.process_env = v->env_list;
+	v->msg.n_process_env = v->procenv.n_envp;
+}
+
+static void view_full(struct view *v, struct instance *inst)
+{
+	const struct process *p = instance_process(inst);
+	struct pm_error err;
+
+	if (instance_log_names(inst, &v->names, &err) == 0) {
+		v->msg.out_file = v->names.out;
+		v->msg.error_file = v->names.err;
+		v->msg.log_file = v->names.combined;
+		v->msg.pid_file = v->names.pid;
+	}
+	v->msg.unique_id = text(instance_core(inst)->unique_id);
+	v->msg.spec = instance_app(inst)->spec;
+	for (int i = 0; p != NULL && i < 2; i++)
+		if (p->streams[i] != NULL) {
+			struct log_counts counts = log_stream_counts(p->streams[i]);
+
+			v->msg.dropped_lines += counts.dropped_lines;
+			v->msg.dropped_bytes += counts.dropped_bytes;
+		}
+	v->msg.restart_delay_now_ms = instance_core(inst)->restart.prev_delay_ms;
+	v->msg.n_processes = instance_usage(inst)->n_processes;
+	view_exits(v, inst);
+	view_env(v, inst);
+	if (instance_core(inst)->order[0] != '\0') {
+		char by[64];
+
+		user_name(instance_core(inst)->order_uid, by, sizeof(by));
+		(void)snprintf(v->order, sizeof(v->order), "%s by %.40s",
+		               instance_core(inst)->order, by);
+		v->msg.last_order = v->order;
+	}
+}
+
+static void view_last_exit(struct view *v, const struct instance *inst)
+{
+	const struct inst_core *core = instance_core(inst);
+	const struct inst_exit *e;
+
+	if (core->n_exits == 0)
+		return;
+	e = &instance_record(inst)->exits[(core->n_exits - 1) % PM_EXIT_HISTORY];
+	v->msg.exit_known = e->known;
+	v->msg.exit_code = e->code;
+	v->msg.exit_signal = e->signal;
+}
+
+static void view_make(struct view *v, struct instance *inst, bool full)
+{
+	const struct inst_core *core = instance_core(inst);
+	const Pm__AppSpec *spec = instance_spec(inst);
+	Pm__InstanceStatus *m = &v->msg;
+	uint64_t now = pm_now_ms();
+
+	memset(v, 0, sizeof(*v));
+	pm__instance_status__init(m);
+	m->pm_id = core->pm_id;
+	m->name = spec->name;
+	m->namespace_ = spec->namespace_;
+	m->state = status_life(core->life.state);
+	m->pid = (uint32_t)core->pid;
+	m->exec_mode = spec->exec_mode;
+	m->started_wall_ms = core->started_wall_ms;
+	m->created_wall_ms = core->created_wall_ms;
+	m->restarts = core->restarts;
+	m->unstable_restarts = core->restart.short_runs;
+	m->watching = core->watching;
+	m->version = spec->version;
+	m->instance = core->instance;
+	m->note = text(instance_note(inst));
+	if (m->state == PM__LIFE_STATE__LIFE_ONLINE || m->state == PM__LIFE_STATE__LIFE_LAUNCHING)
+		m->uptime_ms = now - PM_MIN(now, core->started_ms);
+	if (m->state == PM__LIFE_STATE__LIFE_ONLINE) {
+		m->memory = instance_usage(inst)->memory_bytes;
+		m->cpu_permille = instance_usage(inst)->cpu_permille;
+	}
+	if (m->state == PM__LIFE_STATE__LIFE_WAITING && core->deadline_ms > now)
+		m->next_start_ms = core->deadline_ms - now;
+	if (*spec->uid != '\0')
+		m->user = spec->uid;
+	else if (*spec->username != '\0')
+		m->user = spec->username;
+	view_last_exit(v, inst);
+	if (full)
+		view_full(v, inst);
+}
+
+/* ---- pages ---- */
+
+struct listing {
+	struct super *su;
+	uint32_t *ids; /* owned; looked up again for each page: an instance may have gone */
+	size_t n, at;
+	bool full, first;
+};
+
+static void agent_message(struct super *su, Pm__AgentStatus *a)
+{
+	size_t n = 0;
+
+	pm__agent_status__init(a);
+	a->version = text(PM_VERSION);
+	a->keeper_pid = (uint32_t)su->welcome.pid;
+	a->supervisor_pid = (uint32_t)getpid();
+	a->started_wall_ms = pm_wall_ms() - ((int64_t)pm_now_ms() - su->welcome.spawn_boot_ms);
+	a->supervisor_restarts = su->welcome.restarts;
+	a->upgrade = su->upgrade_note;
+	for (size_t i = 0; i < DEGRADED_MAX; i++)
+		n += su->degraded[i] != NULL;
+	a->degraded = pm_calloc(n + 1, sizeof(char *));
+	for (size_t i = 0; i < DEGRADED_MAX && a->degraded != NULL; i++)
+		if (su->degraded[i] != NULL)
+			a->degraded[a->n_degraded++] = su->degraded[i];
+}
+
+static struct instance *next_instance(struct listing *l)
+{
+	while (l->at < l->n) {
+		struct instance *inst = super_find_id(l->su, l->ids[l->at++]);
+
+		if (inst != NULL)
+			return inst;
+	}
+	return NULL;
+}
+
+/* One page: as many instances as fit; built one after another so that memory stays small. */
+static bool send_page(void *arg, struct session *s, uint64_t re)
+{
+	enum {
+		PER_PAGE = 64
+	};
+	struct listing *l = arg;
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__StatusList list = PM__STATUS_LIST__INIT;
+	Pm__InstanceStatus *instances[PER_PAGE];
+	struct view *views = pm_calloc(PER_PAGE, sizeof(struct view));
+	Pm__AgentStatus agent;
+	size_t bytes = 0;
+
+	if (views == NULL)
+		return false;
+	agent_message(l->su, &agent);
+	if (l->first)
+		list.agent = &agent;
+	l->first = false;
+	list.instances = instances;
+	while (list.n_instances < PER_PAGE && bytes < PAGE_BYTES) {
+		struct instance *inst = next_instance(l);
+
+		if (inst == NULL)
+			break;
+		view_make(&views[list.n_instances], inst, l->full);
+		instances[list.n_instances] = &views[list.n_instances].msg;
+		bytes += l->full ? pm__instance_status__get_packed_size(instances[list.n_instances])
+		                 : 256;
+		if (bytes > PM_RECORD_MAX - 2048 && list.n_instances > 0) {
+			view_finish(&views[list.n_instances]);
+			l->at--; /* the next page's */
+			break;
+		}
+		list.n_instances++;
+	}
+	list.more = l->at < l->n;
+	env.re = re;
+	env.body_case = PM__ENVELOPE__BODY_STATUS_LIST;
+	env.status_list = &list;
+	while (!session_send(s, &env) && list.n_instances > 0) {
+		/* One instance alone over a record: leave out what makes it large. */
+		if (list.n_instances == 1) {
+			instances[0]->n_process_env = 0;
+			if (instances[0]->spec == NULL)
+				break;
+			instances[0]->spec = NULL;
+			continue;
+		}
+		list.n_instances--;
+		l->at--;
+		list.more = true;
+		view_finish(&views[list.n_instances]);
+	}
+	for (size_t i = 0; i < list.n_instances; i++)
+		view_finish(&views[i]);
+	free(agent.degraded);
+	free(views);
+	return list.more;
+}
+
+static void listing_free(void *arg)
+{
+	struct listing *l = arg;
+
+	free(l->ids);
+	free(l);
+}
+
+void status_answer(struct super *su, struct session *s, uint64_t id, const Pm__StatusRequest *req)
+{
+	struct listing *l = pm_calloc(1, sizeof(*l));
+	PM_FREE struct instance **list = NULL;
+	struct pm_error err;
+	size_t n;
+
+	if (targets_resolve(su, req->targets, req->n_targets, &list, &n, &err) < 0) {
+		free(l);
+		session_reply_error(s, id, &err);
+		return;
+	}
+	if (req->sample)
+		sample_now(su->sampler);
+	if (l != NULL)
+		l->ids = pm_calloc(n + 1, sizeof(uint32_t));
+	if (l == NULL || l->ids == NULL) {
+		free(l);
+		(void)pm_fail(&err, PM_NO_MEMORY, "list the instances"); /* the reply says it */
+		session_reply_error(s, id, &err);
+		return;
+	}
+	l->su = su;
+	l->full = req->detail == PM__DETAIL__DETAIL_FULL;
+	l->first = true;
+	l->n = n;
+	for (size_t i = 0; i < n; i++)
+		l->ids[i] = instance_core(list[i])->pm_id;
+	session_reply_pages(s, id, send_page, listing_free, l);
+}
+
+void status_answer_agent(struct super *su, struct session *s, uint64_t id)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__StatusList list = PM__STATUS_LIST__INIT;
+	Pm__AgentStatus agent;
+
+	agent_message(su, &agent);
+	list.agent = &agent;
+	env.re = id;
+	env.body_case = PM__ENVELOPE__BODY_STATUS_LIST;
+	env.status_list = &list;
+	if (!session_send(s, &env))
+		pm_log(PM_LOG_ERROR, "status", "the agent's own status does not fit a record");
+	free(agent.degraded);
+}

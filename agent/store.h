@@ -1,0 +1,34 @@
+/*
+ * store.h - keeps what is declared where it outlives us: in a memfd that the keeper holds, at once,
+ * and on disk, written by a worker thread, soon.
+ */
+#ifndef PM_AGENT_STORE_H
+#define PM_AGENT_STORE_H
+
+#include "agent/state.h"
+#include "agent/super.h"
+
+struct store;
+
+PM_MUST_CHECK int store_create(struct super *su, struct store **out, struct pm_error *err);
+/* After the loop has ended: waits for a write under way and writes what is not on disk yet. */
+void store_close(struct store *s);
+
+/* The table of apps has changed: publish before the next spawn, save to disk at the end of the
+ * turn. */
+void store_changed(struct store *s);
+/* Give the keeper what has changed, now. Called before anything is spawned. */
+void store_publish(struct store *s);
+/* The memfd that the keeper holds, borrowed; -1: nothing was published yet. */
+int store_specs_fd(const struct store *s);
+/* From now on the files stay as they are: the apps are being stopped, not commanded to be. */
+void store_freeze(struct store *s);
+/* Write the named generation, or an empty one; blocking, as the one who asks waits for it. */
+PM_MUST_CHECK int store_save(struct store *s, bool empty, struct pm_error *err);
+
+/* Make apps of a loaded set: all of them with their ids and counters (adoption and start), nothing
+ * started. */
+PM_MUST_CHECK int store_restore(struct super *su, const struct state_set *set,
+                                struct pm_error *err);
+
+#endif
