@@ -74,7 +74,7 @@ struct log_stream {
 
 	struct log_counts counts;
 	uint64_t first_ino, first_offset; /* where in its file it began */
-	bool tapped;                      /* a reader wants its lines, and there is no file */
+	void *tap;                        /* a reader that wants lines without a file */
 };
 
 /* ---- capture_stage.c ---- */

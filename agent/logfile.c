@@ -139,7 +139,7 @@ void logfile_tell_watches(struct logfile *f)
 
 bool logfile_is_shared(const struct logfile *f)
 {
-	return f->dests != NULL && f->dests->next != NULL && !logfile_is_null(f);
+	return f->dests != NULL && f->dests->next != NULL;
 }
 
 bool logfile_is_null(const struct logfile *f)
@@ -155,11 +155,6 @@ bool logfile_can_splice(const struct logfile *f)
 const char *logfile_path(const struct logfile *f)
 {
 	return f->path;
-}
-
-const char *logfile_home(const struct logfile *f)
-{
-	return f->logs->home;
 }
 
 struct logfile *logfile_next(const struct logfile *f)

@@ -13,6 +13,7 @@ static const struct {
 	[COLOR_CYAN] = { "\033[36m", "\033[39m" },
 	[COLOR_GREY] = { "\033[90m", "\033[39m" },
 	[COLOR_BOLD] = { "\033[1m", "\033[22m" },
+	[COLOR_BOLD_GREY] = { "\033[1m\033[90m", "\033[39m\033[22m" },
 	[COLOR_BOLD_CYAN] = { "\033[1m\033[36m", "\033[39m\033[22m" },
 	[COLOR_BOLD_GREEN] = { "\033[32m\033[1m", "\033[22m\033[39m" },
 	[COLOR_BOLD_RED] = { "\033[31m\033[1m", "\033[22m\033[39m" },

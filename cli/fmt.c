@@ -6,21 +6,6 @@
 #include <strings.h>
 #include <time.h>
 
-void fmt_uptime(uint64_t ms, char *out)
-{
-	static const struct {
-		uint64_t s;
-		char unit;
-	} units[] = { { 31536000, 'Y' }, { 2592000, 'M' }, { 86400, 'D' },
-		      { 3600, 'h' },     { 60, 'm' },      { 1, 's' } };
-	uint64_t s = ms / 1000;
-	size_t i = 0;
-
-	while (i + 1 < PM_COUNT(units) && s < 2 * units[i].s)
-		i++;
-	(void)snprintf(out, FMT_MAX, "%llu%c", (unsigned long long)(s / units[i].s), units[i].unit);
-}
-
 void fmt_duration(uint64_t ms, char *out)
 {
 	static const struct {
@@ -46,19 +31,6 @@ void fmt_duration(uint64_t ms, char *out)
 	else
 		(void)snprintf(out, FMT_MAX, "%llu%s %llu%s", s / units[i].s, units[i].unit,
 		               s % units[i].s / units[i + 1].s, units[i + 1].unit);
-}
-
-void fmt_memory(uint64_t bytes, char *out)
-{
-	static const char *const units[] = { "b", "kb", "mb", "gb", "tb" };
-	double value = (double)bytes;
-	size_t i = 0;
-
-	while (value >= 1024 && i + 1 < PM_COUNT(units)) {
-		value /= 1024;
-		i++;
-	}
-	(void)snprintf(out, FMT_MAX, "%.*f%s", i == 0 ? 0 : 1, value, units[i]);
 }
 
 void fmt_iso(int64_t wall_ms, char *out)

@@ -1,4 +1,4 @@
-/* fmt.h - numbers as people read them: run times, sizes, instants, ways to end. Pure. */
+/* fmt.h - numbers as people read them: durations, instants, ways to end. Pure. */
 #ifndef PM_CLI_FMT_H
 #define PM_CLI_FMT_H
 
@@ -8,14 +8,8 @@
 
 #define FMT_MAX 64 /* what every out here holds */
 
-/* PM2's short form, one unit, changing to the next at two of it: "70s", "11m", "2h", "5D". */
-void fmt_uptime(uint64_t ms, char *out);
-
 /* Two units: "3m 20s", "2d 4h"; under a second in ms: "340ms". */
 void fmt_duration(uint64_t ms, char *out);
-
-/* PM2's form, units of 1024: "51.4mb", "0b". */
-void fmt_memory(uint64_t bytes, char *out);
 
 /* "2026-11-23T01:32:56.899Z" */
 void fmt_iso(int64_t wall_ms, char *out);

@@ -1,11 +1,171 @@
 #include "cli/main.h"
 
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/color.h"
+#include "cli/ctx.h"
+#include "cli/help.h"
+#include "proto/paths.h"
+#include "proto/units.h"
+
+static bool called_pm2(const char *argv0)
+{
+	const char *slash = argv0 == NULL ? NULL : strrchr(argv0, '/');
+	const char *name = slash == NULL ? argv0 : slash + 1;
+
+	return name != NULL && strcmp(name, "pm2") == 0;
+}
+
+static unsigned terminal_width(void)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+	int64_t n;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		return size.ws_col;
+	if (columns != NULL && pm_parse_int(columns, &n) && n > 0 && n < 10000)
+		return (unsigned)n;
+	return 80;
+}
+
+static int settle_color(struct ctx *ctx, struct pm_error *err)
+{
+	const char *no_color = getenv("NO_COLOR"), *force = getenv("CLICOLOR_FORCE");
+	const char *term = getenv("TERM"), *asked = args_get(ctx->args, "color");
+	enum color_when when = COLOR_AUTO;
+
+	if (args_has(ctx->args, "color") && !color_parse_when(asked, &when))
+		return pm_fail(err, PM_USAGE, "--color: expected auto, always or never, found '%s'",
+		               asked);
+	if (args_has(ctx->args, "no-color"))
+		when = COLOR_NEVER;
+	/* PM2 colours whatever its output is. */
+	if (ctx->as_pm2 && when == COLOR_AUTO && (no_color == NULL || no_color[0] == '\0'))
+		when = COLOR_ALWAYS;
+	ctx->color_out = color_wanted(when, ctx->tty_out, no_color, force, term);
+	ctx->color_err = color_wanted(when, isatty(STDERR_FILENO) == 1, no_color, force, term);
+	return 0;
+}
+
+static int settle(struct ctx *ctx, struct pm_error *err)
+{
+	const char *silent = getenv("PM2_SILENT"), *timeout = args_get(ctx->args, "timeout");
+	uint64_t ms;
+
+	ctx->silent = args_has(ctx->args, "silent") ||
+	              (ctx->as_pm2 && silent != NULL && strcmp(silent, "true") == 0);
+	ctx->json = args_has(ctx->args, "json");
+	if (ctx->json && args_cmd(ctx->args) != NULL &&
+	    (args_cmd(ctx->args)->flags & CMD_JSON) == 0) {
+		pm_fail(err, PM_USAGE, "%s --json: this command has nothing to say in JSON",
+		        args_cmd(ctx->args)->name);
+		return -1;
+	}
+	if (timeout != NULL) {
+		if (!pm_parse_duration(timeout, 1000, &ms) || ms == 0 || ms > UINT32_MAX)
+			return pm_fail(err, PM_USAGE,
+			               "--timeout: expected a duration such as 30s, found '%s'",
+			               timeout);
+		ctx->timeout_ms = (uint32_t)ms;
+	}
+	ctx->tty_out = isatty(STDOUT_FILENO) == 1;
+	ctx->width = ctx->tty_out ? terminal_width() : 0;
+	ctx->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	if (settle_color(ctx, err) < 0)
+		return -1;
+	return pm_home_resolve(args_get(ctx->args, "home"), ctx->as_pm2, ctx->home,
+	                       sizeof(ctx->home), err);
+}
+
+static int run_verb(struct ctx *ctx, struct pm_error *err)
+{
+	const struct cmd *cmd = args_cmd(ctx->args);
+
+	if (args_has(ctx->args, "version")) {
+		(void)puts(PM_VERSION);
+		return 0;
+	}
+	if (args_has(ctx->args, "help")) {
+		if (cmd != NULL)
+			help_cmd(ctx, cmd, stdout);
+		else
+			help_all(ctx, stdout);
+		return 0;
+	}
+	if (cmd == NULL) {
+		help_usage(ctx, ctx->as_pm2 ? stdout : stderr);
+		return ctx->as_pm2 ? 1 : 2;
+	}
+	return cmd->run(ctx, err);
+}
+
+static int status_of(const struct ctx *ctx, const struct pm_error *err)
+{
+	return ctx->as_pm2 ? 1 : pm_code_exit_status(err->code);
+}
+
+/* Errors of the command line itself; PM2 prints these in commander's form. */
+static int refuse(struct ctx *ctx, int argc, char **argv, const struct pm_error *err)
+{
+	ctx->color_out = ctx->color_err = false;
+	if (!ctx->as_pm2) {
+		say_error(ctx, err);
+	} else if (strstr(err->what, "no such command") != NULL) {
+		ctx->color_err = true;
+		(void)printf("\033[31m[PM2][ERROR] \033[39mCommand not found\n\n");
+		help_usage(ctx, stdout);
+	} else {
+		(void)fprintf(stderr, "\n  error: %s\n\n", err->what);
+	}
+	(void)argc;
+	(void)argv;
+	return status_of(ctx, err);
+}
+
+/* Written output that did not get out: a closed pipe is the reader's choice, the rest an error. */
+static int finish_output(const struct ctx *ctx, int status)
+{
+	struct pm_error err;
+
+	errno = 0;
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return status;
+	if (errno == EPIPE || errno == 0)
+		return status;
+	(void)pm_fail_errno(&err, errno, "write to stdout");
+	say_error(ctx, &err);
+	return status == 0 ? 1 : status;
+}
 
 int pmctl_main(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	(void)fprintf(stderr, "pmctl: not built yet\n");
-	return 1;
+	PM_CLEANUP(args_destroyp) struct args *args = NULL;
+	struct ctx ctx = { .as_pm2 = called_pm2(argv[0]) };
+	struct pm_error err = { 0 };
+	int status;
+
+	(void)setlocale(LC_CTYPE, "");  /* a locale that is missing leaves plain ASCII */
+	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for SIGPIPE */
+	ctx.program = ctx.as_pm2 ? "pm2" : "pmctl";
+	if (args_parse(argc, argv, ctx.as_pm2, &args, &err) < 0)
+		return refuse(&ctx, argc, argv, &err);
+	ctx.args = args;
+	if (settle(&ctx, &err) < 0)
+		return refuse(&ctx, argc, argv, &err);
+	status = run_verb(&ctx, &err);
+	if (status < 0) {
+		say_error(&ctx, &err);
+		status = status_of(&ctx, &err);
+	}
+	client_destroy(ctx.client);
+	return finish_output(&ctx, status);
 }

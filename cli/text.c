@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "proto/width.h"
+
 size_t text_decode(const char *bytes, size_t len, uint32_t *code)
 {
 	const unsigned char *s = (const unsigned char *)bytes;
@@ -26,24 +28,9 @@ size_t text_decode(const char *bytes, size_t len, uint32_t *code)
 	return need;
 }
 
-/* Ranges that take no column, or two; the rest takes one (Unicode, EastAsianWidth.txt). */
-static const struct {
-	uint32_t first, last;
-	unsigned width;
-} widths[] = {
-	{ 0x0300, 0x036f, 0 },   { 0x1100, 0x115f, 2 },   { 0x200b, 0x200f, 0 },
-	{ 0x20d0, 0x20ff, 0 },   { 0x2e80, 0x303e, 2 },   { 0x3041, 0xa4cf, 2 },
-	{ 0xac00, 0xd7a3, 2 },   { 0xf900, 0xfaff, 2 },   { 0xfe00, 0xfe0f, 0 },
-	{ 0xfe30, 0xfe6f, 2 },   { 0xff00, 0xff60, 2 },   { 0xffe0, 0xffe6, 2 },
-	{ 0x1f300, 0x1f64f, 2 }, { 0x1f900, 0x1f9ff, 2 }, { 0x20000, 0x3fffd, 2 },
-};
-
 static unsigned width_of(uint32_t code)
 {
-	for (size_t i = 0; code != TEXT_BAD && i < PM_COUNT(widths); i++)
-		if (code >= widths[i].first && code <= widths[i].last)
-			return widths[i].width;
-	return 1;
+	return code == TEXT_BAD ? 1 : (unsigned)pm_char_width(code);
 }
 
 unsigned text_width(const char *text)

@@ -1,30 +1,10 @@
-/* Run times, sizes, instants and signals as text; and the nearest word. */
+/* Durations, instants and signals as text; and the nearest word. */
 #include "unit.h"
 
 #include <signal.h>
 
 #include "cli/fmt.h"
 #include "proto/nearest.h"
-
-static void run_times_have_one_unit_and_change_it_at_two(void **state)
-{
-	static const struct {
-		uint64_t s;
-		const char *want;
-	} cases[] = {
-		{ 0, "0s" },       { 119, "119s" },     { 120, "2m" },      { 7199, "119m" },
-		{ 7200, "2h" },    { 172799, "47h" },   { 172800, "2D" },   { 5183999, "59D" },
-		{ 5184000, "2M" }, { 63071999, "24M" }, { 63072000, "2Y" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < PM_COUNT(cases); i++) {
-		char out[FMT_MAX];
-
-		fmt_uptime(cases[i].s * 1000 + 999, out);
-		assert_string_equal(out, cases[i].want);
-	}
-}
 
 static void durations_have_two_units(void **state)
 {
@@ -42,29 +22,6 @@ static void durations_have_two_units(void **state)
 		char out[FMT_MAX];
 
 		fmt_duration(cases[i].ms, out);
-		assert_string_equal(out, cases[i].want);
-	}
-}
-
-static void sizes_count_by_1024(void **state)
-{
-	static const struct {
-		uint64_t bytes;
-		const char *want;
-	} cases[] = {
-		{ 0, "0b" },
-		{ 1023, "1023b" },
-		{ 1536, "1.5kb" },
-		{ 53896806, "51.4mb" },
-		{ 1ull << 30, "1.0gb" },
-		{ UINT64_MAX, "16777216.0tb" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < PM_COUNT(cases); i++) {
-		char out[FMT_MAX];
-
-		fmt_memory(cases[i].bytes, out);
 		assert_string_equal(out, cases[i].want);
 	}
 }
@@ -125,9 +82,7 @@ static void the_nearest_word_is_at_most_two_slips_away(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(run_times_have_one_unit_and_change_it_at_two),
 		cmocka_unit_test(durations_have_two_units),
-		cmocka_unit_test(sizes_count_by_1024),
 		cmocka_unit_test(instants_are_utc_with_milliseconds),
 		cmocka_unit_test(signals_are_known_by_name_and_number),
 		cmocka_unit_test(the_nearest_word_is_at_most_two_slips_away),

@@ -1,0 +1,107 @@
+#include "cli/cmd.h"
+
+#include <string.h>
+
+#include "cli/cmd_list.h"
+#include "proto/nearest.h"
+
+const struct cmd *const cmd_all[] = {
+#define CMD_ENTRY(name) &cmd_##name,
+	CMD_LIST(CMD_ENTRY)
+#undef CMD_ENTRY
+		NULL,
+};
+
+const struct cmd_option cmd_global_options[] = {
+	{ "help", 'h', CMD_NO_VALUE, NULL, "how to use the command" },
+	{ "version", 'v', CMD_NO_VALUE, NULL, "print the version" },
+	{ "home", 0, CMD_VALUE, "DIR", "where the agent lives; else $PMD_HOME, else ~/.pmd" },
+	{ "timeout", 0, CMD_VALUE, "TIME", "give up after this long, such as 30s" },
+	{ "json", 0, CMD_NO_VALUE, NULL, "one JSON document on stdout, nothing else" },
+	{ "color", 0, CMD_VALUE, "WHEN", "auto, always or never" },
+	{ "no-color", 0, CMD_NO_VALUE, NULL, "the same as --color never" },
+	{ "silent", 's', CMD_NO_VALUE, NULL, "no messages but errors" },
+	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
+};
+
+const struct cmd_option cmd_fleet_options[] = {
+	{ "all", 0, CMD_NO_VALUE, NULL, "every host" },
+	{ "hosts", 0, CMD_VALUE, "SET", "these hosts" },
+	{ "label", 0, CMD_VALUE, "SELECTOR", "hosts with these labels" },
+	{ "group", 0, CMD_VALUE, "NAME", "hosts of a saved group" },
+	{ "where", 0, CMD_VALUE, "EXPR", "hosts for which this holds" },
+	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
+};
+
+const struct cmd_option cmd_pm2_options[] = {
+	{ "mini-list", 'm', CMD_NO_VALUE, NULL, "" },
+	{ "sort", 0, CMD_VALUE, "", "" },
+	{ "env", 0, CMD_VALUE, "", "" },
+	{ "only", 0, CMD_VALUE, "", "" },
+	{ "update-env", 'a', CMD_NO_VALUE, NULL, "" },
+	{ "force", 'f', CMD_NO_VALUE, NULL, "" },
+	{ "parallel", 0, CMD_VALUE, "", "" },
+	{ "attach", 0, CMD_NO_VALUE, NULL, "" },
+	{ "user", 'u', CMD_VALUE, "", "" },
+	{ "hp", 0, CMD_VALUE, "", "" },
+	{ "wait-ip", 0, CMD_NO_VALUE, NULL, "" },
+	{ "service-name", 0, CMD_VALUE, "", "" },
+	{ "trace", 0, CMD_NO_VALUE, NULL, "" },
+	{ "disable-trace", 0, CMD_NO_VALUE, NULL, "" },
+	{ "v8", 0, CMD_NO_VALUE, NULL, "" },
+	{ "event-loop-inspector", 0, CMD_NO_VALUE, NULL, "" },
+	{ "deep-monitoring", 0, CMD_NO_VALUE, NULL, "" },
+	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
+};
+
+bool cmd_word_in(const char *words, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = words; at != NULL && *at != '\0';) {
+		size_t n = strcspn(at, " ");
+
+		if (n == len && memcmp(at, name, len) == 0)
+			return true;
+		at += n + strspn(at + n, " ");
+	}
+	return false;
+}
+
+static bool is_offered(const struct cmd *cmd, bool as_pm2)
+{
+	return (cmd->flags & (as_pm2 ? CMD_PMCTL_ONLY : CMD_PM2_ONLY)) == 0;
+}
+
+const struct cmd *cmd_find(const char *name, bool as_pm2)
+{
+	for (size_t i = 0; cmd_all[i] != NULL; i++)
+		if (is_offered(cmd_all[i], as_pm2) &&
+		    (strcmp(cmd_all[i]->name, name) == 0 || cmd_word_in(cmd_all[i]->aliases, name)))
+			return cmd_all[i];
+	return NULL;
+}
+
+const char *cmd_nearest(const char *name, bool as_pm2)
+{
+	struct nearest near;
+	const struct cmd *best;
+
+	nearest_init(&near, name);
+	for (size_t i = 0; cmd_all[i] != NULL; i++)
+		if (is_offered(cmd_all[i], as_pm2))
+			nearest_offer(&near, cmd_all[i]->name);
+	if (!nearest_found(&near))
+		return NULL;
+	best = cmd_find(near.best, as_pm2);
+	return best == NULL ? NULL : best->name;
+}
+
+const struct cmd_option *cmd_option_find(const struct cmd_option *list, const char *name,
+                                         char letter)
+{
+	for (; list != NULL && list->name != NULL; list++)
+		if (name != NULL ? strcmp(list->name, name) == 0 : list->letter == letter)
+			return list;
+	return NULL;
+}

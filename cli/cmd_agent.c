@@ -1,0 +1,141 @@
+/* cmd_agent.c - `agent status`, `agent upgrade`, `update`: the agent's own life. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/act.h"
+#include "cli/fmt.h"
+#include "cli/json_out.h"
+#include "proto/units.h"
+
+static int status_json(const struct ctx *ctx, const Pm__AgentStatus *a, struct pm_error *err)
+{
+	PM_BUF out = { 0 };
+	struct json_out j;
+
+	json_init(&j, &out);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_kstr(&j, "home", ctx->home);
+	json_kstr(&j, "version", a->version);
+	json_kuint(&j, "keeper_pid", a->keeper_pid);
+	json_kuint(&j, "supervisor_pid", a->supervisor_pid);
+	json_kint(&j, "started_ms", a->started_wall_ms);
+	json_kuint(&j, "supervisor_restarts", a->supervisor_restarts);
+	json_kuint(&j, "memory", a->memory);
+	json_kstr(&j, "last_upgrade", a->upgrade);
+	json_key(&j, "degraded");
+	json_begin_array(&j);
+	for (size_t i = 0; i < a->n_degraded; i++)
+		json_str(&j, a->degraded[i]);
+	json_end_array(&j);
+	json_end_object(&j);
+	pm_buf_char(&out, '\n');
+	return say_buf(&out, err);
+}
+
+static int agent_status(struct ctx *ctx, struct pm_error *err)
+{
+	PM_STATUS *status = NULL;
+	const Pm__AgentStatus *a;
+	char since[FMT_MAX], memory[PM_BYTES_TEXT];
+	int64_t up_ms;
+
+	if (ctx_connect(ctx, false, err) < 0 ||
+	    client_agent_status(ctx->client, ctx->timeout_ms, &status, err) < 0)
+		return -1;
+	a = status->agent;
+	if (a == NULL)
+		return pm_fail(err, PM_PROTOCOL, "agent status: the agent did not say");
+	if (ctx->json)
+		return status_json(ctx, a, err);
+	up_ms = pm_wall_ms() - a->started_wall_ms;
+	fmt_duration(up_ms < 0 ? 0 : (uint64_t)up_ms, since);
+	pm_bytes_text(a->memory, memory);
+	say(ctx, "agent       %s, up %s", a->version, since);
+	say(ctx, "home        %s", ctx->home);
+	say(ctx, "keeper      pid %u", a->keeper_pid);
+	say(ctx, "supervisor  pid %u, restarted %u times", a->supervisor_pid,
+	    a->supervisor_restarts);
+	if (a->memory != 0)
+		say(ctx, "memory      %s", memory);
+	say(ctx, "upgrade     %s", a->upgrade[0] == '\0' ? "none yet" : a->upgrade);
+	if (a->n_degraded == 0)
+		say(ctx, "degraded    nothing");
+	for (size_t i = 0; i < a->n_degraded; i++)
+		say(ctx, "degraded    %s", a->degraded[i]);
+	if (strcmp(a->version, PM_VERSION) != 0)
+		say_warn(ctx, "pmctl is %s and the agent is %s; 'pmctl agent upgrade' brings it up",
+		         PM_VERSION, a->version);
+	return 0;
+}
+
+static int upgrade(struct ctx *ctx, struct pm_error *err)
+{
+	Pm__Command cmd = PM__COMMAND__INIT;
+	PM_RESULT *result = NULL;
+	PM_STATUS *status = NULL;
+	const Pm__AgentStatus *a = NULL;
+
+	cmd.verb = PM__VERB__VERB_UPGRADE;
+	cmd.timeout_ms = ctx->timeout_ms;
+	if (client_command(ctx->client, &cmd, NULL, NULL, &result, err) < 0) {
+		/* The supervisor that took the order may be gone before it could answer. */
+		if (err->code != PM_UNKNOWN)
+			return -1;
+	} else if (result->code != PM_OK) {
+		pm_fail(err, result->code, "upgrade: %s", result->text);
+		if (result->hint[0] != '\0')
+			pm_hint(err, "%s", result->hint);
+		return -1;
+	}
+	if (client_reconnect(ctx->client, ctx->timeout_ms == 0 ? 30000 : ctx->timeout_ms, err) <
+	            0 ||
+	    client_agent_status(ctx->client, ctx->timeout_ms, &status, err) < 0)
+		return pm_wrap(err, "upgrade");
+	a = status->agent;
+	if (a == NULL)
+		return pm_fail(err, PM_PROTOCOL, "upgrade: the agent did not say how it went");
+	if (ctx->json)
+		return status_json(ctx, a, err);
+	say(ctx, "the agent is now %s, supervisor pid %u%s%s", a->version, a->supervisor_pid,
+	    a->upgrade[0] == '\0' ? "" : ": ", a->upgrade);
+	return 0;
+}
+
+static int agent_run(struct ctx *ctx, struct pm_error *err)
+{
+	const char *what = args_at(ctx->args, 0);
+
+	if (strcmp(what, "status") == 0)
+		return agent_status(ctx, err);
+	if (strcmp(what, "upgrade") != 0) {
+		pm_fail(err, PM_USAGE, "agent %s: no such command", what);
+		pm_hint(err, "there are 'agent status' and 'agent upgrade'");
+		return -1;
+	}
+	return ctx_connect(ctx, false, err) < 0 ? -1 : upgrade(ctx, err);
+}
+
+static int update_run(struct ctx *ctx, struct pm_error *err)
+{
+	return ctx_connect(ctx, true, err) < 0 ? -1 : upgrade(ctx, err);
+}
+
+const struct cmd cmd_agent = {
+	.name = "agent",
+	.args = "status|upgrade",
+	.summary = "how the agent is; or replace it by the binary now on disk, apps running on",
+	.min_args = 1,
+	.max_args = 1,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY,
+	.run = agent_run,
+};
+
+const struct cmd cmd_update = {
+	.name = "update",
+	.aliases = "updatePM2",
+	.args = "",
+	.summary = "the same as agent upgrade",
+	.flags = CMD_JSON,
+	.run = update_run,
+};

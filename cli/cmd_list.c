@@ -1,0 +1,157 @@
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/apps.h"
+#include "cli/ctx.h"
+#include "cli/jlist.h"
+#include "proto/units.h"
+
+static int list_json(const struct client_status *status, bool reveal, struct pm_buf *out,
+                     struct pm_error *err)
+{
+	struct jlist_style style = { .reveal = reveal };
+	struct json_out j;
+
+	json_init(&j, out);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_key(&j, "apps");
+	jlist_write(&j, status->instances, status->n_instances, &style);
+	if (status->agent != NULL) {
+		json_key(&j, "degraded");
+		json_begin_array(&j);
+		for (size_t i = 0; i < status->agent->n_degraded; i++)
+			json_str(&j, status->agent->degraded[i]);
+		json_end_array(&j);
+	}
+	json_end_object(&j);
+	pm_buf_char(out, '\n');
+	return out->failed ? pm_fail(err, PM_NO_MEMORY, "list") : 0;
+}
+
+/* Notes of instances and of the agent, below the table: what is not as it should be. */
+static void add_notes(const struct client_status *status, struct pm_buf *out)
+{
+	PM_BUF scratch = { 0 };
+
+	for (size_t i = 0; i < status->n_instances; i++) {
+		const Pm__InstanceStatus *s = status->instances[i];
+
+		if (s->note[0] != '\0') {
+			pm_buf_printf(out, "%s (%u): ", say_cleaned(&scratch, s->name), s->pm_id);
+			pm_buf_printf(out, "%s\n", say_cleaned(&scratch, s->note));
+		}
+	}
+	for (size_t i = 0; status->agent != NULL && i < status->agent->n_degraded; i++)
+		pm_buf_printf(out, "degraded: %s\n",
+		              say_cleaned(&scratch, status->agent->degraded[i]));
+}
+
+static int render(struct ctx *ctx, struct pm_buf *out, struct pm_error *err)
+{
+	bool mini = args_has(ctx->args, "mini-list");
+	struct apps_style style = {
+		.width = ctx->width,
+		.color = ctx->color_out,
+		.utf8 = ctx->utf8 || !ctx->tty_out,
+		.box = ctx->tty_out,
+		.as_pm2 = ctx->as_pm2,
+	};
+	PM_STATUS *status = NULL;
+
+	if (ctx_status(ctx, NULL, mini || ctx->json, &status, err) < 0)
+		return -1;
+	if (ctx->json)
+		return list_json(status, args_has(ctx->args, "reveal"), out, err);
+	if (apps_sort(status->instances, status->n_instances, args_get(ctx->args, "sort"), err) <
+	    0) {
+		if (!ctx->as_pm2)
+			return -1;
+		/* PM2 takes any word and leaves the order alone. */
+	}
+	if (mini) {
+		apps_mini(status->instances, status->n_instances, out);
+		return 0;
+	}
+	if (!ctx->as_pm2 && status->n_instances == 0 && ctx->tty_out) {
+		pm_buf_str(out, "Nothing is running. 'pmctl start FILE' starts something.\n");
+		add_notes(status, out);
+		return 0;
+	}
+	if (apps_table(status->instances, status->n_instances, &style, out, err) < 0)
+		return -1;
+	if (!ctx->as_pm2)
+		add_notes(status, out);
+	return 0;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signum)
+{
+	(void)signum;
+	interrupted = 1;
+}
+
+/* Again and again on the same place of the terminal, until Ctrl-C. */
+static int watch(struct ctx *ctx, uint64_t every_ms, struct pm_error *err)
+{
+	struct sigaction action = { .sa_handler = on_interrupt };
+
+	if (every_ms < 200)
+		every_ms = 200;
+	(void)sigaction(SIGINT, &action, NULL); /* cannot fail for SIGINT */
+	while (!interrupted) {
+		PM_BUF out = { 0 };
+
+		if (ctx->tty_out)
+			pm_buf_str(&out, "\033[H\033[J");
+		if (render(ctx, &out, err) < 0 || say_buf(&out, err) < 0)
+			return -1;
+		if (fflush(stdout) != 0)
+			return 0; /* main tells why */
+		(void)poll(NULL, 0, (int)every_ms);
+	}
+	return 130;
+}
+
+static int list_run(struct ctx *ctx, struct pm_error *err)
+{
+	const char *every = args_get(ctx->args, "watch");
+	uint64_t every_ms = 2000;
+	PM_BUF out = { 0 };
+
+	if (every != NULL && (!pm_parse_duration(every, 1000, &every_ms) || every_ms > 3600000))
+		return pm_fail(err, PM_USAGE, "--watch: expected a time such as 2s, found '%s'",
+		               every);
+	if (ctx_connect(ctx, true, err) < 0)
+		return -1;
+	if (args_has(ctx->args, "watch"))
+		return watch(ctx, every_ms, err);
+	if (render(ctx, &out, err) < 0)
+		return -1;
+	return ctx->silent && !ctx->json ? 0 : say_buf(&out, err);
+}
+
+static const struct cmd_option options[] = {
+	{ "sort", 0, CMD_VALUE, "FIELD[:desc]",
+	  "by name, namespace, pid, id, cpu, memory, uptime or status" },
+	{ "mini-list", 'm', CMD_NO_VALUE, NULL, "a block of lines for each, no table" },
+	{ "watch", 0, CMD_OPTIONAL_EQ, "TIME", "again every 2 seconds, or every TIME" },
+	{ "reveal", 0, CMD_NO_VALUE, NULL, "with --json, show the values of secrets" },
+	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
+};
+
+const struct cmd cmd_list = {
+	.name = "list",
+	.aliases = "ls l ps status",
+	.args = "",
+	.summary = "all apps: what runs, since when, what it takes",
+	.options = options,
+	.max_args = 0,
+	.flags = CMD_JSON,
+	.run = list_run,
+};

@@ -1,0 +1,208 @@
+#include "cli/log_view.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "cli/color.h"
+#include "cli/fmt.h"
+#include "cli/json_out.h"
+#include "cli/text.h"
+#include "proto/dayjs.h"
+#include "proto/sanitize.h"
+#include "proto/units.h"
+
+#define PM2_TAIL_WIDTH 10 /* PM2 cuts and pads the names of the part before the live one */
+
+static void add_time(const char *format, int64_t wall_ms, bool utc, struct pm_buf *out)
+{
+	time_t s = (time_t)(wall_ms / 1000);
+	char text[256];
+	struct tm tm;
+
+	if ((utc ? gmtime_r(&s, &tm) : localtime_r(&s, &tm)) != NULL &&
+	    pm_dayjs_tm(format, &tm, (unsigned)(wall_ms % 1000), text, sizeof(text)) > 0)
+		pm_buf_str(out, text);
+}
+
+static bool parse_clock(const char *text, struct tm *tm, const char **end)
+{
+	const char *at = strptime(text, "%H:%M", tm);
+
+	tm->tm_sec = 0;
+	if (at != NULL && *at == ':')
+		at = strptime(at, ":%S", tm);
+	*end = at;
+	return at != NULL;
+}
+
+bool log_view_instant(const char *text, int64_t now_ms, int64_t *out)
+{
+	time_t now_s = (time_t)(now_ms / 1000), at_s;
+	const char *end;
+	uint64_t back_ms;
+	struct tm tm;
+
+	if (text[strspn(text, "0123456789")] != '\0' && pm_parse_duration(text, 1000, &back_ms)) {
+		*out = back_ms > (uint64_t)now_ms ? 1 : now_ms - (int64_t)back_ms;
+		return true;
+	}
+	if (localtime_r(&now_s, &tm) == NULL)
+		return false;
+	tm.tm_isdst = -1;
+	if (!parse_clock(text, &tm, &end)) {
+		tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+		end = strptime(text, "%Y-%m-%d", &tm);
+		if (end == NULL)
+			return false;
+		if ((*end == 'T' || *end == ' ') && !parse_clock(end + 1, &tm, &end))
+			return false;
+	}
+	if (end == NULL)
+		return false;
+	if (strcmp(end, "Z") == 0)
+		at_s = timegm(&tm);
+	else if (*end == '\0')
+		at_s = mktime(&tm);
+	else
+		return false;
+	*out = (int64_t)at_s * 1000;
+	return at_s > 0;
+}
+
+static void add_name(const struct log_source *source, bool as_pm2, struct pm_buf *out)
+{
+	if (source->agent) {
+		pm_buf_str(out, as_pm2 ? "PM2" : "agent");
+		return;
+	}
+	pm_buf_printf(out, "%u|", source->pm_id);
+	pm_sanitize(source->name, strlen(source->name), PM_SANITIZE_ONE_LINE, out);
+}
+
+unsigned log_view_width(const struct log_source *source, bool as_pm2)
+{
+	PM_BUF name = { 0 };
+
+	add_name(source, as_pm2, &name);
+	return name.failed ? 0 : text_width(name.bytes);
+}
+
+static enum color source_color(const struct log_source *source)
+{
+	if (source->agent)
+		return COLOR_BLUE;
+	return source->err ? COLOR_RED : COLOR_GREEN;
+}
+
+static void add_prefix(const struct log_style *style, const struct log_source *source, bool live,
+                       unsigned width, struct pm_buf *out)
+{
+	PM_BUF name = { 0 };
+	unsigned used;
+
+	add_name(source, style->as_pm2, &name);
+	if (name.failed)
+		return;
+	if (style->color)
+		pm_buf_str(out, color_on(source_color(source)));
+	if (style->as_pm2 && !live) {
+		used = text_cut(out, name.bytes, PM2_TAIL_WIDTH, TEXT_CUT_END, "");
+		text_pad(out, PM2_TAIL_WIDTH - used);
+		pm_buf_str(out, " | ");
+	} else {
+		used = text_cut(out, name.bytes, width, TEXT_CUT_MIDDLE, "…");
+		text_pad(out, width - used);
+		pm_buf_str(out, "  | ");
+	}
+	if (style->color)
+		pm_buf_str(out, color_off(source_color(source)));
+}
+
+static void add_clean(const struct log_style *style, const char *bytes, size_t len,
+                      struct pm_buf *out)
+{
+	if (style->clean)
+		pm_sanitize(bytes, len, style->color ? PM_SANITIZE_COLOURS : 0, out);
+	else
+		pm_buf_add(out, bytes, len);
+}
+
+static void add_text(const struct log_style *style, const Pm__LogLine *line, struct pm_buf *out)
+{
+	const char *bytes = (const char *)line->text.data;
+	size_t len = line->text.len, n;
+	const char *at = NULL;
+
+	if (style->highlight != NULL && style->highlight[0] != '\0' && style->color && len > 0)
+		at = memmem(bytes, len, style->highlight, strlen(style->highlight));
+	if (at == NULL) {
+		add_clean(style, bytes, len, out);
+		return;
+	}
+	n = strlen(style->highlight);
+	add_clean(style, bytes, (size_t)(at - bytes), out);
+	pm_buf_str(out, color_on(COLOR_INVERSE));
+	add_clean(style, at, n, out);
+	pm_buf_str(out, color_off(COLOR_INVERSE));
+	add_clean(style, at + n, len - n - (size_t)(at - bytes), out);
+}
+
+static void add_json(const struct log_source *source, const Pm__LogLine *line, struct pm_buf *out)
+{
+	struct json_out j;
+	char when[FMT_MAX];
+
+	json_init(&j, out);
+	json_begin_object(&j);
+	json_key(&j, "message");
+	json_strn(&j, (const char *)line->text.data, line->text.len);
+	if (line->wall_ms != 0) {
+		fmt_iso(line->wall_ms, when);
+		json_kstr(&j, "timestamp", when);
+	} else {
+		json_knull(&j, "timestamp");
+	}
+	json_kstr(&j, "type", source->err ? "err" : "out");
+	if (source->agent)
+		json_knull(&j, "process_id");
+	else
+		json_kuint(&j, "process_id", source->pm_id);
+	json_kstr(&j, "app_name", source->agent ? "agent" : source->name);
+	if (line->partial)
+		json_kbool(&j, "partial", true);
+	json_end_object(&j);
+	pm_buf_char(out, '\n');
+}
+
+void log_view_line(const struct log_style *style, const struct log_source *source,
+                   const Pm__LogLine *line, unsigned width, struct pm_buf *out)
+{
+	const char *format = style->time_format;
+
+	if (style->form == LOG_JSON) {
+		add_json(source, line, out);
+		return;
+	}
+	if (style->form == LOG_FORMAT) {
+		pm_buf_str(out, "timestamp=");
+		add_time("YYYY-MM-DD-HH:mm:ssZZ", line->wall_ms, style->utc, out);
+		pm_buf_printf(out, " app=%s id=%u type=%s message=", source->name, source->pm_id,
+		              source->err ? "error" : "out");
+		add_text(style, line, out);
+		pm_buf_char(out, '\n');
+		return;
+	}
+	/* PM2 puts times before live lines only; ours know when a line was written. */
+	if (format != NULL && line->wall_ms != 0 && (line->live || !style->as_pm2)) {
+		if (style->color)
+			pm_buf_str(out, color_on(COLOR_GREY));
+		add_time(format, line->wall_ms, style->utc, out);
+		pm_buf_char(out, ' ');
+		if (style->color)
+			pm_buf_str(out, color_off(COLOR_GREY));
+	}
+	if (style->form == LOG_PREFIX)
+		add_prefix(style, source, line->live, width, out);
+	add_text(style, line, out);
+	pm_buf_char(out, '\n');
+}

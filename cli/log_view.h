@@ -1,0 +1,49 @@
+/* log_view.h - how captured lines look: prefixes, colours, JSON, formats. Pure. */
+#ifndef PM_CLI_LOG_VIEW_H
+#define PM_CLI_LOG_VIEW_H
+
+#include <stdbool.h>
+
+#include "proto/buf.h"
+#include "proto/pm.pb-c.h"
+
+enum log_form {
+	LOG_PREFIX, /* "0|api  | text" */
+	LOG_RAW,    /* the bytes alone */
+	LOG_JSON,   /* one object a line */
+	LOG_FORMAT, /* "timestamp=... app=... id=... type=... message=..." */
+};
+
+struct log_style {
+	enum log_form form;
+	bool as_pm2;
+	bool color;
+	bool clean;              /* the text goes to a terminal: nothing in it may act there */
+	const char *time_format; /* day.js tokens; NULL: no time before the line */
+	const char *highlight;   /* its first occurrence in a line is inverted; NULL: none */
+	bool utc;                /* times in UTC (tests), else in the zone of the machine */
+};
+
+/* A source of lines, as announced. */
+struct log_source {
+	uint32_t number, pm_id;
+	bool err, agent;
+	char *name, *path; /* owned by whoever keeps the table */
+};
+
+/* Append one line in the style, with its newline. width: columns that "id|name" is padded to. */
+void log_view_line(const struct log_style *style, const struct log_source *source,
+                   const Pm__LogLine *line, unsigned width, struct pm_buf *out);
+
+/* "0|api", or "PM2" for the agent's own log: its columns. */
+unsigned log_view_width(const struct log_source *source, bool as_pm2);
+
+/*
+ * Read --since and --until: a duration back from now ("10m"), or an instant ("2026-11-23",
+ * "2026-11-23 10:30", "2026-11-23T10:30:00Z", "10:30" of today), in the zone of the machine.
+ *
+ * returns    false: neither
+ */
+PM_MUST_CHECK bool log_view_instant(const char *text, int64_t now_ms, int64_t *out);
+
+#endif

@@ -1,0 +1,416 @@
+#include "cli/logs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "cli/target.h"
+#include "proto/sanitize.h"
+
+#define NAME_WIDTH_MAX   32
+#define RECONNECT_MS     30000
+#define RESUME_LINES     5000    /* asked for again after a reconnect, at first */
+#define RESUME_LINES_MAX 1000000 /* then this many */
+
+/* One file, over reconnects: the numbers of a new stream are others. */
+struct source {
+	struct log_source view;
+	uint64_t next; /* offset behind the last line shown */
+	bool seen;     /* a line was shown, next counts */
+	bool resuming; /* the history of a new stream may repeat what was shown */
+	bool gap;      /* its history began behind `next`: not enough was asked for */
+};
+
+struct viewer {
+	struct ctx *ctx;
+	struct logs_request *request;
+	struct source *sources; /* owned */
+	size_t n_sources;
+	size_t *numbers; /* owned: of the stream's source number its index in sources */
+	size_t n_numbers;
+	const struct source *heading; /* whose lines stand last under a heading */
+	bool history_done;
+	unsigned width;
+	uint32_t resume_lines; /* 0: the first stream */
+	struct pm_buf out, err_out;
+};
+
+static volatile sig_atomic_t interrupted;
+static int interrupt_fd = -1;
+
+static void on_interrupt(int signum)
+{
+	int saved = errno;
+	ssize_t rc;
+
+	(void)signum;
+	interrupted = 1;
+	rc = write(interrupt_fd, "", 1); /* the pipe is never full before it is read */
+	(void)rc;
+	errno = saved;
+}
+
+/* A descriptor that gets readable on Ctrl-C, and when nobody reads our output any more. */
+static int watch_fd(int pipes[2], struct pm_error *err)
+{
+	struct sigaction action = { .sa_handler = on_interrupt };
+	struct epoll_event ev = { .events = EPOLLIN };
+	PM_CLOSE int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0 || pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+		return pm_fail_errno(err, errno, "follow the logs");
+	interrupt_fd = pipes[1];
+	if (sigaction(SIGINT, &action, NULL) < 0 || sigaction(SIGTERM, &action, NULL) < 0 ||
+	    epoll_ctl(fd, EPOLL_CTL_ADD, pipes[0], &ev) < 0)
+		return pm_fail_errno(err, errno, "follow the logs");
+	ev.events = 0; /* EPOLLERR always comes: the other end of a pipe is closed */
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, STDOUT_FILENO, &ev) < 0 && errno != EPERM)
+		return pm_fail_errno(err, errno, "follow the logs"); /* EPERM: a file */
+	return PM_STEAL_FD(fd);
+}
+
+/* ---- sources ---- */
+
+static struct source *find_path(struct viewer *v, const Pm__LogSource *s)
+{
+	for (size_t i = 0; i < v->n_sources; i++)
+		if (strcmp(v->sources[i].view.path, s->path) == 0 &&
+		    v->sources[i].view.err == (s->err != 0) &&
+		    (s->merged || v->sources[i].view.pm_id == s->pm_id))
+			return &v->sources[i];
+	return NULL;
+}
+
+static struct source *add_source(struct viewer *v, const Pm__LogSource *s)
+{
+	const void *heading = v->heading;
+	size_t at = heading == NULL ? 0 : (size_t)(v->heading - v->sources);
+	struct source *grown = pm_realloc(v->sources, (v->n_sources + 1) * sizeof(*grown));
+	struct source *new;
+
+	if (grown == NULL)
+		return NULL;
+	v->sources = grown;
+	v->heading = heading == NULL ? NULL : &grown[at];
+	new = &grown[v->n_sources];
+	*new = (struct source){ .view = { .pm_id = s->pm_id, .err = s->err, .agent = s->agent } };
+	new->view.name = pm_strdup(s->name);
+	new->view.path = pm_strdup(s->path);
+	if (new->view.name == NULL || new->view.path == NULL) {
+		free(new->view.name);
+		free(new->view.path);
+		return NULL;
+	}
+	v->n_sources++;
+	return new;
+}
+
+static int on_source(struct viewer *v, const Pm__LogSource *s, struct pm_error *err)
+{
+	struct source *source = find_path(v, s);
+
+	if (source == NULL)
+		source = add_source(v, s);
+	if (source == NULL || s->source > 1000000)
+		return pm_fail(err, PM_NO_MEMORY, "show the logs");
+	if (s->source >= v->n_numbers) {
+		size_t n = s->source + 1;
+		size_t *numbers = pm_realloc(v->numbers, n * sizeof(*numbers));
+
+		if (numbers == NULL)
+			return pm_fail(err, PM_NO_MEMORY, "show the logs");
+		for (size_t i = v->n_numbers; i < n; i++)
+			numbers[i] = SIZE_MAX;
+		v->numbers = numbers;
+		v->n_numbers = n;
+	}
+	v->numbers[s->source] = (size_t)(source - v->sources);
+	source->resuming = source->seen && v->resume_lines > 0;
+	v->width = PM_MAX(v->width, log_view_width(&source->view, v->ctx->as_pm2));
+	v->width = PM_MIN(v->width, NAME_WIDTH_MAX);
+	return 0;
+}
+
+static struct source *by_number(struct viewer *v, uint32_t number)
+{
+	if (number >= v->n_numbers || v->numbers[number] == SIZE_MAX)
+		return NULL;
+	return &v->sources[v->numbers[number]];
+}
+
+/* ---- lines ---- */
+
+static void heading(struct viewer *v, const struct source *source)
+{
+	PM_BUF text = { 0 };
+
+	if (!v->request->headings || v->heading == source)
+		return;
+	if (v->heading != NULL)
+		pm_buf_char(&v->out, '\n');
+	v->heading = source;
+	pm_sanitize(source->view.path, strlen(source->view.path), PM_SANITIZE_ONE_LINE, &text);
+	pm_buf_printf(&text, " last %u lines:", v->request->query.lines);
+	if (!text.failed)
+		color_add(&v->out, v->request->style.color, COLOR_GREY, text.bytes);
+	pm_buf_char(&v->out, '\n');
+}
+
+/* Whether the line was shown before the connection was lost. */
+static bool is_repeated(struct source *source, const Pm__LogLine *line)
+{
+	if (!source->resuming)
+		return false;
+	if (line->offset < source->next) {
+		/* A new file under the old name begins at 0 again; then nothing repeats. */
+		return line->offset + line->text.len < source->next;
+	}
+	source->resuming = false;
+	if (line->offset > source->next)
+		source->gap = true;
+	return false;
+}
+
+static void on_line(struct viewer *v, const Pm__LogLine *line)
+{
+	struct source *source = by_number(v, line->source);
+	struct pm_buf *to = &v->out;
+
+	if (source == NULL || is_repeated(source, line))
+		return;
+	if (v->request->raw_stderr && source->view.err)
+		to = &v->err_out;
+	if (!line->live && v->resume_lines == 0)
+		heading(v, source);
+	log_view_line(&v->request->style, &source->view, line, v->width, to);
+	source->seen = true;
+	source->next = line->offset + line->text.len + (line->partial ? 0 : 1);
+}
+
+static void on_batch(struct viewer *v, const Pm__LogBatch *batch)
+{
+	for (size_t i = 0; i < batch->n_lines; i++)
+		on_line(v, batch->lines[i]);
+	if (!batch->history_end || v->history_done)
+		return;
+	v->history_done = true;
+	if (v->heading != NULL && v->request->headings)
+		pm_buf_char(&v->out, '\n');
+	v->heading = NULL;
+}
+
+static void on_gap(struct viewer *v, const Pm__Gap *gap)
+{
+	const struct source *source = by_number(v, gap->source);
+	PM_BUF why = { 0 };
+
+	pm_sanitize(gap->why, strlen(gap->why), PM_SANITIZE_ONE_LINE, &why);
+	if (why.failed || v->request->style.form == LOG_JSON)
+		return;
+	say_warn(v->ctx, "%s: %llu lines (%llu bytes) are missing here: %s",
+	         source == NULL ? "logs" : source->view.name, (unsigned long long)gap->lines,
+	         (unsigned long long)gap->bytes, why.bytes == NULL ? "" : why.bytes);
+}
+
+static bool drain(struct pm_buf *buf, FILE *to)
+{
+	bool ok = fwrite(buf->bytes, 1, buf->len, to) == buf->len && fflush(to) == 0;
+
+	pm_buf_reset(buf);
+	return ok;
+}
+
+/* What was gathered goes out at once. False: nobody reads it. */
+static bool flush(struct viewer *v)
+{
+	if (v->err_out.len > 0 && !drain(&v->err_out, stderr))
+		return false;
+	return v->out.len == 0 || drain(&v->out, stdout);
+}
+
+static int on_data(struct viewer *v, const Pm__StreamData *data, struct pm_error *err)
+{
+	switch (data->what_case) {
+	case PM__STREAM_DATA__WHAT_SOURCE:
+		return on_source(v, data->source, err);
+	case PM__STREAM_DATA__WHAT_LINES:
+		on_batch(v, data->lines);
+		break;
+	case PM__STREAM_DATA__WHAT_GAP:
+		on_gap(v, data->gap);
+		break;
+	case PM__STREAM_DATA__WHAT_EVENT:
+	case PM__STREAM_DATA__WHAT__NOT_SET:
+	case _PM__STREAM_DATA__WHAT__CASE_IS_INT_SIZE:
+		break;
+	}
+	return v->out.failed || v->err_out.failed ? pm_fail(err, PM_NO_MEMORY, "show the logs") : 0;
+}
+
+/* ---- the stream ---- */
+
+enum ended {
+	ENDED,
+	ENDED_BY_USER,
+	ENDED_LOST, /* the supervisor went away */
+	ENDED_FAILED,
+};
+
+static enum ended read_stream(struct viewer *v, struct client_stream *stream, int fd,
+                              struct pm_error *err)
+{
+	for (;;) {
+		const Pm__StreamData *data;
+		enum client_next what;
+
+		if (client_stream_next(stream, fd, -1, &what, &data, err) < 0)
+			return err->code == PM_UNREACHABLE && v->request->query.follow
+			               ? ENDED_LOST
+			               : ENDED_FAILED;
+		switch (what) {
+		case CLIENT_NEXT_DATA:
+			if (on_data(v, data, err) < 0)
+				return ENDED_FAILED;
+			if (!flush(v))
+				return ENDED_BY_USER;
+			break;
+		case CLIENT_NEXT_END:
+			return ENDED;
+		case CLIENT_NEXT_FD:
+			return ENDED_BY_USER;
+		case CLIENT_NEXT_TIMEOUT:
+			break;
+		}
+	}
+}
+
+/* A stream for the part of the lines that is missing yet. */
+static int open_stream(struct viewer *v, struct client_stream **stream, struct pm_error *err)
+{
+	Pm__StreamOpen open = PM__STREAM_OPEN__INIT;
+	Pm__LogQuery query = v->request->query;
+
+	if (v->resume_lines > 0)
+		query.lines = v->resume_lines;
+	open.what_case = PM__STREAM_OPEN__WHAT_LOGS;
+	open.logs = &query;
+	return client_stream_open(v->ctx->client, &open, stream, err);
+}
+
+static int follow(struct viewer *v, int fd, struct pm_error *err)
+{
+	for (;;) {
+		struct client_stream *stream = NULL;
+		enum ended ended;
+
+		if (open_stream(v, &stream, err) < 0)
+			return -1;
+		ended = read_stream(v, stream, fd, err);
+		client_stream_close(stream);
+		if (ended == ENDED_FAILED)
+			return -1;
+		if (ended == ENDED)
+			return 0;
+		if (ended == ENDED_BY_USER)
+			return interrupted ? 130 : 0;
+		v->resume_lines = RESUME_LINES;
+		for (size_t i = 0; i < v->n_sources; i++)
+			if (v->sources[i].gap)
+				v->resume_lines = RESUME_LINES_MAX;
+		if (client_reconnect(v->ctx->client, RECONNECT_MS, err) < 0)
+			return pm_wrap(err, "logs");
+		if (v->ctx->tty_out && v->request->style.form != LOG_JSON)
+			say_warn(v->ctx, "the agent's supervisor was replaced; going on");
+	}
+}
+
+static void viewer_finish(struct viewer *v)
+{
+	for (size_t i = 0; i < v->n_sources; i++) {
+		free(v->sources[i].view.name);
+		free(v->sources[i].view.path);
+	}
+	free(v->sources);
+	free(v->numbers);
+	pm_buf_finish(&v->out);
+	pm_buf_finish(&v->err_out);
+}
+
+int logs_show(struct ctx *ctx, struct logs_request *request, struct pm_error *err)
+{
+	PM_CLEANUP(viewer_finish) struct viewer v = { .ctx = ctx, .request = request };
+	PM_CLOSE int fd = -1;
+	int pipes[2] = { -1, -1 }, status;
+
+	if (request->query.follow) {
+		fd = watch_fd(pipes, err);
+		if (fd < 0)
+			return -1;
+	}
+	status = follow(&v, fd, err);
+	pm_closep(&pipes[0]);
+	pm_closep(&pipes[1]);
+	return status;
+}
+
+int logs_follow(struct ctx *ctx, const uint32_t *ids, size_t n, struct pm_error *err)
+{
+	struct logs_request request = {
+		.query = PM__LOG_QUERY__INIT,
+		.style = { .color = ctx->color_out, .as_pm2 = ctx->as_pm2, .clean = ctx->tty_out },
+	};
+	struct target_list list = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = target_list_add_id(&list, ids[i], err);
+	request.query.targets = list.targets;
+	request.query.n_targets = list.n;
+	request.query.follow = true;
+	if (rc == 0 && list.n > 0)
+		rc = logs_show(ctx, &request, err);
+	target_list_finish(&list);
+	return rc;
+}
+
+int logs_tail(struct ctx *ctx, uint32_t pm_id, uint32_t lines, const char *indent,
+              struct pm_buf *out, struct pm_error *err)
+{
+	Pm__StreamOpen open = PM__STREAM_OPEN__INIT;
+	Pm__LogQuery query = PM__LOG_QUERY__INIT;
+	struct target_list list = { 0 };
+	struct client_stream *stream = NULL;
+	enum client_next what = CLIENT_NEXT_DATA;
+	const Pm__StreamData *data;
+	int rc = target_list_add_id(&list, pm_id, err);
+
+	query.targets = list.targets;
+	query.n_targets = list.n;
+	query.lines = lines;
+	open.what_case = PM__STREAM_OPEN__WHAT_LOGS;
+	open.logs = &query;
+	if (rc == 0)
+		rc = client_stream_open(ctx->client, &open, &stream, err);
+	while (rc == 0 && what == CLIENT_NEXT_DATA) {
+		rc = client_stream_next(stream, -1, 10000, &what, &data, err);
+		if (rc < 0 || what != CLIENT_NEXT_DATA ||
+		    data->what_case != PM__STREAM_DATA__WHAT_LINES)
+			continue;
+		for (size_t i = 0; i < data->lines->n_lines; i++) {
+			const Pm__LogLine *line = data->lines->lines[i];
+
+			pm_buf_str(out, indent);
+			pm_sanitize((const char *)line->text.data, line->text.len,
+			            ctx->color_out ? PM_SANITIZE_COLOURS : 0, out);
+			pm_buf_char(out, '\n');
+		}
+	}
+	client_stream_close(stream);
+	target_list_finish(&list);
+	return rc;
+}

@@ -1,0 +1,30 @@
+/* logs.h - reads log streams from the agent and shows them. */
+#ifndef PM_CLI_LOGS_H
+#define PM_CLI_LOGS_H
+
+#include "cli/ctx.h"
+#include "cli/log_view.h"
+
+struct logs_request {
+	Pm__LogQuery query; /* its targets are borrowed */
+	struct log_style style;
+	bool headings;   /* "[TAILING] ...", and the path before each file's lines */
+	bool raw_stderr; /* lines of stderr go to stderr */
+};
+
+/*
+ * Show what the request asks for until the end, or Ctrl-C when it follows. A supervisor that is
+ * replaced meanwhile is found again, and the lines go on where they stopped.
+ *
+ * returns    0, 130 after Ctrl-C, or -1
+ */
+int logs_show(struct ctx *ctx, struct logs_request *request, struct pm_error *err);
+
+/* Follow instances by their ids: --attach. */
+int logs_follow(struct ctx *ctx, const uint32_t *ids, size_t n, struct pm_error *err);
+
+/* The last lines of an instance, each set off by `indent`; none is no error. */
+PM_MUST_CHECK int logs_tail(struct ctx *ctx, uint32_t pm_id, uint32_t lines, const char *indent,
+                            struct pm_buf *out, struct pm_error *err);
+
+#endif
