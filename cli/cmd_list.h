@@ -33,6 +33,9 @@
 	X(ping)             \
 	X(agent)            \
 	X(update)           \
+	X(check)            \
+	X(explain)          \
+	X(init)             \
 	X(help)
 
 #define CMD_DECLARE(name) extern const struct cmd cmd_##name;
