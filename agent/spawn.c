@@ -347,8 +347,10 @@ static void run_child(struct seat *s, struct spawn_result *r)
 		(void)waitid((idtype_t)P_PIDFD, (id_t)r->pidfd, &info, WEXITED);
 	}
 	r->tagged = s->plan->tag != 0 && !s->untagged;
-	if (r->error != 0)
-		pm_closep(&r->pidfd), r->pidfd = -1;
+	if (r->error != 0) {
+		pm_closep(&r->pidfd);
+		r->pidfd = -1;
+	}
 }
 
 static void restore_ourselves(const struct spawn_request *r)

@@ -528,6 +528,37 @@ static void a_lowered_descriptor_limit_is_said_not_hung_on(void **state)
 	assert_string_equal(r.out, "again\n");
 }
 
+/* The child hangs where only SIGKILL helps: opening a pipe that nobody reads.  On a dead network
+ * file system, or stopped by its new user, it would be the same. */
+static void a_child_that_hangs_before_its_exec_is_given_up(void **state)
+{
+	struct spawn_plan p = plan_of((const char *[]){ "/bin/sh", NULL });
+	char fifo[64];
+	struct run r;
+
+	(void)state;
+	(void)snprintf(fifo, sizeof(fifo), "%s/cgroup.procs", dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	p.cgroup = dir;
+	memset(&r, 0, sizeof(r));
+	{
+		const char *argv[] = { "/bin/sh", NULL };
+		struct spawn_request request = { &p, NULL, -1, NULL };
+		siginfo_t info;
+
+		p.argv = argv;
+		spawn_child(&request, &r.result);
+		assert_int_equal(waitid(P_ALL, 0, &info, WEXITED), 0);
+		assert_int_equal(info.si_status, SIGKILL);
+	}
+	assert_int_equal(r.result.error, ETIMEDOUT);
+	assert_int_equal(r.result.stage, SPAWN_STAGE_CGROUP);
+	assert_int_equal(unlink(fifo), 0);
+	p.cgroup = NULL;
+	run_shell("echo on", &p, NULL, &r);
+	assert_string_equal(r.out, "on\n");
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -562,6 +593,7 @@ int main(void)
 		cmocka_unit_test(oom_score_is_the_childs_and_ours_stays),
 		cmocka_unit_test(too_many_processes_of_a_user_is_the_machines_fault),
 		cmocka_unit_test(a_lowered_descriptor_limit_is_said_not_hung_on),
+		cmocka_unit_test(a_child_that_hangs_before_its_exec_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
