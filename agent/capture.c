@@ -56,7 +56,7 @@ static bool may_go_direct(struct log_stream *s)
 {
 	struct logfile *f = s->dests[0].file;
 
-	if (s->n_dests != 1 || s->json || s->date_format != NULL || s->tap != NULL ||
+	if (s->n_dests != 1 || s->json || s->date_format != NULL || s->tapped ||
 	    logfile_is_shared(f) || (s->words->line & LINE_SKIP) || !stage_is_empty(s))
 		return false;
 	if (logfile_ready(f) != 0 || !logfile_can_splice(f))
@@ -210,6 +210,12 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	go_on(handle->data);
 }
 
+void streams_look_for_taps(struct logs *l)
+{
+	for (struct log_stream *s = l->streams; s != NULL; s = s->next)
+		s->tapped = logfile_is_null(s->dests[0].file) && log_taps_want(l, s->pm_id, s->err);
+}
+
 static bool must_wait(const struct log_stream *s)
 {
 	for (unsigned i = 0; i < s->n_dests; i++)
@@ -321,6 +327,7 @@ int log_stream_attach(struct logs *l, const struct log_stream_config *config, in
 		release(s);
 		return -1;
 	}
+	s->tapped = logfile_is_null(s->dests[0].file) && log_taps_want(l, s->pm_id, s->err);
 	stage_recover(s);
 	set_polling(s, true);
 	if (!stage_is_empty(s)) { /* not now: others have to look at the files first */

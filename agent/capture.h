@@ -74,7 +74,7 @@ struct log_stream {
 
 	struct log_counts counts;
 	uint64_t first_ino, first_offset; /* where in its file it began */
-	void *tap;                        /* a reader that wants lines without a file */
+	bool tapped;                      /* a reader wants its lines, and there is no file */
 };
 
 /* ---- capture_stage.c ---- */

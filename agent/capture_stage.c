@@ -233,7 +233,7 @@ static enum step skip_line(struct log_stream *s, const char *in, size_t len)
 /* Several streams write the file, or this one writes two that get the same lines. */
 static bool is_whole(const struct log_stream *s)
 {
-	return s->json || s->n_dests > 1 || logfile_is_shared(s->dests[0].file);
+	return s->json || s->tapped || s->n_dests > 1 || logfile_is_shared(s->dests[0].file);
 }
 
 struct stamp {
@@ -372,6 +372,8 @@ static enum step write_lines(struct log_stream *s, const char *in, size_t len, b
 	for (unsigned i = 0; i < s->n_dests; i++)
 		if (s->words->intent[i].len > 0)
 			logfile_committed(s->dests[i].file, s->words->intent[i].offset);
+	if (s->tapped)
+		log_taps_feed(s->logs, s->pm_id, s->err, out->bytes, out->len);
 	rotate_if_due(s);
 	return STEP_DONE;
 }

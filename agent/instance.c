@@ -384,6 +384,16 @@ static bool main_is_alive(const struct instance *inst)
 	return inst->process != NULL && !inst->process->exited && inst->process->pid != 0;
 }
 
+/* One write for all of it, where it has a group; the tags come after and find nothing. */
+static void kill_cgroup(const struct process *p)
+{
+	char path[PATH_MAX];
+
+	process_cgroup(p, path, sizeof(path));
+	if (path[0] != '\0')
+		(void)cgroup_kill(path); /* an older kernel: the tags do it */
+}
+
 /* Signal the tree, or the main process alone without treekill. Returns how many are left, about. */
 static int signal_tree(struct instance *inst, int signal)
 {
@@ -400,6 +410,8 @@ static int signal_tree(struct instance *inst, int signal)
 	}
 	if (inst->core.tag == 0)
 		return 0;
+	if (signal == SIGKILL && inst->process != NULL)
+		kill_cgroup(inst->process);
 	if (tree_signal(inst->core.tag, main_is_alive(inst) ? inst->core.pid : 0, signal, &n,
 	                &err) < 0) {
 		pm_log(PM_LOG_WARN, "instance.signal", "pm_id=%u %s", inst->core.pm_id, err.what);

@@ -139,7 +139,7 @@ void logfile_tell_watches(struct logfile *f)
 
 bool logfile_is_shared(const struct logfile *f)
 {
-	return f->dests != NULL && f->dests->next != NULL;
+	return f->dests != NULL && f->dests->next != NULL && !logfile_is_null(f);
 }
 
 bool logfile_is_null(const struct logfile *f)
@@ -155,6 +155,11 @@ bool logfile_can_splice(const struct logfile *f)
 const char *logfile_path(const struct logfile *f)
 {
 	return f->path;
+}
+
+const char *logfile_home(const struct logfile *f)
+{
+	return f->logs->home;
 }
 
 struct logfile *logfile_next(const struct logfile *f)

@@ -64,6 +64,7 @@ bool logfile_is_shared(const struct logfile *f); /* more than one stream writes 
 bool logfile_is_null(const struct logfile *f);   /* "/dev/null" */
 bool logfile_can_splice(const struct logfile *f);
 const char *logfile_path(const struct logfile *f);
+const char *logfile_home(const struct logfile *f);     /* the home that the time index is in */
 struct logfile *logfile_next(const struct logfile *f); /* in its bucket of struct logs */
 
 /*

@@ -5,7 +5,7 @@
 #include "agent/logfile.h"
 
 /* Generations that a slow reader can still find; older ones are a gap to it. */
-#define LOGFILE_PAST_MAX 32
+#define LOGFILE_PAST_MAX 256
 
 struct logfile_past {
 	uint64_t generation, bytes;

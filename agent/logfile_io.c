@@ -10,9 +10,6 @@
 #include "proto/failpoint.h"
 #include "proto/limits.h"
 
-/* The time index gets an entry at most this often. */
-#define INDEX_EVERY_MS 100
-
 void logfile_flush(struct logfile *f)
 {
 	f->end = 0;
@@ -205,7 +202,7 @@ void logfile_committed(struct logfile *f, uint64_t from)
 
 	if (f->kind != LOGFILE_REGULAR || f->end == from)
 		return;
-	if (f->indexed_ms == 0 || now_ms - f->indexed_ms >= INDEX_EVERY_MS) {
+	if (f->indexed_ms == 0 || now_ms - f->indexed_ms >= LOGINDEX_EVERY_MS) {
 		logindex_append(f->logs->home, f->path, f->ino, pm_wall_ms(), from);
 		f->indexed_ms = PM_MAX(now_ms, 1);
 	}

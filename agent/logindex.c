@@ -162,6 +162,20 @@ void logindex_load(const char *home, const char *path, ino_t ino, struct loginde
 		out->n_entries = ascending(out->entries, (size_t)got / sizeof(*out->entries));
 }
 
+void logindex_trim(struct logindex *x, uint64_t offset)
+{
+	ssize_t first = logindex_find(x, offset);
+	void *less;
+
+	if (first <= 0)
+		return;
+	x->n_entries -= (size_t)first;
+	memmove(x->entries, x->entries + first, x->n_entries * sizeof(*x->entries));
+	less = pm_realloc(x->entries, x->n_entries * sizeof(*x->entries));
+	if (less != NULL)
+		x->entries = less;
+}
+
 ssize_t logindex_find(const struct logindex *x, uint64_t offset)
 {
 	size_t low = 0, high = x->n_entries; /* entries before low are <= offset */

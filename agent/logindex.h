@@ -15,6 +15,9 @@
 /* Entries a file's index holds; a full one loses every second entry. 1 MiB. */
 #define LOGINDEX_ENTRIES_MAX 65536
 
+/* An entry is made at most this often: what follows one was written up to that much later. */
+#define LOGINDEX_EVERY_MS 100
+
 struct logindex_entry {
 	int64_t wall_ms;
 	uint64_t offset; /* bytes from here on were written then or later */
@@ -37,6 +40,8 @@ struct logindex {
  * Nothing known, no memory, damaged: an empty index.
  */
 void logindex_load(const char *home, const char *path, ino_t ino, struct logindex *out);
+/* Forget what is not needed from `offset` on. */
+void logindex_trim(struct logindex *x, uint64_t offset);
 void logindex_finish(struct logindex *x);
 
 /* The entry that `offset` falls in; -1: before the first. Pure. */

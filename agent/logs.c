@@ -40,6 +40,7 @@ int logs_create(uv_loop_t *loop, const char *home, const struct logs_hooks *hook
 	if (l == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "logs");
 	l->loop = loop;
+	l->refs = 1;
 	l->hooks = *hooks;
 	l->timer.data = l;
 	l->home = pm_strdup(home);
@@ -55,13 +56,34 @@ int logs_create(uv_loop_t *loop, const char *home, const struct logs_hooks *hook
 	return 0;
 }
 
-static void on_closed(uv_handle_t *handle)
+static void let_go(struct logs *l)
 {
-	struct logs *l = handle->data;
-
+	if (--l->refs > 0)
+		return;
 	pm_buf_finish(&l->out);
 	free(l->home);
 	free(l);
+}
+
+struct logs *logs_ref(struct logs *l)
+{
+	l->refs++;
+	l->n_readers++;
+	return l;
+}
+
+void logs_unref(struct logs *l)
+{
+	if (--l->n_readers == 0) {
+		free(l->scratch);
+		l->scratch = NULL;
+	}
+	let_go(l);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	let_go(handle->data);
 }
 
 void logs_close(struct logs *l)

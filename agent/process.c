@@ -99,10 +99,16 @@ static int pipes_open(struct pipes *p, bool ipc, struct pm_error *err)
 	return 0;
 }
 
+void process_cgroup(const struct process *p, char *out, size_t size)
+{
+	cgroup_path(&p->su->cgroup, tree_tag_pm_id(p->tag), p->slot, out, size);
+}
+
 /* ---- output ---- */
 
 static void try_free(struct process *p)
 {
+	char cgroup[PATH_MAX];
 	struct pm_error err;
 
 	if (p->inst != NULL || (p->pid != 0 && !p->exited) || p->streams[0] != NULL ||
@@ -110,6 +116,8 @@ static void try_free(struct process *p)
 		return;
 	if (keeper_client_release(p->su->keeper, p->slot, &err) < 0)
 		pm_log(PM_LOG_WARN, "process.release", "slot=%u %s", p->slot, err.what);
+	process_cgroup(p, cgroup, sizeof(cgroup));
+	cgroup_remove(cgroup);
 	if (p->pid != 0)
 		memset(arena_slot(p->su->arena, p->slot), 0, sizeof(struct slot_record));
 	p->su->processes[p->slot] = NULL;
@@ -230,11 +238,15 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 	const Pm__AppSpec *spec = instance_spec(inst);
 	struct spawn_limit limits[SPAWN_LIMITS_MAX];
 	struct procenv env = { 0 };
+	char cgroup[PATH_MAX];
 	struct spawn_plan plan;
 	struct user user;
 	uint64_t user_words[4] = { instance_index(inst), instance_core(inst)->pm_id, 0, 0 };
 	int rc;
 
+	if (cgroup_make(&p->su->cgroup, tree_tag_pm_id(p->tag), p->slot, cgroup, sizeof(cgroup),
+	                err) < 0)
+		super_degraded(p->su, "cgroup", err->what); /* the tags do without */
 	if (user_lookup(spec->uid, spec->gid, &user, err) < 0)
 		return -1;
 	if (instance_procenv(inst, &user, pipes->n_child > 3 ? IPC_CHILD_FD : -1, &env, err) < 0)
@@ -259,6 +271,7 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 		.tag = p->tag,
 		.child_fds = { 0, 1, 2, IPC_CHILD_FD },
 		.n_child_fds = pipes->n_child,
+		.cgroup = cgroup[0] != '\0' ? cgroup : NULL,
 	};
 	rc = keeper_client_spawn(p->su->keeper, p->slot, &plan, pipes->child, pipes->held,
 	                         user_words, false, err);

@@ -51,6 +51,9 @@ void process_abandon(struct process *p);
 /* Text to its stdin: PM_FAILED when it does not read, or has no stdin. */
 PM_MUST_CHECK int process_write_stdin(struct process *p, const char *text, struct pm_error *err);
 
+/* The directory of its control group; "" where there are none. */
+void process_cgroup(const struct process *p, char *out, size_t size);
+
 /* Signal the main process alone. */
 PM_MUST_CHECK int process_signal(struct process *p, int signal, struct pm_error *err);
 

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "agent/arena.h"
+#include "agent/cgroup.h"
 #include "agent/control.h"
 #include "agent/keeper_client.h"
 #include "agent/logs.h"
@@ -32,6 +33,7 @@ struct super {
 	char home[PM_PATH_MAX];
 	bool pm2_home; /* PM2's file names */
 	uint32_t home_nonce;
+	struct cgroup_base cgroup; /* where each process gets a group of its own, if anywhere */
 	bool foreground;
 	int lock_fd; /* borrowed from the process */
 

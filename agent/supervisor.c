@@ -431,6 +431,7 @@ int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd
 	pm_failpoint_arm_from_env();
 	raise_nofile();
 	su->loop = uv_default_loop();
+	cgroup_find(&su->cgroup);
 	su->foreground = foreground;
 	su->lock_fd = lock_fd;
 	su->pm2_home = is_pm2_home(home);

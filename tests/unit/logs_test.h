@@ -130,12 +130,14 @@ static inline void put_text(int fd, const char *text)
 	put_bytes(fd, text, strlen(text));
 }
 
-/* Run the loop until nothing is ready any more. */
+/* Run the loop until nothing is ready any more: four rounds in a row have nothing left to do. */
 static inline void settle(struct place *p)
 {
-	for (int i = 0; i < 4; i++)
-		while (uv_run(&p->loop, UV_RUN_NOWAIT) != 0 && i++ < 64)
-			;
+	for (int quiet = 0; quiet < 4;) {
+		(void)uv_run(&p->loop, UV_RUN_NOWAIT);
+		quiet = uv_loop_alive(&p->loop) && uv_backend_timeout(&p->loop) == 0 ? 0
+		                                                                     : quiet + 1;
+	}
 }
 
 /* The whole file; *len may be NULL.  "" when there is none. */
