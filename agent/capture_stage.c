@@ -378,16 +378,21 @@ static enum step write_lines(struct log_stream *s, const char *in, size_t len, b
 	return STEP_DONE;
 }
 
-/* How much to take at once: to the line's end when the file waits for that to be rotated. */
+/*
+ * How much to take at once: not much more than the file may still get, and to the line's end when
+ * the file waits for that to be rotated.
+ */
 static size_t step_len(const struct log_stream *s, const char *in, size_t len)
 {
+	const bool whole = is_whole(s); /* then a step has to have room for any line */
+	uint64_t room = logfile_room(s->dests[0].file);
 	const char *newline;
 
 	if (s->redo_bytes > 0)
 		return (size_t)PM_MIN(s->redo_bytes, len);
 	len = PM_MIN(len, STEP_MAX);
-	if (is_whole(s) || !logfile_is_over(s->dests[0].file, 0))
-		return len;
+	if (whole || room > 0)
+		return (size_t)PM_MIN(len, whole ? PM_MAX(room, PM_LINE_MAX) : room);
 	newline = memchr(in, '\n', len);
 	return newline == NULL ? len : (size_t)(newline - in) + 1;
 }

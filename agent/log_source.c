@@ -105,18 +105,27 @@ void log_source_finish(struct log_source *src)
 
 struct found {
 	char *path;
+	size_t stamp; /* where in it that is */
 	struct timespec mtime;
 };
 
 static int older_first(const void *a, const void *b)
 {
 	const struct found *x = a, *y = b;
+	size_t x_len, y_len;
+	int order;
 
 	if (x->mtime.tv_sec != y->mtime.tv_sec)
 		return x->mtime.tv_sec < y->mtime.tv_sec ? -1 : 1;
 	if (x->mtime.tv_nsec != y->mtime.tv_nsec)
 		return x->mtime.tv_nsec < y->mtime.tv_nsec ? -1 : 1;
-	return strverscmp(x->path, y->path);
+	/* Rotated in one tick of the clock: by stamp, and within that "-9" is before "-10". */
+	order = strncmp(x->path + x->stamp, y->path + y->stamp, ROTATE_STAMP_LEN);
+	if (order != 0)
+		return order;
+	x_len = strlen(x->path);
+	y_len = strlen(y->path);
+	return x_len != y_len ? (x_len < y_len ? -1 : 1) : strcmp(x->path, y->path);
 }
 
 /* It was the present file when we came, or came after that: not of the history. */
@@ -139,6 +148,15 @@ static void strip_suffix(char *name)
 		*dot = '\0';
 }
 
+/* Where in the name of a rotated file of `base` its stamp is: agent/rotate.h. */
+static size_t stamp_at(const char *base)
+{
+	size_t len = strlen(base);
+	bool cut = len > 4 && strcmp(base + len - 4, ".log") == 0;
+
+	return len - (cut ? 4 : 0) + 2;
+}
+
 /* The rotated file an entry stands for; false: none, or no memory. */
 static bool found_one(const struct log_source *src, DIR *d, const char *entry, struct found *out)
 {
@@ -157,6 +175,7 @@ static bool found_one(const struct log_source *src, DIR *d, const char *entry, s
 	if (is_later(src, name))
 		return false;
 	out->mtime = st.st_mtim;
+	out->stamp = (size_t)(base - path) + stamp_at(base);
 	out->path = pm_strdup(name);
 	return out->path != NULL;
 }

@@ -176,7 +176,16 @@ static inline void expect_file(const char *path, const char *want)
 /* All rotated files of a log, oldest first, and then the log itself, as one text. */
 static inline int by_name(const struct dirent **a, const struct dirent **b)
 {
-	return strverscmp((*a)->d_name, (*b)->d_name);
+	const char *x = strstr((*a)->d_name, "__"), *y = strstr((*b)->d_name, "__");
+	size_t x_len = strlen((*a)->d_name), y_len = strlen((*b)->d_name);
+	int order;
+
+	if (x == NULL || y == NULL)
+		return (x != NULL) - (y != NULL);
+	order = strncmp(x, y, 21);
+	if (order == 0 && x_len != y_len)
+		order = x_len < y_len ? -1 : 1;
+	return order != 0 ? order : strcmp(x, y);
 }
 
 static inline char *slurp_family(const char *path, size_t *len, unsigned *n_files)

@@ -1,6 +1,9 @@
 #include "tests/unit/logs_test.h"
 
-static void raw_output_is_the_stream_byte_by_byte(void **state)
+#include "agent/capture.h"
+#include "proto/limits.h"
+
+static void x31_raw_output_is_the_stream_byte_by_byte(void **state)
 {
 	struct capture_state words = { 0 };
 	unsigned done = 0;
@@ -389,10 +392,180 @@ static void no_file_means_drained_and_forgotten(void **state)
 	place_finish(&p);
 }
 
+/* ---- much output ---- */
+
+#define LONG_LINE (100u << 20)
+
+static char long_byte(uint64_t i)
+{
+	return (char)('a' + (i * 2654435761u >> 16) % 26);
+}
+
+static void write_long_line(int fd)
+{
+	static char chunk[65536];
+
+	for (uint64_t done = 0; done < LONG_LINE; done += sizeof(chunk)) {
+		for (size_t i = 0; i < sizeof(chunk); i++)
+			chunk[i] = long_byte(done + i);
+		put_bytes(fd, chunk, sizeof(chunk));
+	}
+}
+
+static void write_many_lines(int fd)
+{
+	char line[128], chunk[700];
+	size_t len = 0;
+
+	for (unsigned n = 0; n < 200000; n++) {
+		int k = snprintf(line, sizeof(line), "%u %.*s\n", n, (int)(n % 50),
+		                 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+
+		for (int i = 0; i < k; i++) {
+			chunk[len++] = line[i];
+			if (len >= sizeof(chunk) - n % 300) {
+				put_bytes(fd, chunk, len);
+				len = 0;
+			}
+		}
+	}
+	put_bytes(fd, chunk, len);
+}
+
+/* An app in a process of its own; returns the read end of its output. */
+static int app_that(void (*writes)(int fd), pid_t *pid)
+{
+	int fds[2];
+
+	make_pipe(fds);
+	*pid = fork();
+	assert_true(*pid >= 0);
+	if (*pid == 0) {
+		writes(fds[1]);
+		_exit(0);
+	}
+	(void)close(fds[1]);
+	return fds[0];
+}
+
+static long rss_kib(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	long size, pages;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%ld %ld", &size, &pages), 2);
+	(void)fclose(file);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* Run until the app's output has ended; returns by how much our memory grew meanwhile, at most. */
+static long run_to_end(struct place *p, struct log_stream *s, pid_t pid)
+{
+	unsigned done = 0, turns = 0;
+	long before = 0, most = 0;
+	int status;
+
+	while (!s->eof) {
+		(void)uv_run(&p->loop, UV_RUN_ONCE);
+		if (++turns == 3)
+			before = most = rss_kib();
+		else if (turns > 3 && turns % 64 == 0)
+			most = PM_MAX(most, rss_kib());
+	}
+	log_stream_detach(s, count_done, &done);
+	assert_int_equal(done, 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	return most - before;
+}
+
+/* The next byte of the file that is not what stands between parts of a line. */
+static void check_long_line(const char *path, const char *begin, const char *mark)
+{
+	FILE *file = fopen(path, "re");
+	char head[64];
+
+	assert_non_null(file);
+	assert_int_equal(fread(head, 1, strlen(begin), file), strlen(begin));
+	assert_memory_equal(head, begin, strlen(begin));
+	for (uint64_t i = 0; i < LONG_LINE; i++) {
+		int c = getc_unlocked(file);
+
+		if (mark != NULL && i > 0 && i % PM_LINE_MAX == 0) {
+			assert_int_equal(c, '\n');
+			assert_int_equal(fread(head, 1, strlen(mark), file), strlen(mark));
+			assert_memory_equal(head, mark, strlen(mark));
+			c = getc_unlocked(file);
+		}
+		if (c != long_byte(i))
+			fail_msg("byte %llu differs", (unsigned long long)i);
+	}
+	(void)fclose(file);
+}
+
+static void x30_a_line_of_100_mb_costs_no_memory_and_is_whole(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 3; how++) {
+		struct capture_state words = { 0 };
+		struct place p;
+		pid_t pid;
+
+		place_init(&p);
+		if (how > 0)
+			p.spec.log_date_format = (char *)(uintptr_t) "[T]";
+		p.config.combined_path = how == 2 ? p.combined : NULL;
+		place_open_logs(&p);
+		struct log_stream *s = attach(&p, app_that(write_long_line, &pid), &words);
+		assert_true(run_to_end(&p, s, pid) <= 1024);
+		check_long_line(p.path, how > 0 ? "T: " : "",
+		                how == 2 ? "T: [line continues] " : NULL);
+		if (how == 2)
+			check_long_line(p.combined, "T: ", "T: [line continues] ");
+		place_close_logs(&p);
+		place_finish(&p);
+	}
+}
+
+static void two_hundred_thousand_lines_keep_their_prefix(void **state)
+{
+	struct capture_state words = { 0 };
+	struct place p;
+	char *text, *line;
+	unsigned n;
+	pid_t pid;
+
+	(void)state;
+	place_init(&p);
+	p.spec.log_date_format = (char *)(uintptr_t) "YYYY-MM-DDTHH:mm:ss";
+	place_open_logs(&p);
+	struct log_stream *s = attach(&p, app_that(write_many_lines, &pid), &words);
+	(void)run_to_end(&p, s, pid);
+	text = line = slurp(p.path, NULL);
+	for (n = 0; *line != '\0'; n++) {
+		unsigned year, month, day, hour, minute, second, got;
+		char *newline = strchr(line, '\n');
+
+		assert_non_null(newline);
+		*newline = '\0'; /* sscanf measures all that follows */
+		assert_int_equal(sscanf(line, "%4u-%2u-%2uT%2u:%2u:%2u: %u ", &year, &month, &day,
+		                        &hour, &minute, &second, &got),
+		                 7);
+		assert_int_equal(got, n);
+		assert_int_equal(strcspn(line, " "), 20);
+		line = newline + 1;
+	}
+	assert_int_equal(n, 200000);
+	free(text);
+	place_close_logs(&p);
+	place_finish(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(raw_output_is_the_stream_byte_by_byte),
+		cmocka_unit_test(x31_raw_output_is_the_stream_byte_by_byte),
 		cmocka_unit_test(the_file_is_ours_alone),
 		cmocka_unit_test(two_streams_of_one_file_write_whole_lines),
 		cmocka_unit_test(the_combined_file_gets_the_same_lines),
@@ -405,6 +578,8 @@ int main(void)
 		cmocka_unit_test(the_tail_is_of_this_run),
 		cmocka_unit_test(a_link_in_place_of_the_file_is_not_followed),
 		cmocka_unit_test(no_file_means_drained_and_forgotten),
+		cmocka_unit_test(x30_a_line_of_100_mb_costs_no_memory_and_is_whole),
+		cmocka_unit_test(two_hundred_thousand_lines_keep_their_prefix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
