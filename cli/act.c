@@ -324,6 +324,7 @@ static int pm2_word(struct ctx *ctx, const struct action *action, Pm__Command *c
 		Pm__StatusRequest req = PM__STATUS_REQUEST__INIT;
 
 		req.detail = PM__DETAIL__DETAIL_LIST;
+		req.sample = true;
 		req.targets = list.targets;
 		req.n_targets = list.n;
 		rc = client_status(ctx->client, &req, ctx->timeout_ms, &status, err);

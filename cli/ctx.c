@@ -35,6 +35,7 @@ int ctx_status(struct ctx *ctx, const char *text, bool detail, struct client_sta
 	int rc;
 
 	req.detail = detail ? PM__DETAIL__DETAIL_FULL : PM__DETAIL__DETAIL_LIST;
+	req.sample = true; /* memory and CPU as they are now */
 	if (text != NULL) {
 		if (target_list_add(&list, text, err) < 0) {
 			target_list_finish(&list);
