@@ -1,0 +1,72 @@
+/* instance_priv.h - what the instance_*.c files share of an instance; nobody else includes it. */
+#ifndef PM_AGENT_INSTANCE_PRIV_H
+#define PM_AGENT_INSTANCE_PRIV_H
+
+#include "agent/instance.h"
+
+/* Polls of a tree that is ending start short and grow to the app's kill_retry_time. */
+#define POLL_MIN_MS 5
+
+struct waiter {
+	struct waiter *next;
+	struct order *order; /* borrowed */
+	uint32_t at;
+	bool settle;
+};
+
+struct instance {
+	struct super *su;
+	struct app *app;            /* borrowed; owns us */
+	struct inst_record *record; /* borrowed from the arena */
+	uint32_t index;
+	struct inst_core core;   /* committed to the record after each step */
+	struct process *process; /* borrowed; NULL: none */
+	uv_timer_t timer;        /* owned: readiness, delay, kill and heirs; the state says which */
+	bool closing;
+	bool wanted; /* restored, and not started yet */
+	uint32_t poll_ms;
+	struct waiter *waiters; /* owned */
+	struct instance_usage usage;
+	char note[128];
+	char why[256]; /* of the last failure, for the orders that wait */
+	char hint[128];
+	enum pm_code why_code;
+	off_t log_start[2]; /* sizes of the log files at the spawn */
+};
+
+/* ---- instance.c: the life cycle ---- */
+void inst_step(struct instance *inst, enum life_event event);
+/* The two halves of a step: change and commit the state, then carry out what it says. */
+uint32_t inst_advance(struct instance *inst, enum life_event event);
+void inst_act(struct instance *inst, uint32_t actions);
+void inst_arm(struct instance *inst, uint64_t ms);
+void inst_disarm(struct instance *inst);
+
+/* ---- instance_run.c: start, exit, stop ---- */
+void inst_spawn(struct instance *inst);
+bool inst_has_gate(const struct instance *inst);
+void inst_begin_stop(struct instance *inst);
+void inst_kill_tree(struct instance *inst);
+/* While ending: is anything left? Looks again after a while. */
+void inst_check_tree(struct instance *inst);
+void inst_check_heirs(struct instance *inst);
+
+/* ---- instance_wait.c: orders that wait for an answer ---- */
+bool inst_add_waiter(struct instance *inst, const struct instance_order *o);
+/* Answer all that wait; leave_settlers: but those that want to see it stay up. */
+void inst_settle(struct instance *inst, enum pm_code code, bool leave_settlers);
+/* Answer an order that is not taken. */
+void inst_refuse(struct instance *inst, const struct instance_order *o, enum pm_code code,
+                 const char *text);
+/* What is in the log files now is of earlier runs. */
+void inst_remember_log_sizes(struct instance *inst);
+
+/* ---- instance_facts.c: the record and what is read from it ---- */
+void inst_commit(struct instance *inst);
+void inst_note(struct instance *inst, const char *text);
+/* Why the last start or run failed, for the orders that wait. */
+void inst_fail_words(struct instance *inst, enum pm_code code, const char *what, const char *hint);
+void inst_add_exit(struct instance *inst, const struct keeper_record *r, uint64_t run_ms);
+void inst_make_unique_id(char out[40]);
+
+#endif

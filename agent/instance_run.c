@@ -1,0 +1,363 @@
+#include "agent/instance_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/app.h"
+#include "agent/events.h"
+#include "agent/ipc.h"
+#include "agent/order.h"
+#include "agent/process.h"
+#include "agent/store.h"
+#include "agent/tree.h"
+#include "proto/failpoint.h"
+#include "proto/log.h"
+
+/* Heirs of a main process that ended by itself are looked at this often at most. */
+#define HEIRS_POLL_MAX_MS 1000
+
+/* ---- signals and what is left of the tree ---- */
+
+static bool main_is_alive(const struct instance *inst)
+{
+	return inst->process != NULL && !inst->process->exited && inst->process->pid != 0;
+}
+
+/* One write for all of it, where it has a group; the tags come after and find nothing. */
+static void kill_cgroup(const struct process *p)
+{
+	char path[PATH_MAX];
+
+	process_cgroup(p, path, sizeof(path));
+	if (path[0] != '\0')
+		(void)cgroup_kill(path); /* an older kernel: the tags do it */
+}
+
+/* Signal the tree, or the main process alone without treekill. Returns how many are left, about. */
+static int signal_tree(struct instance *inst, int signal)
+{
+	struct pm_error err;
+	int n = 0;
+
+	if (!inst->app->spec->treekill) {
+		if (!main_is_alive(inst))
+			return 0;
+		if (signal != 0 && process_signal(inst->process, signal, &err) < 0)
+			pm_log(PM_LOG_WARN, "instance.signal", "pm_id=%u %s", inst->core.pm_id,
+			       err.what);
+		return 1;
+	}
+	if (inst->core.tag == 0)
+		return 0;
+	if (signal == SIGKILL && inst->process != NULL)
+		kill_cgroup(inst->process);
+	if (tree_signal(inst->core.tag, main_is_alive(inst) ? inst->core.pid : 0, signal, &n,
+	                &err) < 0) {
+		pm_log(PM_LOG_WARN, "instance.signal", "pm_id=%u %s", inst->core.pm_id, err.what);
+		return main_is_alive(inst) ? 1 : 0;
+	}
+	return n;
+}
+
+/* While ending: is anything left? Looks again after a while, sooner when the kill time-out is near.
+ */
+void inst_check_tree(struct instance *inst)
+{
+	uint64_t now = pm_now_ms(), wait;
+
+	if (!main_is_alive(inst) && signal_tree(inst, 0) == 0) {
+		inst_step(inst, EV_TREE_GONE);
+		return;
+	}
+	wait = inst->poll_ms;
+	inst->poll_ms =
+		PM_MIN(inst->poll_ms * 2, PM_MAX(inst->app->spec->kill_retry_ms, POLL_MIN_MS));
+	if (inst->core.deadline_ms > now)
+		wait = PM_MIN(wait, inst->core.deadline_ms - now);
+	inst_arm(inst, wait);
+}
+
+void inst_begin_stop(struct instance *inst)
+{
+	const Pm__AppSpec *spec = inst->app->spec;
+
+	inst->poll_ms = POLL_MIN_MS;
+	if (spec->shutdown_with_message && inst->process != NULL && inst->process->ipc != NULL &&
+	    ipc_send(inst->process->ipc, "\"shutdown\"")) {
+		inst_arm(inst, inst->poll_ms);
+		return;
+	}
+	if (signal_tree(inst, spec->kill_signal != 0 ? spec->kill_signal : SIGINT) > 0)
+		(void)signal_tree(inst, SIGCONT); /* a stopped process must get to see it */
+	inst_arm(inst, inst->poll_ms);
+}
+
+void inst_kill_tree(struct instance *inst)
+{
+	(void)signal_tree(inst, SIGKILL); /* counted again by inst_check_tree() */
+	if (!life_is_ending(&inst->core.life))
+		return; /* an exit by itself: nothing waits for the heirs' end */
+	inst->poll_ms = POLL_MIN_MS;
+	inst_check_tree(inst);
+}
+
+/* ---- spawn ---- */
+
+void inst_spawn(struct instance *inst)
+{
+	struct pm_error err;
+
+	inst->core.spawns++;
+	inst->core.heirs = 0;
+	inst->core.started_ms = pm_now_ms();
+	inst->core.started_wall_ms = pm_wall_ms();
+	inst->core.cause = CAUSE_NONE;
+	inst->core.tag = tree_tag(inst->su->home_nonce, inst->core.pm_id, inst->core.spawns);
+	inst_make_unique_id(inst->core.unique_id);
+	inst_note(inst, "");
+	inst_commit(inst); /* the tag, before the keeper hears of it */
+	inst_remember_log_sizes(inst);
+	events_started(inst->su, inst);
+	if (process_spawn(inst, &inst->process, &err) < 0) {
+		inst->process = NULL;
+		inst_fail_words(inst, err.code, err.what, err.hint);
+		inst_note(inst, err.what);
+		inst_commit(inst);
+		pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s", inst->app->spec->name,
+		       inst->core.pm_id, err.what);
+		inst_step(inst, err.code == PM_LIMIT || err.code == PM_NO_MEMORY ? EV_SPAWN_RETRY
+		                                                                 : EV_SPAWN_FAILED);
+		return;
+	}
+	inst->core.slot = inst->process->slot;
+	inst_commit(inst);
+	(void)PM_FAIL_POINT("instance.after_spawn");
+}
+
+bool inst_has_gate(const struct instance *inst)
+{
+	return inst->app->spec->wait_ready && inst->process != NULL && inst->process->ipc != NULL;
+}
+
+static void write_pid_file(struct instance *inst)
+{
+	struct log_names names;
+	struct pm_error err;
+	char text[16];
+	int fd, len;
+
+	if (instance_log_names(inst, &names, &err) < 0)
+		return;
+	fd = open(names.pid, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+	          0600);
+	if (fd < 0)
+		return; /* for people and scripts only: nothing here reads it */
+	len = snprintf(text, sizeof(text), "%d", inst->core.pid);
+	if (write(fd, text, (size_t)len) < 0)
+		pm_log(PM_LOG_WARN, "instance.pid_file", "%s: %s", names.pid, strerror(errno));
+	(void)close(fd);
+}
+
+static void remove_pid_file(struct instance *inst)
+{
+	struct log_names names;
+	struct pm_error err;
+
+	if (instance_log_names(inst, &names, &err) == 0)
+		(void)unlink(names.pid); /* it may never have been written */
+}
+
+void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
+{
+	char words[200];
+
+	if (r->error == 0) {
+		inst->core.pid = r->pid;
+		inst->core.start_ticks = r->start_ticks;
+		inst->core.started_ms = (uint64_t)r->spawn_boot_ms;
+		inst_commit(inst);
+		write_pid_file(inst);
+		pm_log(PM_LOG_INFO, "instance.start", "app=%s pm_id=%u pid=%d",
+		       inst->app->spec->name, inst->core.pm_id, r->pid);
+		inst_step(inst, EV_SPAWNED);
+		return;
+	}
+	inst->core.slot = SLOT_NONE;
+	process_let_go(PM_STEAL(inst->process));
+	if (r->stage == SPAWN_STAGE_FORK) {
+		(void)snprintf(words, sizeof(words), "waiting: %s",
+		               r->error == EAGAIN ? "EAGAIN (no more processes allowed)"
+		                                  : strerror(r->error));
+		inst_note(inst, words);
+		inst_commit(inst);
+		inst_step(inst, EV_SPAWN_RETRY);
+		return;
+	}
+	(void)snprintf(words, sizeof(words), "%s: %s",
+	               r->stage == SPAWN_STAGE_CWD      ? "cwd"
+	               : r->stage == SPAWN_STAGE_USER   ? "uid"
+	               : r->stage == SPAWN_STAGE_GROUPS ? "gid"
+	               : r->stage == SPAWN_STAGE_LIMITS ? "limits"
+	                                                : "exec",
+	               strerror(r->error));
+	inst_fail_words(inst, PM_FAILED, words,
+	                r->error == ENOEXEC ? "add a #! line, or set interpreter" : "");
+	inst_note(inst, words);
+	inst_commit(inst);
+	pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s", inst->app->spec->name,
+	       inst->core.pm_id, words);
+	inst_step(inst, EV_SPAWN_FAILED);
+}
+
+/* ---- exit ---- */
+
+static void exit_words(struct instance *inst, const struct keeper_record *r, uint64_t run_ms)
+{
+	char words[160];
+
+	if (r->status_known == 0)
+		(void)snprintf(words, sizeof(words), "ended after %" PRIu64 " ms, status unknown",
+		               run_ms);
+	else if (r->exit_signal != 0)
+		(void)snprintf(words, sizeof(words),
+		               "killed by signal %d (SIG%s)%s after %" PRIu64 " ms", r->exit_signal,
+		               sigabbrev_np(r->exit_signal) != NULL ? sigabbrev_np(r->exit_signal)
+		                                                    : "?",
+		               r->exit_core != 0 ? ", core dumped" : "", run_ms);
+	else
+		(void)snprintf(words, sizeof(words), "exited with code %d after %" PRIu64 " ms",
+		               r->exit_code, run_ms);
+	inst_fail_words(inst, PM_FAILED, words, "");
+}
+
+/* The run is over: record it, ask the policy, go on. */
+static void finish_exit(struct instance *inst, const struct keeper_record *r)
+{
+	const Pm__AppSpec *spec = inst->app->spec;
+	uint64_t run_ms =
+		PM_MAX(r->exit_boot_ms, (int64_t)inst->core.started_ms) - inst->core.started_ms;
+	const struct restart_policy policy = {
+		.autorestart = spec->autorestart && !inst->su->stopping,
+		.restart_delay_ms = spec->restart_delay_ms,
+		.exp_backoff_ms = spec->exp_backoff_ms,
+		.min_uptime_ms = spec->min_uptime_ms,
+		.max_restarts = spec->max_restarts,
+		.stop_exit_codes = spec->stop_exit_codes,
+		.n_stop_exit_codes = spec->n_stop_exit_codes,
+	};
+	const struct restart_exit e = { r->status_known != 0, r->exit_code, r->exit_signal,
+		                        run_ms };
+	struct process *gone = PM_STEAL(inst->process);
+	struct restart_step verdict = { RESTART_DOWN, 0, 0 };
+	enum life_event event = EV_EXIT;
+	uint32_t actions;
+
+	exit_words(inst, r, run_ms);
+	inst_add_exit(inst, r, run_ms);
+	if (!life_is_ending(&inst->core.life)) {
+		verdict = restart_on_exit(&inst->core.restart, &policy, &e);
+		event = verdict.verdict == RESTART_WAIT   ? EV_EXIT_RESTART
+		        : verdict.verdict == RESTART_DOWN ? EV_EXIT_DOWN
+		                                          : EV_EXIT_GIVE_UP;
+		inst->core.deadline_ms = pm_now_ms() + verdict.delay_ms;
+	}
+	if (event == EV_EXIT_GIVE_UP) {
+		char words[128];
+
+		(void)snprintf(words, sizeof(words), "gave up: %u runs in a row shorter than %u ms",
+		               verdict.short_runs, spec->min_uptime_ms);
+		inst_note(inst, words);
+	}
+	pm_log(event == EV_EXIT_GIVE_UP ? PM_LOG_ERROR : PM_LOG_INFO, "instance.exit",
+	       "app=%s pm_id=%u pid=%d %s", spec->name, inst->core.pm_id, inst->core.pid,
+	       inst->why);
+	inst->core.slot = SLOT_NONE;
+	inst->core.pid = 0;
+	inst->core.heirs = 0;
+	if (event == EV_EXIT_DOWN && e.known && e.signal == 0 && e.code == 0)
+		inst->why_code =
+			PM_OK; /* it ran and ended well, and nobody wants it to run again */
+	remove_pid_file(inst);
+	(void)PM_FAIL_POINT("instance.before_exit_commit");
+	actions = inst_advance(inst, event);
+	(void)PM_FAIL_POINT("instance.after_exit_commit");
+	if (gone != NULL)
+		process_let_go(gone); /* after the commit: with it the keeper forgets the exit */
+	inst_act(inst, actions);
+}
+
+/*
+ * A main process that ends well and leaves descendants has become a daemon (X-27): they are the app
+ * now, until the last of them goes.
+ */
+static bool has_heirs(struct instance *inst, const struct keeper_record *r)
+{
+	return !life_is_ending(&inst->core.life) && r->status_known != 0 && r->exit_signal == 0 &&
+	       r->exit_code == 0 && inst->app->spec->treekill && signal_tree(inst, 0) > 0;
+}
+
+void instance_on_exited(struct instance *inst, const struct keeper_record *r)
+{
+	if (inst->process == NULL)
+		return;
+	process_on_exited(inst->process);
+	if (life_is_ending(&inst->core.life)) {
+		finish_exit(inst, r);
+		inst->poll_ms = POLL_MIN_MS;
+		if (life_is_ending(&inst->core.life))
+			inst_check_tree(inst);
+		return;
+	}
+	if (inst->core.heirs == 0 && has_heirs(inst, r)) {
+		inst->core.heirs = 1;
+		inst->core.deadline_ms = (uint64_t)r->exit_boot_ms;
+		inst->poll_ms = POLL_MIN_MS;
+		inst_commit(inst);
+		inst_arm(inst, inst->poll_ms);
+		return;
+	}
+	finish_exit(inst, r);
+}
+
+void instance_on_lost(struct instance *inst)
+{
+	const struct keeper_record r = { .exit_boot_ms = (int64_t)pm_now_ms() };
+
+	finish_exit(inst, &r);
+	if (life_is_ending(&inst->core.life))
+		inst_check_tree(inst);
+}
+
+void inst_check_heirs(struct instance *inst)
+{
+	struct keeper_record r = { .status_known = 1, .exit_boot_ms = (int64_t)pm_now_ms() };
+
+	if (signal_tree(inst, 0) == 0) {
+		finish_exit(inst, &r);
+		return;
+	}
+	if (inst->poll_ms * 2 >= HEIRS_POLL_MAX_MS && inst->note[0] == '\0')
+		inst_note(inst, "daemonised: its main process has ended, descendants run on; "
+		                "start it in the foreground instead");
+	inst->poll_ms = PM_MIN(inst->poll_ms * 2, HEIRS_POLL_MAX_MS);
+	inst_arm(inst, inst->poll_ms);
+}
+
+void instance_on_message(struct instance *inst, const char *line, size_t len)
+{
+	static const char ready[] = "\"ready\"";
+
+	if (len == sizeof(ready) - 1 && memcmp(line, ready, len) == 0) {
+		inst_step(inst, EV_READY);
+		if (inst->core.life.state == LIFE_UP)
+			inst_settle(inst, PM_OK,
+			            false); /* it said so itself: nothing more to wait for */
+	} else {
+		super_on_message(inst->su, inst, line, len);
+	}
+}
