@@ -73,6 +73,11 @@ static bool is_offered(const struct cmd *cmd, bool as_pm2)
 	return (cmd->flags & (as_pm2 ? CMD_PMCTL_ONLY : CMD_PM2_ONLY)) == 0;
 }
 
+bool cmd_is_listed(const struct cmd *cmd, bool as_pm2)
+{
+	return is_offered(cmd, as_pm2) && (cmd->flags & CMD_HIDDEN) == 0;
+}
+
 const struct cmd *cmd_find(const char *name, bool as_pm2)
 {
 	for (size_t i = 0; cmd_all[i] != NULL; i++)
@@ -89,7 +94,7 @@ const char *cmd_nearest(const char *name, bool as_pm2)
 
 	nearest_init(&near, name);
 	for (size_t i = 0; cmd_all[i] != NULL; i++)
-		if (is_offered(cmd_all[i], as_pm2))
+		if (cmd_is_listed(cmd_all[i], as_pm2))
 			nearest_offer(&near, cmd_all[i]->name);
 	if (!nearest_found(&near))
 		return NULL;

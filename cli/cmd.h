@@ -33,6 +33,7 @@ enum cmd_flags {
 	CMD_NUMBERS = 1 << 3,     /* -3 is an argument */
 	CMD_PM2_ONLY = 1 << 4,    /* exists under the name pm2 only */
 	CMD_PMCTL_ONLY = 1 << 5,
+	CMD_HIDDEN = 1 << 6, /* for programs, not for people: in no help */
 };
 
 #define CMD_ANY 1000000
@@ -74,6 +75,9 @@ extern const struct cmd *const cmd_all[];
 
 /* The verb of that name or alias; NULL if there is none. */
 const struct cmd *cmd_find(const char *name, bool as_pm2);
+
+/* Whether help shows the verb. */
+bool cmd_is_listed(const struct cmd *cmd, bool as_pm2);
 
 /* The name most like this one, at most two slips away; NULL if there is none. */
 const char *cmd_nearest(const char *name, bool as_pm2);

@@ -36,7 +36,8 @@
 	X(check)            \
 	X(explain)          \
 	X(init)             \
-	X(help)
+	X(help)             \
+	X(complete)
 
 #define CMD_DECLARE(name) extern const struct cmd cmd_##name;
 CMD_LIST(CMD_DECLARE)

@@ -25,15 +25,21 @@ void help_usage(const struct ctx *ctx, FILE *to)
 		            to);
 }
 
-/* Text in lines of at most 78 columns, each indented. */
-static void wrapped(FILE *to, const char *text, int indent, int column)
+/* Text in lines of at most 78 columns, each indented; the first one begins at the indent already.
+ */
+static void wrapped(FILE *to, const char *text, int indent)
 {
+	int column = indent;
+
 	while (*text != '\0') {
 		int n = (int)strcspn(text, " \n");
 
-		if (column + n > 78 && column > indent) {
+		if (column > indent && column + 1 + n > 78) {
 			(void)fprintf(to, "\n%*s", indent, "");
 			column = indent;
+		} else if (column > indent && n > 0) {
+			(void)fputc(' ', to);
+			column++;
 		}
 		(void)fprintf(to, "%.*s", n, text);
 		column += n;
@@ -41,13 +47,8 @@ static void wrapped(FILE *to, const char *text, int indent, int column)
 		if (*text == '\n') {
 			(void)fprintf(to, "\n%*s", indent, "");
 			column = indent;
-			text++;
-		} else if (*text == ' ') {
-			if (column < 78)
-				(void)fputc(' ', to);
-			column++;
-			text++;
 		}
+		text += *text != '\0';
 	}
 	(void)fputc('\n', to);
 }
@@ -69,7 +70,7 @@ static void one_option(FILE *to, const char *name, char letter, enum cmd_value v
 	(void)fprintf(to, "%-32s", left);
 	if (n >= 31)
 		(void)fprintf(to, "\n%32s", "");
-	wrapped(to, help, 32, 32);
+	wrapped(to, help, 32);
 }
 
 static void options(FILE *to, const char *title, const struct cmd_option *list)
@@ -102,12 +103,12 @@ void help_cmd(const struct ctx *ctx, const struct cmd *cmd, FILE *to)
 {
 	(void)fprintf(to, "usage: %s %s%s%s\n\n", ctx->program, cmd->name,
 	              cmd->args[0] == '\0' ? "" : " ", cmd->args);
-	wrapped(to, cmd->summary, 0, 0);
+	wrapped(to, cmd->summary, 0);
 	if (cmd->aliases != NULL)
 		(void)fprintf(to, "Also called: %s\n", cmd->aliases);
 	if (cmd->help != NULL) {
 		(void)fputc('\n', to);
-		wrapped(to, cmd->help, 0, 0);
+		wrapped(to, cmd->help, 0);
 	}
 	options(to, "Options", cmd->options);
 	if ((cmd->flags & CMD_APP_OPTIONS) != 0)
@@ -121,10 +122,10 @@ void help_all(const struct ctx *ctx, FILE *to)
 	for (size_t i = 0; cmd_all[i] != NULL; i++) {
 		const struct cmd *cmd = cmd_all[i];
 
-		if ((cmd->flags & (ctx->as_pm2 ? CMD_PMCTL_ONLY : CMD_PM2_ONLY)) != 0)
+		if (!cmd_is_listed(cmd, ctx->as_pm2))
 			continue;
 		(void)fprintf(to, "  %-20s  ", cmd->name);
-		wrapped(to, cmd->summary, 24, 24);
+		wrapped(to, cmd->summary, 24);
 	}
 	options(to, "Options of every command", cmd_global_options);
 	(void)fprintf(to,

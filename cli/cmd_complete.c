@@ -1,0 +1,51 @@
+/* cmd_complete.c - __complete: what the shells' completion asks; starts no agent. */
+#include <stdlib.h>
+
+#include "cli/complete.h"
+#include "cli/ctx.h"
+#include "proto/paths.h"
+
+/* Somebody waits with a finger on the key: an agent that hangs is as good as none. */
+#define PATIENCE_MS 500
+
+/* Names from the agent; without one there are none, and that is no error. */
+static void live(struct ctx *ctx, const struct complete *plan, struct pm_buf *out)
+{
+	PM_STATUS *status = NULL;
+	struct pm_error err;
+
+	if (plan->home != NULL &&
+	    pm_home_resolve(plan->home, false, ctx->home, sizeof(ctx->home), &err) < 0)
+		return;
+	ctx->timeout_ms = PATIENCE_MS;
+	if (ctx_connect(ctx, false, &err) < 0 || ctx_status(ctx, NULL, false, &status, &err) < 0)
+		return;
+	complete_instances(plan, status->instances, status->n_instances, out);
+}
+
+static int complete_run(struct ctx *ctx, struct pm_error *err)
+{
+	struct complete plan;
+	PM_BUF out = { 0 };
+	const char *files;
+	char *const *words;
+	size_t n;
+
+	words = args_script(ctx->args, &n);
+	complete_plan(words, n, &plan);
+	complete_words(&plan, &out);
+	if (plan.apps || plan.ids)
+		live(ctx, &plan, &out);
+	files = complete_files_word(plan.files);
+	if (files != NULL)
+		pm_buf_printf(&out, "%s\n", files);
+	return say_buf(&out, err);
+}
+
+const struct cmd cmd_complete = {
+	.name = "__complete",
+	.args = "-- [WORD]...",
+	.summary = "what may stand at the end of a command line, for the shell's completion",
+	.flags = CMD_SCRIPT_ARGS | CMD_PMCTL_ONLY | CMD_HIDDEN,
+	.run = complete_run,
+};
