@@ -36,6 +36,13 @@
 #define FD_EXEC (FD_BASE + SPAWN_FDS_MAX) /* the executable, where it is a descriptor */
 #define FD_NULL (FD_EXEC + 1)             /* fills the places while they are empty */
 
+#ifdef PM_SANITIZED
+/* The thread sanitizer's clone() keeps what the child needs on the stack of the parent, which goes
+ * on meanwhile; this is libc's own. */
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+#define clone __clone
+#endif
+
 struct seat {
 	uint32_t busy; /* the kernel clears it when the child has left our memory */
 	const struct spawn_plan *plan;
@@ -46,6 +53,7 @@ struct seat {
 	size_t n_limits;
 	bool set_oom;
 	char oom[16];
+	size_t oom_len;
 	char cgroup_procs[PM_PATH_MAX + 16];
 	/* the child's answer */
 	volatile enum spawn_stage step; /* where it is */
@@ -144,7 +152,7 @@ CHILD_CODE static bool child_resources(struct seat *s)
 	}
 	if (p->nice_set && syscall(SYS_setpriority, PRIO_PROCESS, 0, p->nice) < 0)
 		return child_failed(s);
-	if (s->set_oom && !child_write("/proc/self/oom_score_adj", s->oom, strlen(s->oom)) &&
+	if (s->set_oom && !child_write("/proc/self/oom_score_adj", s->oom, s->oom_len) &&
 	    p->oom_score_adj_set)
 		return child_failed(s);
 	if (p->umask >= 0)
@@ -259,7 +267,7 @@ static int prepare(struct seat *s, const struct spawn_request *r)
 	s->untagged = false;
 	s->set_oom =
 		r->origin != NULL && (p->oom_score_adj_set || oom != r->origin->own_oom_score_adj);
-	(void)snprintf(s->oom, sizeof(s->oom), "%d", oom);
+	s->oom_len = (size_t)snprintf(s->oom, sizeof(s->oom), "%d", oom);
 	s->cgroup_procs[0] = '\0';
 	if (p->cgroup != NULL &&
 	    snprintf(s->cgroup_procs, sizeof(s->cgroup_procs), "%s/cgroup.procs", p->cgroup) >=
