@@ -33,6 +33,10 @@
 	X(ping)             \
 	X(agent)            \
 	X(update)           \
+	X(startup)          \
+	X(startup_pm2)      \
+	X(unstartup)        \
+	X(unstartup_pm2)    \
 	X(check)            \
 	X(explain)          \
 	X(init)             \
