@@ -193,7 +193,7 @@ int api_kill(const struct request *r, struct pm_error *err)
 
 int api_upgrade(const struct request *r, struct pm_error *err)
 {
-	return upgrade_begin(r->su, r->session, r->id, r->cmd->text, err);
+	return upgrade_start(r->su, r->session, r->id, r->cmd->text, err);
 }
 
 int api_ping(const struct request *r, struct pm_error *err)

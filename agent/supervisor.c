@@ -307,7 +307,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 		logs_reopen(su->logs);
 		break;
 	case SIGHUP:
-		if (upgrade_begin(su, NULL, 0, "", &err) < 0)
+		if (upgrade_start(su, NULL, 0, "", &err) < 0)
 			pm_log(PM_LOG_ERROR, "agent.upgrade", "%s", err.what);
 		break;
 	default:

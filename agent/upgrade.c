@@ -80,7 +80,7 @@ static void on_checked(void *arg, int status)
 	free(up);
 }
 
-int upgrade_begin(struct super *su, struct session *s, uint64_t id, const char *path,
+int upgrade_start(struct super *su, struct session *s, uint64_t id, const char *path,
                   struct pm_error *err)
 {
 	const char *argv[] = { "pmd", "agent", "--self-check", NULL };

@@ -13,7 +13,7 @@
  * s     gets a Result when the keeper was asked, or an Error; NULL: nobody waits (SIGHUP)
  * path  "": where this program was started from
  */
-PM_MUST_CHECK int upgrade_begin(struct super *su, struct session *s, uint64_t id, const char *path,
+PM_MUST_CHECK int upgrade_start(struct super *su, struct session *s, uint64_t id, const char *path,
                                 struct pm_error *err);
 
 /* The path of this program, also when the file has been replaced since. */
