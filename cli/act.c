@@ -309,9 +309,9 @@ static int pm2_not_found(struct ctx *ctx, const struct action *action, const cha
 	               action->pm2_unknown);
 }
 
-/* One target as PM2 does it: say what will be done to which ids, do it. */
+/* One target as PM2 does it: say what will be done to which ids (not for apps of a file), do it. */
 static int pm2_word(struct ctx *ctx, const struct action *action, Pm__Command *cmd,
-                    const char *word, struct account *account, struct pm_error *err)
+                    const char *word, bool announce, struct account *account, struct pm_error *err)
 {
 	struct target_list list = { 0 };
 	PM_STATUS *status = NULL;
@@ -332,7 +332,7 @@ static int pm2_word(struct ctx *ctx, const struct action *action, Pm__Command *c
 	if ((rc < 0 && err->code == PM_NOT_FOUND) || (rc == 0 && status->n_instances == 0)) {
 		rc = pm2_not_found(ctx, action, word, err);
 	} else if (rc == 0) {
-		if (action->pm2_rpc != NULL)
+		if (announce && action->pm2_rpc != NULL)
 			pm2_applying(ctx, action, word, status);
 		rc = send_to(ctx, action, cmd, &list, account, err);
 	}
@@ -348,7 +348,7 @@ static int pm2_words(struct ctx *ctx, const struct action *action, Pm__Command *
 {
 	for (size_t i = 0; i < n; i++) {
 		if (!config_is_file(words[i])) {
-			if (pm2_word(ctx, action, cmd, words[i], account, err) < 0)
+			if (pm2_word(ctx, action, cmd, words[i], true, account, err) < 0)
 				return -1;
 			continue;
 		}
@@ -356,7 +356,7 @@ static int pm2_words(struct ctx *ctx, const struct action *action, Pm__Command *
 		int rc = act_config_names(ctx, words[i], &names, err);
 
 		for (size_t k = 0; rc == 0 && k < names.n; k++)
-			rc = pm2_word(ctx, action, cmd, names.names[k], account, err);
+			rc = pm2_word(ctx, action, cmd, names.names[k], false, account, err);
 		act_names_free(&names);
 		if (rc < 0)
 			return -1;

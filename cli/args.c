@@ -326,7 +326,8 @@ static int check_count(struct args *a, struct pm_error *err)
 		return 0;
 	if (a->n_words < (size_t)cmd->min_args) {
 		if (a->as_pm2)
-			return pm_fail(err, PM_USAGE, "missing required argument `%s'", cmd->args);
+			return pm_fail(err, PM_USAGE, "missing required argument `%s'",
+			               cmd->pm2_needs == NULL ? cmd->args : cmd->pm2_needs);
 		pm_fail(err, PM_USAGE, "%s: an argument is missing", cmd->name);
 		pm_hint(err, "usage: pmctl %s %s", cmd->name, cmd->args);
 		return -1;

@@ -56,10 +56,11 @@ struct ctx {
 
 struct cmd {
 	const char *name;
-	const char *aliases;              /* blank-separated; NULL: none */
-	const char *args;                 /* "APP..."; "" for none */
-	const char *summary;              /* one line, without a full stop */
-	const char *help;                 /* further paragraphs; NULL: none */
+	const char *aliases;   /* blank-separated; NULL: none */
+	const char *args;      /* "APP..."; "" for none */
+	const char *pm2_needs; /* what PM2 calls its first argument; NULL: it needs none */
+	const char *summary;   /* one line, without a full stop */
+	const char *help;      /* further paragraphs; NULL: none */
 	const struct cmd_option *options; /* NULL: none */
 	int min_args, max_args;
 	unsigned flags; /* enum cmd_flags */

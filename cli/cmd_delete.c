@@ -23,6 +23,7 @@ const struct cmd cmd_delete = {
 	.name = "delete",
 	.aliases = "del",
 	.args = "APP...",
+	.pm2_needs = "name|id|namespace|script|all|json|stdin",
 	.summary = "stop every instance of APP and forget it",
 	.options = options,
 	.min_args = 1,

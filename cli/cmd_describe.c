@@ -242,6 +242,7 @@ const struct cmd cmd_describe = {
 	.name = "describe",
 	.aliases = "desc info show",
 	.args = "APP",
+	.pm2_needs = "name|id",
 	.summary = "everything about the instances of APP",
 	.options = options,
 	.min_args = 1,

@@ -74,6 +74,7 @@ static const struct cmd_option options[] = {
 const struct cmd cmd_env = {
 	.name = "env",
 	.args = "ID",
+	.pm2_needs = "id",
 	.summary = "the environment of an instance, as its process got it",
 	.help = "Values of variables that look like secrets are hidden (names with KEY, SECRET, "
 		"TOKEN, PASS or CRED) unless --reveal is given.",

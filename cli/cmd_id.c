@@ -121,6 +121,7 @@ static int is_online_run(struct ctx *ctx, struct pm_error *err)
 const struct cmd cmd_id = {
 	.name = "id",
 	.args = "APP",
+	.pm2_needs = "name",
 	.summary = "the ids of APP's instances",
 	.min_args = 1,
 	.max_args = 1,

@@ -1,7 +1,49 @@
 /* cmd_kill.c - kill and ping: the agent itself, all or nothing. */
+#include <poll.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cli/act.h"
+
+#define GONE_MS 10000 /* the keeper has nothing left to do: it is gone at once */
+
+/* The command is answered before the agent has left; a command that follows must not meet it. */
+static void wait_until_gone(int keeper)
+{
+	struct pollfd fd = { .fd = keeper, .events = POLLIN };
+
+	if (keeper >= 0)
+		(void)poll(&fd, 1, GONE_MS); /* if it stays, the next command says so */
+}
+
+static int open_keeper(struct ctx *ctx)
+{
+	const Pm__Welcome *w;
+	struct pm_error err;
+
+	if (client_welcome(ctx->client, &w, &err) < 0 || w->agent_pid == 0)
+		return -1; /* not worth an error: it is only waited for */
+	return (int)syscall(SYS_pidfd_open, (pid_t)w->agent_pid, 0);
+}
+
+static int kill_agent(struct ctx *ctx, const struct action *action, struct account *account,
+                      struct pm_error *err)
+{
+	Pm__Command cmd = PM__COMMAND__INIT;
+	PM_CLOSE int keeper = open_keeper(ctx);
+	PM_STATUS *status = NULL;
+
+	if (ctx->as_pm2 && ctx_status(ctx, NULL, false, &status, err) == 0 &&
+	    status->n_instances == 0)
+		say_warn(ctx, "No process found");
+	/* The agent goes with its last word: a lost connection is what was asked for. */
+	if (act_send(ctx, action, &cmd, account, err) < 0 && err->code != PM_UNKNOWN &&
+	    err->code != PM_UNREACHABLE)
+		return -1;
+	wait_until_gone(keeper);
+	return 0;
+}
 
 static int kill_run(struct ctx *ctx, struct pm_error *err)
 {
@@ -11,36 +53,29 @@ static int kill_run(struct ctx *ctx, struct pm_error *err)
 		.done = "stopped",
 		.pm2_rpc = "deleteProcessId",
 	};
-	Pm__Command cmd = PM__COMMAND__INIT;
 	PM_ACCOUNT account = { 0 };
-	PM_STATUS *status = NULL;
-	int rc;
+	bool running = true;
 
 	if (ctx_connect(ctx, false, err) < 0) {
 		if (err->code != PM_NOT_RUNNING)
 			return -1;
-		if (ctx->as_pm2)
-			say_warn(ctx, "No process found");
-		else if (!ctx->json)
-			say(ctx, "no agent runs in %s", ctx->home);
-	} else {
-		if (ctx->as_pm2 && ctx_status(ctx, NULL, false, &status, err) == 0 &&
-		    status->n_instances == 0)
-			say_warn(ctx, "No process found");
-		rc = act_send(ctx, &action, &cmd, &account, err);
-		/* The agent goes with its last word: a lost connection is what was asked for. */
-		if (rc < 0 && err->code != PM_UNKNOWN && err->code != PM_UNREACHABLE)
-			return -1;
+		running = false;
 	}
+	if (running && kill_agent(ctx, &action, &account, err) < 0)
+		return -1;
 	if (ctx->as_pm2) {
+		if (!running)
+			say_warn(ctx, "No process found");
 		say(ctx, "[v] All Applications Stopped");
 		say(ctx, "[v] PM2 Daemon Stopped");
 		return 0;
 	}
 	if (ctx->json || account.n_failed > 0)
 		return act_finish(ctx, &action, &account, err);
-	if (ctx->client != NULL)
+	if (running)
 		say(ctx, "every app is stopped, and the agent is gone");
+	else
+		say(ctx, "no agent runs in %s", ctx->home);
 	return 0;
 }
 

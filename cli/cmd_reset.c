@@ -55,6 +55,7 @@ static int reset_run(struct ctx *ctx, struct pm_error *err)
 const struct cmd cmd_reset = {
 	.name = "reset",
 	.args = "APP...",
+	.pm2_needs = "name|id|all",
 	.summary = "set the restart counters of APP to 0",
 	.min_args = 1,
 	.max_args = CMD_ANY,

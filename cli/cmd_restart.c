@@ -112,6 +112,7 @@ static const struct cmd_option reload_options[] = {
 const struct cmd cmd_restart = {
 	.name = "restart",
 	.args = "APP...",
+	.pm2_needs = "id|name|namespace|all|json|stdin",
 	.summary = "stop and start every instance of APP",
 	.help = "Waits until they are ready again. Options of the app are merged into it first; "
 		"a configuration file brings new settings for the apps it names.",
@@ -125,6 +126,7 @@ const struct cmd cmd_restart = {
 const struct cmd cmd_reload = {
 	.name = "reload",
 	.args = "APP...",
+	.pm2_needs = "id|name|namespace|all",
 	.summary = "replace every instance of APP, each only once its successor is ready",
 	.help = "If a successor does not get ready, the old instance serves on, and the command "
 		"fails and says why.",

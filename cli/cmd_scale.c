@@ -70,6 +70,7 @@ static int scale_run(struct ctx *ctx, struct pm_error *err)
 const struct cmd cmd_scale = {
 	.name = "scale",
 	.args = "APP N|+N|-N",
+	.pm2_needs = "app_name",
 	.summary = "run N instances of APP, or N more or fewer",
 	.min_args = 2,
 	.max_args = 2,

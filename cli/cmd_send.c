@@ -40,6 +40,7 @@ static int send_run(struct ctx *ctx, struct pm_error *err)
 const struct cmd cmd_send = {
 	.name = "send",
 	.args = "APP TEXT",
+	.pm2_needs = "proc_id",
 	.summary = "write TEXT and a newline to the standard input of APP",
 	.min_args = 2,
 	.max_args = CMD_ANY,

@@ -54,6 +54,7 @@ const struct cmd cmd_signal = {
 	.name = "sendSignal",
 	.aliases = "signal",
 	.args = "SIGNAL APP",
+	.pm2_needs = "signal",
 	.summary = "send a signal to the processes of APP (not to their children)",
 	.min_args = 2,
 	.max_args = 2,

@@ -19,6 +19,15 @@ static const struct action start_action = {
 	.pm2_table = true,
 };
 
+/* Of a file, apps that are in the list are restarted. */
+static const struct action file_action = {
+	.verb = PM__VERB__VERB_START_OR_RESTART,
+	.name = "start",
+	.done = "started",
+	.pm2_rpc = "restartProcessId",
+	.pm2_table = true,
+};
+
 /* PM2 restarts what `start` finds in the list. */
 static const struct action pm2_action = {
 	.verb = PM__VERB__VERB_RESTART,
@@ -117,7 +126,9 @@ static void pm2_starting(const struct ctx *ctx, const Pm__AppSpec *spec)
 {
 	bool cluster = spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER;
 
-	say(ctx, "Starting %s in %s (%u instance%s)", spec->command ? "/bin/bash" : spec->script,
+	stage_pm2_cron(ctx, spec);
+	say(ctx, "Starting %s in %s (%u instance%s)",
+	    spec->command ? spec->interpreter : spec->script,
 	    cluster ? "cluster_mode" : "fork_mode", spec->instances,
 	    spec->instances == 1 ? "" : "s");
 }
@@ -191,7 +202,7 @@ static int one_word(struct plan *p, const char *word, struct pm_error *err)
 	bool known;
 
 	if (config_is_file(word))
-		return stage_config(p->ctx, &start_action, p->cmd, word, p->account, err);
+		return stage_config(p->ctx, &file_action, p->cmd, word, p->account, err);
 	if (is_known(p->ctx, word, &known, err) < 0)
 		return -1;
 	if (!known) {

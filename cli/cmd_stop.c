@@ -22,6 +22,7 @@ static const struct cmd_option options[] = {
 const struct cmd cmd_stop = {
 	.name = "stop",
 	.args = "APP...",
+	.pm2_needs = "id|name|namespace|all|json|stdin",
 	.summary = "stop every instance of APP; it stays in the list",
 	.help = "The app gets its stop signal (SIGINT, or kill_signal), and SIGKILL after "
 		"kill_timeout; so does every process it has started.",

@@ -54,6 +54,12 @@ static int load(struct ctx *ctx, const char *path, struct config_result *result,
 	return rc;
 }
 
+void stage_pm2_cron(const struct ctx *ctx, const Pm__AppSpec *spec)
+{
+	if (spec->cron[0] != '\0')
+		say(ctx, "cron restart at %s", spec->cron);
+}
+
 /* PM2 says which apps are new and which it restarts. */
 static int pm2_announce(struct ctx *ctx, const struct config_result *result, bool *exists,
                         struct pm_error *err)
@@ -63,6 +69,8 @@ static int pm2_announce(struct ctx *ctx, const struct config_result *result, boo
 
 	if (ctx_status(ctx, NULL, false, &status, err) < 0)
 		return -1;
+	for (size_t i = 0; i < result->n; i++)
+		stage_pm2_cron(ctx, result->specs[i]);
 	for (size_t i = 0; i < result->n; i++) {
 		for (size_t k = 0; k < status->n_instances; k++)
 			exists[i] = exists[i] ||

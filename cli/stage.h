@@ -21,4 +21,7 @@ PM_MUST_CHECK int stage_config(struct ctx *ctx, const struct action *action, Pm_
 PM_MUST_CHECK int stage_script(struct ctx *ctx, const char *script, Pm__AppSpec **out,
                                struct pm_error *err);
 
+/* PM2's line about an app with a cron; nothing for others. */
+void stage_pm2_cron(const struct ctx *ctx, const Pm__AppSpec *spec);
+
 #endif
