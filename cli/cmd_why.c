@@ -77,9 +77,10 @@ static int one(struct ctx *ctx, const Pm__InstanceStatus *s, struct pm_buf *out,
 	if (text.len > 0)
 		fact(ctx, out, "policy", text.bytes);
 	exits(ctx, s, out);
-	if (logs_tail(ctx, s->pm_id, TAIL_LINES, "    | ", &tail, err) < 0)
-		return pm_wrap(err, "read its last output");
-	if (tail.len > 0) {
+	/* The rest is worth telling without it. */
+	if (logs_tail(ctx, s->pm_id, TAIL_LINES, "    | ", &tail, err) < 0) {
+		fact(ctx, out, "last output", err->what);
+	} else if (tail.len > 0) {
 		color_add(out, ctx->color_out, COLOR_BOLD, "  last output\n");
 		pm_buf_add(out, tail.bytes, tail.len);
 	}
@@ -111,8 +112,8 @@ static void text_json(struct json_out *j, const char *key, const struct pm_buf *
 	json_strn(j, text->bytes == NULL ? "" : text->bytes, text->len);
 }
 
-static int one_json(struct ctx *ctx, const Pm__InstanceStatus *s, struct json_out *j,
-                    struct pm_error *err)
+static void one_json(struct ctx *ctx, const Pm__InstanceStatus *s, struct json_out *j,
+                     struct pm_error *err)
 {
 	PM_BUF headline = { 0 };
 	PM_BUF policy = { 0 };
@@ -123,7 +124,7 @@ static int one_json(struct ctx *ctx, const Pm__InstanceStatus *s, struct json_ou
 	if (s->spec != NULL)
 		why_policy(s->spec, &policy);
 	if (logs_tail(ctx, s->pm_id, TAIL_LINES, "", &tail, err) < 0)
-		return pm_wrap(err, "read its last output");
+		say_warn(ctx, "its last output: %s", err->what);
 	why_advice(s, tail.bytes, &advice);
 	json_begin_object(j);
 	json_kuint(j, "id", s->pm_id);
@@ -144,7 +145,6 @@ static int one_json(struct ctx *ctx, const Pm__InstanceStatus *s, struct json_ou
 	text_json(j, "last_output", &tail);
 	text_json(j, "advice", &advice);
 	json_end_object(j);
-	return 0;
 }
 
 static int why_run(struct ctx *ctx, struct pm_error *err)
@@ -164,10 +164,9 @@ static int why_run(struct ctx *ctx, struct pm_error *err)
 		json_begin_array(&j);
 	}
 	for (size_t i = 0; i < status->n_instances; i++) {
-		int rc = ctx->json ? one_json(ctx, status->instances[i], &j, err)
-		                   : one(ctx, status->instances[i], &out, err);
-
-		if (rc < 0)
+		if (ctx->json)
+			one_json(ctx, status->instances[i], &j, err);
+		else if (one(ctx, status->instances[i], &out, err) < 0)
 			return -1;
 	}
 	if (ctx->json) {

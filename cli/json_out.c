@@ -116,7 +116,7 @@ void json_strn(struct json_out *j, const char *bytes, size_t len)
 void json_str(struct json_out *j, const char *s)
 {
 	if (s == NULL)
-		json_null(j);
+		json_nil(j);
 	else
 		json_strn(j, s, strlen(s));
 }
@@ -150,7 +150,7 @@ void json_bool(struct json_out *j, bool on)
 	json_raw(j, on ? "true" : "false");
 }
 
-void json_null(struct json_out *j)
+void json_nil(struct json_out *j)
 {
 	json_raw(j, "null");
 }
@@ -195,5 +195,5 @@ void json_kbool(struct json_out *j, const char *key, bool on)
 void json_knull(struct json_out *j, const char *key)
 {
 	json_key(j, key);
-	json_null(j);
+	json_nil(j);
 }

@@ -29,7 +29,7 @@ void json_strn(struct json_out *j, const char *bytes, size_t len);
 void json_int(struct json_out *j, int64_t n);
 void json_uint(struct json_out *j, uint64_t n);
 void json_bool(struct json_out *j, bool on);
-void json_null(struct json_out *j);
+void json_nil(struct json_out *j);
 void json_tenths(struct json_out *j, uint64_t tenths); /* 25 is written as 2.5, 20 as 2 */
 void json_raw(struct json_out *j, const char *json);   /* a value that is JSON already */
 
