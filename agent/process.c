@@ -225,7 +225,7 @@ static int take_ipc(struct process *p, int fd, struct pm_error *err)
 	if (fd < 0)
 		return 0;
 	p->fds[KEEPER_FD_IPC] = fd;
-	if (ipc_create(p->su->loop, fd, on_message, p, &p->ipc, err) == 0)
+	if (ipc_create(p->su->loop, fd, on_message, NULL, p, &p->ipc, err) == 0)
 		return 0;
 	p->fds[KEEPER_FD_IPC] = -1;
 	return -1;

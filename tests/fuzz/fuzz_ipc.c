@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return 0;
 	heard.close_at = data[0] % 8;
-	if (ipc_create(&loop, ends[0], on_message, &heard, &heard.ipc, &err) == 0) {
+	if (ipc_create(&loop, ends[0], on_message, NULL, &heard, &heard.ipc, &err) == 0) {
 		size_t piece = 1 + data[1] * 16u;
 
 		for (size_t at = 2; at < size && heard.ipc != NULL; at += piece) {
