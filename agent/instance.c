@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/app.h"
 #include "agent/order.h"
 #include "agent/process.h"
 #include "agent/store.h"
+#include "proto/failpoint.h"
 #include "proto/log.h"
 
 /* No room to fork: the next try. */
@@ -150,6 +152,8 @@ uint32_t inst_advance(struct instance *inst, enum life_event event)
 	if (inst->waiters != NULL && inst->core.life.state != LIFE_UP &&
 	    (event == EV_EXIT_RESTART || event == EV_EXIT_DOWN || event == EV_EXIT_GIVE_UP))
 		actions |= ACT_REPLY_FAIL;
+	if (actions & ACT_SPAWN)
+		inst_prepare_spawn(inst);
 	inst_commit(inst);
 	return actions;
 }
@@ -194,7 +198,11 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 		restart_clear(&inst->core.restart);
 	if (actions & ACT_COUNT_RESTART)
 		inst->core.restarts++;
+	if (actions & ACT_SPAWN)
+		inst_prepare_spawn(inst);
+	inst->wanted = false; /* the state says it from here on */
 	inst_commit(inst);
+	(void)PM_FAIL_POINT("instance.after_order_commit");
 	if (inst->core.life.state == LIFE_UP && o->event == EV_START && o->settle &&
 	    inst->core.heirs == 0 && !uv_is_active((uv_handle_t *)&inst->timer))
 		inst_arm(inst, 1); /* it is up already: answer from the loop */
@@ -304,11 +312,29 @@ bool instance_take_wanted(struct instance *inst)
 	return wanted;
 }
 
+bool instance_is_intended(const struct instance *inst)
+{
+	return inst->wanted;
+}
+
+void instance_intend(struct instance *inst)
+{
+	inst->wanted = !life_has_process(&inst->core.life);
+}
+
+bool instance_never_ran(const struct instance *inst)
+{
+	return inst->core.life.state == LIFE_DOWN && inst->core.started_ms == 0;
+}
+
 void instance_set_up(struct instance *inst)
 {
+	uint64_t now = pm_now_ms();
+	uint64_t began = inst->core.start_ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+
 	inst->core.life.state = LIFE_UP;
-	inst->core.started_ms = pm_now_ms();
-	inst->core.started_wall_ms = pm_wall_ms();
+	inst->core.started_ms = PM_MIN(began, now);
+	inst->core.started_wall_ms = pm_wall_ms() - (int64_t)(now - inst->core.started_ms);
 	inst_commit(inst);
 }
 
@@ -334,6 +360,8 @@ void instance_resume(struct instance *inst)
 			inst_spawn(inst); /* the keeper never heard of it */
 		break;
 	case LIFE_ABORTING:
+		if (!alive)
+			inst->core.slot = SLOT_NONE;
 		inst_step(inst, alive ? EV_SPAWNED : EV_SPAWN_FAILED);
 		break;
 	case LIFE_UP_WAIT:
@@ -364,6 +392,8 @@ void instance_close(struct instance *inst, bool forget_it)
 	if (inst->closing)
 		return;
 	inst->closing = true;
+	if (forget_it)
+		orders_forget(inst->su, inst);
 	while (inst->waiters != NULL) {
 		struct waiter *w = inst->waiters;
 
@@ -377,5 +407,6 @@ void instance_close(struct instance *inst, bool forget_it)
 	}
 	if (forget_it)
 		arena_inst_free(inst->su->arena, inst->index);
+	(void)PM_FAIL_POINT("instance.after_forget");
 	uv_close((uv_handle_t *)&inst->timer, on_timer_closed);
 }

@@ -59,6 +59,15 @@ void instance_on_spawned(struct instance *inst, const struct keeper_record *r);
 void instance_on_exited(struct instance *inst, const struct keeper_record *r);
 void instance_on_message(struct instance *inst, const char *line, size_t len);
 
+/*
+ * It is to run, but nothing was done about that yet: restored, or waiting for its turn in an order.
+ * Kept with the specs, so that a start that was accepted is finished whoever dies before its turn.
+ */
+void instance_intend(struct instance *inst);
+bool instance_is_intended(const struct instance *inst);
+/* Declared, and no start has reached it. */
+bool instance_never_ran(const struct instance *inst);
+
 /* Its process vanished while no supervisor looked: it ended, nobody saw how. */
 void instance_on_lost(struct instance *inst);
 

@@ -43,6 +43,9 @@ void inst_arm(struct instance *inst, uint64_t ms);
 void inst_disarm(struct instance *inst);
 
 /* ---- instance_run.c: start, exit, stop ---- */
+/* Name the next run. Committed together with the state that wants it, so that no crash leaves that
+ * state with the name of the run before. */
+void inst_prepare_spawn(struct instance *inst);
 void inst_spawn(struct instance *inst);
 bool inst_has_gate(const struct instance *inst);
 void inst_begin_stop(struct instance *inst);

@@ -38,6 +38,15 @@ static void kill_cgroup(const struct process *p)
 		(void)cgroup_kill(path); /* an older kernel: the tags do it */
 }
 
+/* Without tags (inside another agent's app, without privileges) its session's first group is what
+ * can be found. The main process is not reaped yet, so the number is its. */
+static int signal_group(struct instance *inst, int signal)
+{
+	if (signal != 0)
+		(void)kill(-inst->core.pid, signal); /* gone: its exit comes */
+	return 1;
+}
+
 /* Signal the tree, or the main process alone without treekill. Returns how many are left, about. */
 static int signal_tree(struct instance *inst, int signal)
 {
@@ -56,10 +65,13 @@ static int signal_tree(struct instance *inst, int signal)
 		return 0;
 	if (signal == SIGKILL && inst->process != NULL)
 		kill_cgroup(inst->process);
+	if (main_is_alive(inst) && inst->process->untagged)
+		return signal_group(inst, signal);
 	if (tree_signal(inst->core.tag, main_is_alive(inst) ? inst->core.pid : 0, signal, &n,
 	                &err) < 0) {
 		pm_log(PM_LOG_WARN, "instance.signal", "pm_id=%u %s", inst->core.pm_id, err.what);
-		return main_is_alive(inst) ? 1 : 0;
+		/* Out of descriptors: nobody knows, so it is not gone; it is looked at again. */
+		return main_is_alive(inst) || err.code == PM_LIMIT || err.code == PM_NO_MEMORY;
 	}
 	return n;
 }
@@ -108,19 +120,25 @@ void inst_kill_tree(struct instance *inst)
 
 /* ---- spawn ---- */
 
-void inst_spawn(struct instance *inst)
+void inst_prepare_spawn(struct instance *inst)
 {
-	struct pm_error err;
-
 	inst->core.spawns++;
+	inst->core.slot = SLOT_NONE;
+	inst->core.pid = 0;
 	inst->core.heirs = 0;
 	inst->core.started_ms = pm_now_ms();
 	inst->core.started_wall_ms = pm_wall_ms();
 	inst->core.cause = CAUSE_NONE;
 	inst->core.tag = tree_tag(inst->su->home_nonce, inst->core.pm_id, inst->core.spawns);
 	inst_make_unique_id(inst->core.unique_id);
+}
+
+void inst_spawn(struct instance *inst)
+{
+	struct pm_error err;
+
+	(void)PM_FAIL_POINT("instance.before_spawn");
 	inst_note(inst, "");
-	inst_commit(inst); /* the tag, before the keeper hears of it */
 	inst_remember_log_sizes(inst);
 	events_started(inst->su, inst);
 	if (process_spawn(inst, &inst->process, &err) < 0) {
@@ -176,6 +194,12 @@ void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
 {
 	char words[200];
 
+	if (inst->core.life.state != LIFE_SPAWNING && inst->core.life.state != LIFE_ABORTING) {
+		/* It was running when we adopted it, and the keeper has looked at it now. */
+		if (r->error != 0)
+			instance_on_lost(inst);
+		return;
+	}
 	if (r->error == 0) {
 		inst->core.pid = r->pid;
 		inst->core.start_ticks = r->start_ticks;

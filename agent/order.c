@@ -7,6 +7,7 @@
 #include "agent/app.h"
 #include "agent/status.h"
 #include "agent/store.h"
+#include "proto/failpoint.h"
 #include "proto/log.h"
 
 enum item_state {
@@ -32,6 +33,7 @@ struct item {
 
 struct order {
 	struct super *su;
+	struct order *next;      /* in su->orders */
 	struct session *session; /* a reference; NULL: nobody waits */
 	uint64_t id;
 	uint32_t parallel;
@@ -43,7 +45,9 @@ struct order {
 	size_t n_running, n_done;
 	uv_timer_t *deadline; /* owned; NULL: none */
 	bool running;         /* order_run() is on the stack: do not free */
-	bool answered;
+	bool wake;            /* items were taken from it: it goes on or is done */
+	bool changes;         /* something is to be done: the answer waits until it is on disk */
+	bool saving;          /* that it does */
 };
 
 int order_create(const struct order_config *config, struct order **out, struct pm_error *err)
@@ -75,6 +79,8 @@ int order_create(const struct order_config *config, struct order **out, struct p
 		uv_update_time(o->su->loop);
 		(void)uv_timer_start(o->deadline, order_on_deadline, config->timeout_ms, 0);
 	}
+	o->next = o->su->orders;
+	o->su->orders = o;
 	*out = o;
 	return 0;
 }
@@ -109,6 +115,8 @@ int order_add(struct order *o, struct instance *inst, enum life_event event, enu
 	it->existed = existed;
 	it->event = event;
 	it->cause = cause;
+	if (event == EV_START || event == EV_RESTART)
+		instance_intend(inst);
 	(void)snprintf(it->name, sizeof(it->name), "%s", instance_spec(inst)->name);
 	return 0;
 }
@@ -174,7 +182,6 @@ static void answer(struct order *o)
 	Pm__Result result = PM__RESULT__INIT;
 	struct pm_error err;
 
-	o->answered = true;
 	if (o->session == NULL)
 		goto out;
 	if (outcomes == NULL || list == NULL) {
@@ -205,6 +212,12 @@ static void on_deadline_closed(uv_handle_t *handle)
 
 static void order_free(struct order *o)
 {
+	struct order **at = &o->su->orders;
+
+	while (*at != NULL && *at != o)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = o->next;
 	for (size_t i = 0; i < o->n; i++) {
 		free(o->items[i].text);
 		free(o->items[i].hint);
@@ -243,14 +256,24 @@ static void start_item(struct order *o, struct item *it, size_t at)
 	instance_give_order(inst, &order);
 }
 
+static void on_saved(void *arg)
+{
+	struct order *o = arg;
+
+	answer(o);
+	order_free(o);
+}
+
 static void finish_if_done(struct order *o)
 {
-	if (o->running || o->n_done < o->n)
+	if (o->running || o->saving || o->n_done < o->n)
 		return;
-	store_changed(o->su->store);
-	if (!o->answered)
-		answer(o);
-	order_free(o);
+	o->saving = true;
+	store_touched(o->su->store);
+	if (o->changes && o->session != NULL)
+		store_when_saved(o->su->store, on_saved, o);
+	else
+		on_saved(o);
 }
 
 static void pump(struct order *o)
@@ -267,8 +290,12 @@ static void pump(struct order *o)
 
 void order_run(struct order *o)
 {
-	store_changed(o->su->store);
-	store_publish(o->su->store);
+	o->changes = o->n_done < o->n;
+	if (o->changes) {
+		(void)PM_FAIL_POINT("order.before_publish");
+		store_changed(o->su->store);
+		store_publish(o->su->store);
+	}
 	pump(o);
 }
 
@@ -291,6 +318,42 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
 	}
 	if (!o->running)
 		pump(o);
+}
+
+static bool forget_item(struct order *o, const struct instance *inst)
+{
+	bool hit = false;
+
+	for (size_t i = 0; i < o->n; i++) {
+		struct item *it = &o->items[i];
+
+		if (it->inst != inst || it->state == ITEM_DONE)
+			continue;
+		it->inst = NULL;
+		if (it->state == ITEM_RUNNING)
+			o->n_running--;
+		item_done(o, it, PM_NOT_FOUND, "it was deleted meanwhile", "");
+		hit = true;
+	}
+	return hit;
+}
+
+void orders_forget(struct super *su, const struct instance *inst)
+{
+	struct order *o;
+
+	for (o = su->orders; o != NULL; o = o->next)
+		o->wake |= forget_item(o, inst);
+	/* Going on with one may end others, so look from the start after each. */
+	for (o = su->orders; o != NULL;) {
+		if (!o->wake || o->running) {
+			o = o->next;
+			continue;
+		}
+		o->wake = false;
+		pump(o);
+		o = su->orders;
+	}
 }
 
 /* Time is up: say what is not done; the work itself goes on. */

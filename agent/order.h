@@ -38,6 +38,9 @@ void order_run(struct order *o);
 /* Its deadline has passed. */
 void order_on_deadline(uv_timer_t *timer);
 
+/* The instance is about to go: orders that had not come to it yet say so. */
+void orders_forget(struct super *su, const struct instance *inst);
+
 /* From instances. */
 void order_settled(struct order *o, uint32_t at, struct instance *inst,
                    const struct order_outcome *outcome);

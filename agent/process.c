@@ -118,8 +118,8 @@ static void try_free(struct process *p)
 		pm_log(PM_LOG_WARN, "process.release", "slot=%u %s", p->slot, err.what);
 	process_cgroup(p, cgroup, sizeof(cgroup));
 	cgroup_remove(cgroup);
-	if (p->pid != 0)
-		memset(arena_slot(p->su->arena, p->slot), 0, sizeof(struct slot_record));
+	/* The slot's record stays until the next process: while the keeper has not yet heard of the
+	 * release, a successor of ours must find there that all output was dealt with. */
 	p->su->processes[p->slot] = NULL;
 	pm_closep(&p->pidfd);
 	pm_closep(&p->stdin_fd);
@@ -153,7 +153,17 @@ static void on_message(void *arg, const char *line, size_t len)
 		instance_on_message(p->inst, line, len);
 }
 
-/* fds are taken where they are used; a stream that cannot be captured is drained by nobody but does
+static void close_streams(const int pipes[2], const int stages[2], int from)
+{
+	for (int i = from; i < 2; i++) {
+		int fds[2] = { pipes[i], stages[i] };
+
+		pm_closep(&fds[0]);
+		pm_closep(&fds[1]);
+	}
+}
+
+/* pipes and stages are taken; a stream that cannot be captured is drained by nobody but does
  * not stop the app. */
 static int attach_streams(struct process *p, struct instance *inst, const int pipes[2],
                           const int stages[2], struct pm_error *err)
@@ -162,11 +172,16 @@ static int attach_streams(struct process *p, struct instance *inst, const int pi
 	struct log_names names;
 	struct user user;
 
+	/* A user that is gone by now must not cost the output: the files become ours. */
+	if (user_lookup(instance_spec(inst)->uid, instance_spec(inst)->gid, &user, err) < 0) {
+		user.uid = (uid_t)-1;
+		user.gid = (gid_t)-1;
+	}
 	if (log_names_make(p->su->home, instance_spec(inst), instance_log_id(inst), &names, err) <
-	    0)
+	    0) {
+		close_streams(pipes, stages, 0);
 		return -1;
-	if (user_lookup(instance_spec(inst)->uid, instance_spec(inst)->gid, &user, err) < 0)
-		return -1;
+	}
 	for (int i = 0; i < 2; i++) {
 		enum keeper_fd role = i == 1 ? KEEPER_FD_ERR : KEEPER_FD_OUT;
 		const struct log_stream_config config = {
@@ -180,9 +195,13 @@ static int attach_streams(struct process *p, struct instance *inst, const int pi
 			.gid = user.gid,
 		};
 
+		if (pipes[i] < 0)
+			continue; /* an adopted process that sends its output elsewhere */
 		if (log_stream_attach(p->su->logs, &config, pipes[i], stages[i],
-		                      i == 1 ? &r->err : &r->out, &p->streams[i], err) < 0)
+		                      i == 1 ? &r->err : &r->out, &p->streams[i], err) < 0) {
+			close_streams(pipes, stages, i + 1);
 			return -1;
+		}
 		p->fds[role] = pipes[i];
 		if (stages[i] >= 0)
 			p->fds[i == 1 ? KEEPER_FD_ERR_STAGE : KEEPER_FD_OUT_STAGE] = stages[i];
@@ -241,7 +260,7 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 	char cgroup[PATH_MAX];
 	struct spawn_plan plan;
 	struct user user;
-	uint64_t user_words[4] = { instance_index(inst), instance_core(inst)->pm_id, 0, 0 };
+	uint64_t user_words[4] = { instance_index(inst), instance_core(inst)->pm_id, p->tag, 0 };
 	int rc;
 
 	if (cgroup_make(&p->su->cgroup, tree_tag_pm_id(p->tag), p->slot, cgroup, sizeof(cgroup),
@@ -333,10 +352,11 @@ int process_adopt(struct super *su, struct instance *inst, const struct keeper_r
 	p->pid = r->pid;
 	p->pidfd = fds[KEEPER_FD_PIDFD];
 	p->start_ticks = r->start_ticks;
-	p->tag = r->tag;
+	p->tag = r->user[2] != 0 ? r->user[2] : r->tag;
+	p->untagged = r->tag == 0;
 	p->stdin_fd = fds[KEEPER_FD_STDIN];
 	*out = p;
-	if (outputs[0] >= 0 && outputs[1] >= 0 && attach_streams(p, inst, outputs, stages, err) < 0)
+	if (attach_streams(p, inst, outputs, stages, err) < 0)
 		return pm_wrap(err, "capture pid %d", r->pid);
 	return take_ipc(p, fds[KEEPER_FD_IPC], err);
 }
@@ -348,8 +368,10 @@ void process_on_spawned(struct process *p, const struct keeper_record *r, int pi
 		return;
 	}
 	p->pid = r->pid;
+	pm_closep(&p->pidfd); /* an adopted one has it already */
 	p->pidfd = pidfd;
 	p->start_ticks = r->start_ticks;
+	p->untagged = r->tag == 0;
 }
 
 static void detach_streams(struct process *p)

@@ -16,7 +16,9 @@ struct process {
 	uint32_t slot;
 	pid_t pid; /* 0 until spawned */
 	int pidfd; /* owned, -1 */
-	uint64_t start_ticks, tag;
+	uint64_t start_ticks;
+	uint64_t tag;  /* names this run; on the process itself too, unless untagged */
+	bool untagged; /* the kernel refused the tag: its descendants cannot be found */
 	bool exited;
 	int stdin_fd;             /* owned, -1 */
 	int fds[KEEPER_FD_COUNT]; /* borrowed numbers, for a promotion: pipes, channel, stages; -1

@@ -1,7 +1,5 @@
-#include "agent/restore.h"
+#include "agent/restore_priv.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +9,10 @@
 #include <unistd.h>
 
 #include "agent/app.h"
-#include "agent/keeper.h"
 #include "agent/order.h"
 #include "agent/process.h"
 #include "agent/sample.h"
 #include "agent/store.h"
-#include "agent/tree.h"
 #include "proto/log.h"
 #include "proto/spec.h"
 
@@ -109,7 +105,36 @@ static int make_apps(struct super *su, const struct state_set *set, struct pm_er
 	return 0;
 }
 
-static int make_instances(struct super *su, struct pm_error *err)
+static const Pm__SavedInstance *find_saved(const struct state_set *set,
+                                           const struct inst_core *core)
+{
+	for (size_t i = 0; i < set->n_apps; i++) {
+		const Pm__SavedApp *app = set->apps[i];
+
+		for (size_t k = 0; app->serial == core->app_serial && k < app->n_instances; k++)
+			if (app->instances[k]->pm_id == core->pm_id)
+				return app->instances[k];
+	}
+	return NULL;
+}
+
+/*
+ * What was declared and never started: its start goes on if the keeper had been told of the order,
+ * and it is forgotten if not, because then nobody has done anything yet. Returns whether it stays.
+ */
+static bool keep_new(struct instance *inst, const struct state_set *set)
+{
+	const Pm__SavedInstance *saved;
+
+	if (!instance_never_ran(inst))
+		return true;
+	saved = find_saved(set, instance_core(inst));
+	if (saved != NULL && saved->wanted)
+		instance_intend(inst);
+	return saved != NULL;
+}
+
+static int make_instances(struct super *su, const struct state_set *set, struct pm_error *err)
 {
 	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++) {
 		struct inst_record *record = arena_inst(su->arena, i);
@@ -124,8 +149,11 @@ static int make_instances(struct super *su, struct pm_error *err)
 			arena_inst_free(su->arena, i);
 			continue;
 		}
-		if (instance_adopt(app, i, &inst, err) < 0 ||
-		    app_attach_instance(app, inst, err) < 0)
+		if (instance_adopt(app, i, &inst, err) < 0)
+			return -1;
+		if (!keep_new(inst, set))
+			instance_close(inst, true);
+		else if (app_attach_instance(app, inst, err) < 0)
 			return -1;
 	}
 	for (struct app *app = su->apps, *next; app != NULL; app = next) {
@@ -151,21 +179,47 @@ static void close_fds(struct told *t)
 		pm_closep(&t->fds[i]);
 }
 
-/* A slot that no instance claims: kill what lives in it, let the keeper forget it. */
+static void release_slot(struct super *su, uint32_t slot)
+{
+	struct pm_error err;
+
+	if (keeper_client_release(su->keeper, slot, &err) < 0)
+		pm_log(PM_LOG_WARN, "restore.drop", "%s", err.what);
+}
+
+/* A slot that no instance claims: kill what lives in it, let the keeper forget it, now or when it
+ * is gone. */
 static void drop_slot(struct super *su, struct told *t)
 {
 	struct pm_error err;
 	int n;
 
-	if (t->r.state == KEEPER_SLOT_ALIVE && t->r.tag != 0 &&
-	    tree_signal(t->r.tag, t->r.pid, SIGKILL, &n, &err) < 0)
-		pm_log(PM_LOG_WARN, "restore.drop", "%s", err.what);
-	pm_log(PM_LOG_WARN, "restore.drop", "slot=%u pid=%d belongs to nothing", t->r.slot,
-	       t->r.pid);
+	if (t->r.is_job == 0)
+		pm_log(PM_LOG_WARN, "restore.drop", "slot=%u pid=%d belongs to nothing", t->r.slot,
+		       t->r.pid);
+	if (t->r.state == KEEPER_SLOT_ALIVE) {
+		su->strays[t->r.slot] = true;
+		if (t->r.tag != 0 && tree_signal(t->r.tag, t->r.pid, SIGKILL, &n, &err) < 0)
+			pm_log(PM_LOG_WARN, "restore.drop", "%s", err.what);
+		if (t->fds[KEEPER_FD_PIDFD] >= 0)
+			(void)syscall(SYS_pidfd_send_signal, t->fds[KEEPER_FD_PIDFD], SIGKILL, NULL,
+			              0); /* gone: its exit comes */
+	}
 	close_fds(t);
-	if (t->r.state == KEEPER_SLOT_EXITED &&
-	    keeper_client_release(su->keeper, t->r.slot, &err) < 0)
-		pm_log(PM_LOG_WARN, "restore.drop", "%s", err.what);
+	if (t->r.state == KEEPER_SLOT_EXITED)
+		release_slot(su, t->r.slot);
+}
+
+void restore_stray_exited(struct super *su, uint32_t slot)
+{
+	su->strays[slot] = false;
+	release_slot(su, slot);
+}
+
+/* Which run of its instance it is. The tag itself may be missing: see struct process. */
+static uint64_t run_of(const struct keeper_record *r)
+{
+	return r->user[2] != 0 ? r->user[2] : r->tag;
 }
 
 static void give_slot(struct super *su, struct told *t)
@@ -179,14 +233,16 @@ static void give_slot(struct super *su, struct told *t)
 		drop_slot(su, t);
 		return;
 	}
-	current = instance_process(inst) == NULL && t->r.tag == instance_core(inst)->tag &&
+	current = instance_process(inst) == NULL && run_of(&t->r) == instance_core(inst)->tag &&
 	          (instance_core(inst)->slot == t->r.slot ||
 	           instance_core(inst)->life.state == LIFE_SPAWNING ||
 	           instance_core(inst)->life.state == LIFE_ABORTING);
 	if (process_adopt(su, inst, &t->r, t->fds, &p, &err) < 0)
-		pm_log(PM_LOG_ERROR, "restore.adopt", "%s", err.what);
-	if (p == NULL)
+		super_degraded(su, "adoption", err.what);
+	if (p == NULL) {
+		close_fds(t);
 		return;
+	}
 	if (current) {
 		instance_set_process(inst, p);
 		return;
@@ -196,6 +252,8 @@ static void give_slot(struct super *su, struct told *t)
 		process_on_exited(p);
 	process_let_go(p);
 }
+
+/* ---- a successor ---- */
 
 static int adopt_all(struct super *su, struct pm_error *err)
 {
@@ -207,155 +265,64 @@ static int adopt_all(struct super *su, struct pm_error *err)
 	rc = read_specs(told.specs, &set, err);
 	if (rc == 0)
 		rc = make_apps(su, &set, err);
+	if (rc == 0)
+		rc = make_instances(su, &set, err);
 	state_set_finish(&set);
-	if (rc < 0 || make_instances(su, err) < 0)
+	if (rc < 0)
 		return -1;
 	for (size_t i = 0; i < told.n; i++)
 		give_slot(su, &told.slots[i]);
-	return 0;
+	return restore_adopt_unheard(su, err);
 }
 
-/* ---- a first start: the state file, and processes that outlived keeper and supervisor both ----
- */
+/* ---- a first start ---- */
 
-struct orphan {
-	uint64_t tag;
-	pid_t pid;
-	uint64_t start_ticks;
-};
-
-struct orphans {
-	struct orphan *list; /* owned */
-	size_t n, cap;
-};
-
-/* The oldest process of each tag is the main one: descendants come later. */
-static void note_orphan(void *arg, const struct tree_process *p)
+/* The last commanded state, or why it cannot be had: then nothing overwrites what is there. */
+static bool load_state(struct super *su, struct state_set *set)
 {
-	struct orphans *o = arg;
+	struct state_load_report report = { 0 };
+	char words[PM_PATH_MAX + 64];
+	struct pm_error why, err;
 
-	for (size_t i = 0; i < o->n; i++)
-		if (o->list[i].tag == p->tag) {
-			if (p->start_ticks < o->list[i].start_ticks) {
-				o->list[i].pid = p->pid;
-				o->list[i].start_ticks = p->start_ticks;
-			}
-			return;
-		}
-	if (o->n == o->cap) {
-		size_t cap = o->cap == 0 ? 16 : o->cap * 2;
-		struct orphan *more = pm_realloc(o->list, cap * sizeof(*more));
-
-		if (more == NULL)
-			return; /* killed below as unknown would be worse than to be left: P1 is
-			           kept by the walk at the instance's start */
-		o->list = more;
-		o->cap = cap;
+	if (state_load(su->home, STATE_AUTOSAVE, set, &report, &why) == 0) {
+		if (report.words[0] != '\0')
+			super_degraded(su, "restore", report.words);
+		return true;
 	}
-	o->list[o->n++] = (struct orphan){ p->tag, p->pid, p->start_ticks };
-}
-
-/* Open the process's own end of a pipe again, as a reader or a writer. -1: not a pipe, or not ours.
- */
-static int reopen(pid_t pid, int fd, int flags)
-{
-	char path[48];
-	struct stat st;
-	int ours;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-	ours = open(path, flags | O_CLOEXEC | O_NONBLOCK);
-	if (ours >= 0 && (fstat(ours, &st) < 0 || !S_ISFIFO(st.st_mode)))
-		pm_closep(&ours);
-	return ours >= 0 ? ours : -1;
-}
-
-static void kill_orphan(const struct orphan *o)
-{
-	struct pm_error err;
-	int n = 1;
-
-	pm_log(PM_LOG_WARN, "restore.kill", "pid=%d of a former agent is no app's: killed", o->pid);
-	for (int i = 0; i < 100 && n > 0; i++)
-		if (tree_signal(o->tag, 0, SIGKILL, &n, &err) < 0)
-			return;
-}
-
-static int adopt_orphan(struct super *su, const struct orphan *o, struct instance *inst,
-                        struct pm_error *err)
-{
-	struct keeper_record r = { .slot = super_free_slot(su),
-		                   .pid = o->pid,
-		                   .tag = o->tag,
-		                   .start_ticks = o->start_ticks,
-		                   .state = KEEPER_SLOT_ALIVE };
-	const uint64_t user[4] = { instance_index(inst), instance_core(inst)->pm_id, 0, 0 };
-	struct process *p = NULL;
-	int fds[KEEPER_FD_COUNT];
-
-	for (size_t i = 0; i < PM_COUNT(fds); i++)
-		fds[i] = -1;
-	if (r.slot == SLOT_NONE)
-		return pm_fail(err, PM_LIMIT, "more than %d processes", PM_SLOTS_MAX);
-	fds[KEEPER_FD_STDIN] = reopen(o->pid, 0, O_WRONLY);
-	fds[KEEPER_FD_OUT] = reopen(o->pid, 1, O_RDONLY);
-	fds[KEEPER_FD_ERR] = reopen(o->pid, 2, O_RDONLY);
-	if (keeper_client_adopt_foreign(su->keeper, r.slot, o->pid, o->start_ticks, o->tag, fds,
-	                                user, err) < 0) {
-		for (size_t i = 0; i < PM_COUNT(fds); i++)
-			pm_closep(&fds[i]);
-		return -1;
+	if (why.code == PM_CORRUPT &&
+	    state_put_aside(su->home, STATE_AUTOSAVE, words, sizeof(words), &err) == 0) {
+		super_degraded(su, "restore", words);
+		return false;
 	}
-	fds[KEEPER_FD_PIDFD] = (int)syscall(SYS_pidfd_open, o->pid, 0);
-	if (process_adopt(su, inst, &r, fds, &p, err) < 0)
-		pm_log(PM_LOG_ERROR, "restore.adopt", "%s", err->what);
-	if (p == NULL)
-		return -1;
-	instance_set_process(inst, p);
-	instance_set_up(inst);
-	pm_log(PM_LOG_INFO, "restore.adopt", "app=%s pm_id=%u pid=%d", instance_spec(inst)->name,
-	       instance_core(inst)->pm_id, o->pid);
-	return 0;
-}
-
-static int adopt_orphans(struct super *su, struct pm_error *err)
-{
-	struct orphans orphans = { 0 };
-	int rc = tree_walk(su->home_nonce, true, note_orphan, &orphans, err);
-
-	for (size_t i = 0; rc >= 0 && i < orphans.n; i++) {
-		struct instance *inst = super_find_id(su, tree_tag_pm_id(orphans.list[i].tag));
-		struct pm_error why;
-
-		if (inst == NULL || instance_process(inst) != NULL ||
-		    adopt_orphan(su, &orphans.list[i], inst, &why) < 0)
-			kill_orphan(&orphans.list[i]);
-		else
-			(void)instance_take_wanted(inst); /* it runs */
-	}
-	free(orphans.list);
-	return rc < 0 ? -1 : 0;
+	super_degraded(su, "restore", why.what);
+	super_degraded(su, "state",
+	               "not saved: what is on disk could not be read and is left alone");
+	store_hands_off(su->store);
+	return false;
 }
 
 static int start_fresh(struct super *su, struct pm_error *err)
 {
-	struct state_load_report report = { 0 };
 	struct state_set set = { 0 };
 	struct pm_error damage;
+	bool loaded;
+	int rc;
 
 	if (arena_create(&su->arena, err) < 0 ||
 	    keeper_client_hold(su->keeper, "arena", arena_fd(su->arena), err) < 0)
 		return -1;
-	if (state_load(su->home, STATE_AUTOSAVE, &set, &report, &damage) < 0)
-		super_degraded(su, "state", damage.what);
-	else if (report.words[0] != '\0')
-		super_degraded(su, "state", report.words);
-	if (store_restore(su, &set, err) < 0) {
-		state_set_finish(&set);
-		return -1;
-	}
+	loaded = load_state(su, &set);
+	rc = store_restore(su, &set, err);
 	state_set_finish(&set);
-	if (adopt_orphans(su, &damage) < 0)
+	if (rc < 0)
+		return -1;
+	store_changed(su->store);
+	store_publish(su->store); /* from here on a successor adopts from memory */
+	for (size_t i = 0; i < told.n; i++)
+		drop_slot(su, &told.slots[i]);
+	if (!loaded)
+		restore_leave_orphans(su);
+	else if (restore_adopt_orphans(su, &damage) < 0)
 		super_degraded(su, "adoption", damage.what);
 	return 0;
 }
@@ -366,8 +333,7 @@ int restore_apps(struct super *su, struct pm_error *err)
 		return pm_fail(err, PM_NO_MEMORY, "adopt the processes");
 	if (told.arena >= 0 && told.specs >= 0)
 		return adopt_all(su, err);
-	if (told.arena >= 0 && told.n == 0)
-		pm_closep(&told.arena); /* a supervisor that died before its first app */
+	pm_closep(&told.arena); /* of a supervisor that died before its first app */
 	return start_fresh(su, err);
 }
 
@@ -387,18 +353,23 @@ static void resume_all(struct super *su)
 		const struct inst_core *core = instance_core(list[i]);
 
 		if (instance_process(list[i]) == NULL && core->slot != SLOT_NONE &&
-		    life_has_process(&core->life) && core->life.state != LIFE_SPAWNING)
+		    life_has_process(&core->life) && !restore_is_unheard(list[i]))
 			instance_on_lost(list[i]);
 		else
 			instance_resume(list[i]);
 	}
 	/* Exits that a former supervisor did not get to. */
 	for (size_t i = 0; i < told.n; i++) {
-		struct process *p = su->processes[told.slots[i].r.slot];
+		const struct keeper_record *r = &told.slots[i].r;
+		struct process *p = su->processes[r->slot];
 
-		if (told.slots[i].r.state == KEEPER_SLOT_EXITED && p != NULL && p->inst != NULL &&
-		    !p->exited)
-			instance_on_exited(p->inst, &told.slots[i].r);
+		if (r->state != KEEPER_SLOT_EXITED || p == NULL || p->inst == NULL || p->exited ||
+		    p->pid != r->pid)
+			continue;
+		if (instance_core(p->inst)->heirs != 0)
+			process_on_exited(p); /* that one was dealt with: its heirs are the app */
+		else
+			instance_on_exited(p->inst, r);
 	}
 }
 
@@ -423,62 +394,4 @@ void restore_resume(struct super *su)
 	pm_closep(&told.specs);
 	free(PM_STEAL(told.slots));
 	told.n = told.cap = 0;
-}
-
-/* ---- the keeper has died ---- */
-
-static void save_process(const struct process *p, struct keeper_saved_slot *out)
-{
-	struct keeper_record *r = &out->record;
-
-	memset(out, 0, sizeof(*out));
-	r->op = KEEPER_SLOT;
-	r->proto = KEEPER_PROTO;
-	r->slot = p->slot;
-	r->pid = p->pid;
-	r->state = p->exited ? KEEPER_SLOT_EXITED : KEEPER_SLOT_ALIVE;
-	r->start_ticks = p->start_ticks;
-	r->tag = p->tag;
-	r->spawn_boot_ms = (int64_t)pm_now_ms();
-	r->exit_boot_ms = r->spawn_boot_ms;
-	if (p->inst != NULL) {
-		r->user[0] = instance_index(p->inst);
-		r->user[1] = instance_core(p->inst)->pm_id;
-		r->spawn_boot_ms = (int64_t)instance_core(p->inst)->started_ms;
-	}
-	memcpy(out->fds, p->fds, sizeof(out->fds));
-	out->fds[KEEPER_FD_PIDFD] = p->pidfd;
-	out->fds[KEEPER_FD_STDIN] = p->stdin_fd;
-	for (size_t i = 0; i < KEEPER_FD_COUNT; i++)
-		if (out->fds[i] >= 0)
-			r->fd_mask |= 1u << i;
-}
-
-void restore_promote(struct super *su)
-{
-	struct keeper_saved_slot *slots = pm_calloc(PM_SLOTS_MAX, sizeof(*slots));
-	struct keeper_saved_held held[3] = { { .name = "arena", .fd = arena_fd(su->arena) } };
-	size_t n = 0, n_held = 1;
-	struct pm_error err;
-
-	if (slots == NULL) {
-		pm_log(PM_LOG_ERROR, "agent.promote", "out of memory");
-		return;
-	}
-	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++)
-		if (su->processes[i] != NULL && su->processes[i]->pid != 0)
-			save_process(su->processes[i], &slots[n++]);
-	if (store_specs_fd(su->store) >= 0) {
-		(void)snprintf(held[n_held].name, KEEPER_NAME_MAX, "specs");
-		held[n_held++].fd = store_specs_fd(su->store);
-	}
-	if (su->control != NULL) {
-		(void)snprintf(held[n_held].name, KEEPER_NAME_MAX, "listen");
-		held[n_held++].fd = control_fd(su->control);
-	}
-	pm_log(PM_LOG_WARN, "agent.promote",
-	       "the keeper is gone: taking its place with %zu processes", n);
-	if (keeper_promote(su->home, su->lock_fd, slots, n, held, n_held, &err) < 0)
-		pm_log(PM_LOG_ERROR, "agent.promote", "%s", err.what);
-	free(slots);
 }

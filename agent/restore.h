@@ -21,6 +21,9 @@ void restore_resume(struct super *su);
 /* The control socket of a former supervisor; -1: none. The caller's. */
 int restore_take_listener(struct super *su);
 
+/* A process that no instance claimed is gone: free its slot. */
+void restore_stray_exited(struct super *su, uint32_t slot);
+
 /* The keeper has died: become it. Returns only on failure. */
 void restore_promote(struct super *su);
 

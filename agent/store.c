@@ -7,25 +7,42 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "proto/failpoint.h"
 #include "proto/log.h"
 #include "proto/spec.h"
 
 /* A failed write is tried again so often. */
 #define RETRY_MS 30000
+/* Longest that an answer waits for the disk: a stalled one must not stall commands. */
+#define PATIENCE_MS 2000
+
+struct waiter {
+	struct waiter *next;
+	uint64_t write; /* the number of the write that it waits for */
+	store_saved_fn *fn;
+	void *arg;
+};
 
 struct store {
 	struct super *su;
-	uv_timer_t soon; /* owned */
-	uv_work_t work;  /* the write under way */
-	bool published;  /* the keeper has the present state */
-	bool dirty;      /* the disk has not */
+	uv_timer_t soon;     /* owned */
+	uv_timer_t patience; /* owned: runs while somebody waits */
+	uv_work_t work;      /* the write under way */
+	bool published;      /* the keeper has the present state */
+	bool dirty;          /* the disk has not */
 	bool writing;
-	bool frozen;
+	bool frozen;    /* the files stay as they are, but for `last` */
+	bool hands_off; /* the files are not ours to write: see store_hands_off() */
 	bool closing;
 	uint64_t generation;
-	struct pm_buf bytes; /* of the write under way */
-	int specs_fd;        /* owned, -1: what the keeper has */
-	struct pm_buf last;  /* frozen: what is to be on disk at the end */
+	uint64_t declared;      /* counts changes of specs */
+	uint64_t n_writes;      /* begun */
+	uint64_t writing_mark;  /* mark() of the write under way */
+	uint64_t saved_mark;    /* of the last that succeeded */
+	struct waiter *waiters; /* owned */
+	struct pm_buf bytes;    /* of the write under way */
+	int specs_fd;           /* owned, -1: what the keeper has */
+	struct pm_buf last;     /* frozen: what is to be on disk at the end */
 	int result;
 	struct pm_error error; /* of the last write */
 };
@@ -48,12 +65,12 @@ static void saved_finish(struct saved *s)
 	free(s->instance_list);
 }
 
-static void save_instance(Pm__SavedInstance *out, const struct inst_core *core)
+static void save_instance(Pm__SavedInstance *out, const struct inst_core *core, bool intended)
 {
 	pm__saved_instance__init(out);
 	out->pm_id = core->pm_id;
 	out->instance = core->instance;
-	out->wanted = life_is_wanted(&core->life);
+	out->wanted = life_is_wanted(&core->life) || intended;
 	out->errored = core->life.state == LIFE_FAILED;
 	out->restarts = core->restarts;
 	out->unstable_restarts = core->restart.short_runs;
@@ -88,7 +105,8 @@ static int saved_make(struct super *su, struct saved *s, struct pm_error *err)
 		out->n_instances = app->n;
 		out->instances = s->instance_list + at;
 		for (size_t i = 0; i < app->n; i++, at++) {
-			save_instance(&s->instances[at], instance_core(app->instances[i]));
+			save_instance(&s->instances[at], instance_core(app->instances[i]),
+			              instance_is_intended(app->instances[i]));
 			s->instance_list[at] = &s->instances[at];
 		}
 		s->list[s->n++] = out;
@@ -129,6 +147,7 @@ static int publish_bytes(struct store *s, const struct pm_buf *bytes, struct pm_
 		return -1;
 	pm_closep(&s->specs_fd);
 	s->specs_fd = PM_STEAL_FD(fd);
+	(void)PM_FAIL_POINT("store.after_publish");
 	return 0;
 }
 
@@ -142,13 +161,105 @@ void store_publish(struct store *s)
 	s->published = true;
 	if (encode(s, &bytes, &err) < 0 || publish_bytes(s, &bytes, &err) < 0) {
 		s->published = false;
-		pm_log(PM_LOG_ERROR, "store.publish", "%s", err.what);
+		super_degraded(s->su, "memory of the apps", err.what);
+		return;
 	}
+	super_degraded(s->su, "memory of the apps", NULL);
+}
+
+/* ---- who waits for the disk ---- */
+
+static void answer_waiters(struct store *s, uint64_t up_to)
+{
+	struct waiter **at = &s->waiters, *due = NULL;
+
+	while (*at != NULL) {
+		struct waiter *w = *at;
+
+		if (w->write > up_to) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		w->next = due;
+		due = w;
+	}
+	if (s->waiters == NULL)
+		(void)uv_timer_stop(&s->patience); /* never fails */
+	while (due != NULL) { /* apart from the list: an answer may bring new waiters */
+		struct waiter *w = due;
+
+		due = w->next;
+		w->fn(w->arg);
+		free(w);
+	}
+}
+
+static void on_patience(uv_timer_t *timer)
+{
+	struct store *s = timer->data;
+
+	super_degraded(s->su, "state", "the disk does not answer");
+	answer_waiters(s, UINT64_MAX);
+}
+
+/* What of the table a command changes, in a number: specs by a counter, instances by what they are
+ * and whether they are to run. Counters of restarts are not in it: nobody waits for them. */
+static uint64_t mark(const struct store *s)
+{
+	uint64_t h = s->declared + 1;
+
+	for (const struct app *app = s->su->apps; app != NULL; app = app->next)
+		for (size_t i = 0; i < app->n; i++) {
+			const struct inst_core *core = instance_core(app->instances[i]);
+			bool wanted = life_is_wanted(&core->life) ||
+			              instance_is_intended(app->instances[i]);
+
+			h = (h ^ ((uint64_t)core->pm_id << 2 | (uint64_t)wanted << 1 |
+			          (core->life.state == LIFE_FAILED))) *
+			    UINT64_C(0x9e3779b97f4a7c15);
+			h ^= h >> 29;
+		}
+	return h;
+}
+
+void store_when_saved(struct store *s, store_saved_fn *fn, void *arg)
+{
+	uint64_t now = mark(s);
+	struct waiter *w;
+
+	if (s->frozen || s->hands_off || s->closing || (now == s->saved_mark && !s->writing)) {
+		fn(arg);
+		return;
+	}
+	w = pm_calloc(1, sizeof(*w));
+	if (w == NULL) {
+		fn(arg);
+		return;
+	}
+	*w = (struct waiter){ .next = s->waiters,
+		              .write = s->n_writes + (s->writing && s->writing_mark == now ? 0 : 1),
+		              .fn = fn,
+		              .arg = arg };
+	s->waiters = w;
+	if (w->write > s->n_writes)
+		store_touched(s);
+	if (!uv_is_active((uv_handle_t *)&s->patience))
+		(void)uv_timer_start(&s->patience, on_patience, PATIENCE_MS, 0);
 }
 
 /* ---- to disk ---- */
 
 static void on_soon(uv_timer_t *timer);
+
+static void try_later(struct store *s, const char *why)
+{
+	s->dirty = true;
+	super_degraded(s->su, "state", why);
+	if (!s->closing)
+		(void)uv_timer_start(&s->soon, on_soon, RETRY_MS, 0);
+	answer_waiters(s, s->n_writes + 1);
+}
 
 static void write_now(uv_work_t *work) /* on a worker: touches only what it was handed */
 {
@@ -166,15 +277,14 @@ static void on_written(uv_work_t *work, int status)
 	s->writing = false;
 	pm_buf_finish(&s->bytes);
 	if (s->result < 0) {
-		s->dirty = true;
-		super_degraded(s->su, "state", s->error.what);
-		if (!s->closing)
-			(void)uv_timer_start(&s->soon, on_soon, RETRY_MS, 0);
+		try_later(s, s->error.what);
 		return;
 	}
 	super_degraded(s->su, "state", NULL);
+	s->saved_mark = s->writing_mark;
 	if (s->dirty && !s->closing)
 		(void)uv_timer_start(&s->soon, on_soon, 0, 0);
+	answer_waiters(s, s->n_writes);
 }
 
 static void on_soon(uv_timer_t *timer)
@@ -183,14 +293,16 @@ static void on_soon(uv_timer_t *timer)
 	struct pm_error err;
 
 	store_publish(s);
-	if (!s->dirty || s->writing || s->frozen)
+	if (!s->dirty || s->writing || s->frozen || s->hands_off)
 		return;
-	s->dirty = false;
 	if (encode(s, &s->bytes, &err) < 0) {
-		super_degraded(s->su, "state", err.what);
+		try_later(s, err.what);
 		return;
 	}
+	s->dirty = false;
 	s->writing = true;
+	s->n_writes++;
+	s->writing_mark = mark(s);
 	s->work.data = s;
 	if (uv_queue_work(s->su->loop, &s->work, write_now, on_written) < 0) {
 		write_now(&s->work);
@@ -198,17 +310,28 @@ static void on_soon(uv_timer_t *timer)
 	}
 }
 
-void store_changed(struct store *s)
+void store_touched(struct store *s)
 {
-	s->published = false;
 	s->dirty = true;
 	if (!s->frozen && !s->closing && !s->writing)
 		(void)uv_timer_start(&s->soon, on_soon, 0, 0);
 }
 
+void store_changed(struct store *s)
+{
+	s->published = false;
+	s->declared++;
+	store_touched(s);
+}
+
 int store_specs_fd(const struct store *s)
 {
 	return s->specs_fd;
+}
+
+void store_hands_off(struct store *s)
+{
+	s->hands_off = true;
 }
 
 void store_freeze(struct store *s)
@@ -220,11 +343,14 @@ void store_freeze(struct store *s)
 	s->frozen = true;
 	if ((s->dirty || s->writing) && encode(s, &s->last, &err) < 0)
 		pm_log(PM_LOG_ERROR, "store.freeze", "%s", err.what);
+	answer_waiters(s, UINT64_MAX);
 }
 
 /* What is not yet on disk, after the loop has ended. */
 static int write_last(struct store *s, struct pm_error *err)
 {
+	if (s->hands_off)
+		return 0;
 	if (!s->frozen && s->dirty && encode(s, &s->last, err) < 0)
 		return -1;
 	if (s->last.len == 0)
@@ -289,6 +415,8 @@ int store_create(struct super *su, struct store **out, struct pm_error *err)
 	s->su = su;
 	(void)uv_timer_init(su->loop, &s->soon); /* never fails */
 	s->soon.data = s;
+	(void)uv_timer_init(su->loop, &s->patience);
+	s->patience.data = s;
 	s->published = true;
 	s->specs_fd = -1;
 	/* Generations go on after whatever wrote the files: the time makes them grow over restarts.
@@ -300,7 +428,13 @@ int store_create(struct super *su, struct store **out, struct pm_error *err)
 
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct store *s = handle->data;
+
+	if (!uv_is_closing((uv_handle_t *)&s->soon)) {
+		uv_close((uv_handle_t *)&s->soon, on_closed);
+		return;
+	}
+	free(s);
 }
 
 void store_close(struct store *s)
@@ -316,5 +450,11 @@ void store_close(struct store *s)
 		pm_log(PM_LOG_ERROR, "store.close", "%s", err.what);
 	pm_buf_finish(&s->last);
 	pm_closep(&s->specs_fd);
-	uv_close((uv_handle_t *)&s->soon, on_closed);
+	while (s->waiters != NULL) {
+		struct waiter *w = s->waiters;
+
+		s->waiters = w->next;
+		free(w);
+	}
+	uv_close((uv_handle_t *)&s->patience, on_closed);
 }

@@ -51,6 +51,8 @@ struct super {
 
 	/* By keeper slot: the process there, and named descriptors that adoption brought. */
 	struct process *processes[PM_SLOTS_MAX];
+	bool strays[PM_SLOTS_MAX]; /* nothing claims them: released when their process is gone */
+	struct order *orders;      /* those under way */
 	struct job *jobs;
 	struct stream *streams; /* logs and events that somebody follows */
 	uint32_t next_slot;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/agent.h"
 #include "agent/api.h"
 #include "agent/app.h"
 #include "agent/job.h"
@@ -30,7 +31,8 @@
 #include "proto/paths.h"
 
 /* Time for the last answers to reach their readers. */
-#define GOODBYE_MS 20
+#define GOODBYE_MS   20
+#define JOB_ARGS_MAX 8
 
 static struct {
 	struct super su;
@@ -72,7 +74,7 @@ uint32_t super_free_slot(struct super *su)
 	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++) {
 		uint32_t slot = (su->next_slot + i) % PM_SLOTS_MAX;
 
-		if (su->processes[slot] != NULL || job_has_slot(su, slot))
+		if (su->processes[slot] != NULL || su->strays[slot] || job_has_slot(su, slot))
 			continue;
 		su->next_slot = slot + 1;
 		return slot;
@@ -117,11 +119,22 @@ static void leave(struct super *su)
 	(void)uv_timer_start(&me.goodbye, on_goodbye, GOODBYE_MS, 0);
 }
 
-void super_stop_check(struct super *su)
+static void on_empty_saved(void *arg)
 {
 	Pm__Result result = PM__RESULT__INIT;
 	static char words[] = "stopped";
+	struct super *su = arg;
 
+	if (su->kill_session != NULL) {
+		result.text = words;
+		session_reply_result(su->kill_session, su->kill_id, &result);
+		session_unref(PM_STEAL(su->kill_session));
+	}
+	leave(su);
+}
+
+void super_stop_check(struct super *su)
+{
 	if (!su->stopping || su->ended)
 		return;
 	for (struct app *app = su->apps; app != NULL; app = app->next)
@@ -130,12 +143,7 @@ void super_stop_check(struct super *su)
 			    life_has_process(&instance_core(app->instances[i])->life))
 				return;
 	su->ended = true;
-	if (su->kill_session != NULL) {
-		result.text = words;
-		session_reply_result(su->kill_session, su->kill_id, &result);
-		session_unref(PM_STEAL(su->kill_session));
-	}
-	leave(su);
+	store_when_saved(su->store, on_empty_saved, su);
 }
 
 static void order_all(struct super *su, enum life_event event, enum cause cause)
@@ -228,8 +236,12 @@ static void on_exited(void *arg, const struct keeper_record *r)
 	struct super *su = arg;
 	struct process *p = r->slot < PM_SLOTS_MAX ? su->processes[r->slot] : NULL;
 
-	if (job_on_exited(su, r) || p == NULL)
+	if (job_on_exited(su, r) || r->slot >= PM_SLOTS_MAX)
 		return;
+	if (p == NULL) {
+		restore_stray_exited(su, r->slot);
+		return;
+	}
 	if (p->inst != NULL) {
 		instance_on_exited(p->inst, r);
 		return;
@@ -280,11 +292,14 @@ static void hook_hold(void *arg, uint32_t slot, enum keeper_fd role, int fd)
 static int hook_run_job(void *arg, const char *const argv[], void (*done)(void *, int),
                         void *done_arg)
 {
+	const char *whole[JOB_ARGS_MAX + 1] = { "pmd" };
 	char path[PM_PATH_MAX];
 	struct pm_error err;
 
+	for (size_t i = 0; argv[i] != NULL && i + 1 < JOB_ARGS_MAX; i++)
+		whole[i + 1] = argv[i];
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)getpid());
-	if (job_run(arg, path, argv, 0, done, done_arg, &err) == 0)
+	if (job_run(arg, path, whole, 0, done, done_arg, &err) == 0)
 		return 0;
 	pm_log(PM_LOG_WARN, "logs.job", "%s", err.what);
 	return -1;
@@ -389,15 +404,6 @@ static int start_control(struct super *su, struct pm_error *err)
 	return control_create(su->loop, fd, &api_handlers, su, &su->control, err);
 }
 
-static bool is_pm2_home(const char *home)
-{
-	const char *base = strrchr(home, '/');
-	const char *pm2 = getenv("PM2_HOME");
-
-	return (base != NULL && strcmp(base + 1, ".pm2") == 0) ||
-	       (pm2 != NULL && strcmp(pm2, home) == 0);
-}
-
 static void finish(struct super *su)
 {
 	struct pm_error err;
@@ -434,7 +440,8 @@ int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd
 	cgroup_find(&su->cgroup);
 	su->foreground = foreground;
 	su->lock_fd = lock_fd;
-	su->pm2_home = is_pm2_home(home);
+	su->next_app_serial = 1; /* 0 is a record of the arena that was taken and not filled */
+	su->pm2_home = agent_is_pm2();
 	(void)snprintf(su->home, sizeof(su->home), "%s", home);
 	if (own_log_open(home, su->pm2_home, "supervisor", foreground, &err) < 0)
 		pm_log(PM_LOG_WARN, "agent.log", "%s", err.what);

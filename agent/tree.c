@@ -206,6 +206,11 @@ int tree_walk(uint32_t home_nonce, bool usage, tree_fn *fn, void *arg, struct pm
 
 /* ---- signals ---- */
 
+static bool out_of_descriptors(void)
+{
+	return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+}
+
 /* Returns whether a live process with the tag is there; the signal goes to that one or to none. */
 static bool signal_one(int proc_fd, pid_t pid, uint64_t tag, int signal)
 {
@@ -216,10 +221,14 @@ static bool signal_one(int proc_fd, pid_t pid, uint64_t tag, int signal)
 
 	/* The tag is read after the pidfd is open: while the process behind it lives, the number
 	 * means that process. */
-	if (pidfd < 0 || !read_tag(proc_fd, pid, true, &now) || now != tag)
+	if (pidfd < 0)
+		return out_of_descriptors(); /* then it counts as alive, until we can look */
+	if (!read_tag(proc_fd, pid, true, &now) || now != tag)
 		return false;
-	if (!read_file(proc_fd, pid, "stat", text, sizeof(text)) || !parse_stat(text, &p) ||
-	    p.state == 'Z' || p.state == 'X')
+	errno = 0;
+	if (!read_file(proc_fd, pid, "stat", text, sizeof(text)))
+		return out_of_descriptors();
+	if (!parse_stat(text, &p) || p.state == 'Z' || p.state == 'X')
 		return false;
 	/* ESRCH: it died just now.  EPERM: it changed its user; alive all the same. */
 	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 || errno != ESRCH;
