@@ -471,30 +471,51 @@ static int open_ino(const char *path, uint64_t ino)
 	return fd;
 }
 
-/* Did this file get its part? A part of it is taken back. */
-static bool was_written(struct log_stream *s, unsigned i)
+enum written {
+	WRITTEN_NOT,
+	WRITTEN_LAST, /* and nothing after it: it can be taken back */
+	WRITTEN_GOOD, /* others have written since, or nobody can tell */
+};
+
+/* The size of the file of an intent, or UINT64_MAX; *fd is opened when it is not f's present one.
+ */
+static uint64_t intent_size(struct log_stream *s, unsigned i, int *fd)
 {
-	const struct capture_words *w = s->words;
+	const uint64_t ino = s->words->intent[i].ino;
 	struct logfile *f = s->dests[i].file;
-	uint64_t from = w->intent[i].offset, to = from + w->intent[i].len, size;
-	PM_CLOSE int fd = -1;
 	struct stat st;
 
-	if (w->intent[i].ino == 0)
-		return true; /* no way to tell: rather nothing twice */
-	if (logfile_ready(f) == 0 && logfile_ino(f) == w->intent[i].ino) {
-		size = logfile_end(f);
-		if (size > from && size < to)
-			logfile_rollback(f, from);
-		return size < from || size >= to;
-	}
-	fd = open_ino(logfile_path(f), w->intent[i].ino);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return false; /* gone with all that was in it */
-	size = (uint64_t)st.st_size;
-	if (size > from && size < to && ftruncate(fd, (off_t)from) < 0)
-		return true;
-	return size < from || size >= to;
+	if (logfile_ready(f) == 0 && logfile_ino(f) == ino)
+		return logfile_end(f);
+	*fd = open_ino(logfile_path(f), ino);
+	return *fd >= 0 && fstat(*fd, &st) == 0 ? (uint64_t)st.st_size : UINT64_MAX;
+}
+
+static bool intent_cut(struct log_stream *s, unsigned i, int fd)
+{
+	if (fd >= 0)
+		return ftruncate(fd, (off_t)s->words->intent[i].offset) == 0;
+	logfile_rollback(s->dests[i].file, s->words->intent[i].offset);
+	return true;
+}
+
+/* Did this file get its part?  Half of it is taken back; all of it, if told to. */
+static enum written look_at_intent(struct log_stream *s, unsigned i, bool take_back)
+{
+	const uint64_t from = s->words->intent[i].offset, to = from + s->words->intent[i].len;
+	PM_CLOSE int fd = -1;
+	uint64_t size;
+
+	if (s->words->intent[i].ino == 0)
+		return WRITTEN_GOOD; /* no way to tell: rather nothing twice */
+	size = intent_size(s, i, &fd);
+	if (size == UINT64_MAX || size == from)
+		return WRITTEN_NOT; /* gone with all that was in it, or not begun */
+	if (size < from || size > to)
+		return WRITTEN_GOOD; /* emptied since, or gone on with */
+	if (size == to && !take_back)
+		return WRITTEN_LAST;
+	return intent_cut(s, i, fd) ? WRITTEN_NOT : WRITTEN_GOOD;
 }
 
 static void recover_intent(struct log_stream *s)
@@ -502,20 +523,23 @@ static void recover_intent(struct log_stream *s)
 	struct capture_words *w = s->words;
 	unsigned wanted = 0, written = 0;
 
-	for (unsigned i = 0; i < s->n_dests; i++) {
-		if (w->intent[i].len == 0)
-			continue;
-		wanted |= 1u << i;
-		if (was_written(s, i))
-			written |= 1u << i;
-	}
+	for (unsigned i = 0; i < s->n_dests; i++)
+		if (w->intent[i].len > 0) {
+			wanted |= 1u << i;
+			if (look_at_intent(s, i, false) != WRITTEN_NOT)
+				written |= 1u << i;
+		}
 	if (written == wanted) {
 		commit(s);
 		return;
 	}
-	/* A file that was in trouble then has its drop counted, whatever it says now. */
+	/* Some did not: all anew, so that being killed here again does no harm either. */
+	for (unsigned i = 0; i < s->n_dests; i++)
+		if ((written & 1u << i) && look_at_intent(s, i, true) == WRITTEN_NOT)
+			written &= ~(1u << i);
 	s->redo_bytes = written != 0 ? w->step_bytes : 0;
 	s->redo_done = written;
+	(void)PM_FAIL_POINT("capture.mid_recover");
 	put(&w->phase, CAPTURE_NONE);
 }
 
