@@ -104,7 +104,7 @@ static void leave_direct(struct log_stream *s)
 		s->words->line = logfile_at_line_start(s->dests[0].file) ? 0 : LINE_MID;
 }
 
-static ssize_t take_staged(struct log_stream *s, size_t max)
+static ssize_t take_staged(struct log_stream *s, size_t max, bool *wait)
 {
 	ssize_t n;
 
@@ -114,8 +114,8 @@ static ssize_t take_staged(struct log_stream *s, size_t max)
 	}
 	leave_direct(s);
 	n = stage_fill(s, max);
-	if (n > 0 && stage_drain(s, false) == STEP_WAIT && s->staged == STAGE_SIZE)
-		errno = ENOSPC;
+	if (n > 0)
+		*wait = stage_drain(s, false) == STEP_WAIT;
 	return n;
 }
 
@@ -123,6 +123,7 @@ static ssize_t take_staged(struct log_stream *s, size_t max)
 static enum turn take_turn(struct log_stream *s)
 {
 	size_t left = PM_CAPTURE_TURN_MAX;
+	bool wait = false;
 	ssize_t n;
 
 	if (!stage_is_empty(s) && stage_drain(s, false) == STEP_WAIT)
@@ -133,12 +134,14 @@ static enum turn take_turn(struct log_stream *s)
 		if (may_go_direct(s))
 			n = take_direct(s, left);
 		if (n < 0 && errno == EINVAL)
-			n = take_staged(s, left);
+			n = take_staged(s, left, &wait);
 		if (n == 0)
 			return TURN_EOF;
 		if (n < 0)
 			return errno == EAGAIN ? TURN_EMPTY : TURN_WAIT;
 		account(s, n);
+		if (wait)
+			return TURN_WAIT;
 		left -= PM_MIN(left, (size_t)n);
 		if (n < BUSY_BYTES && stage_is_empty(s) && !s->detached)
 			return TURN_EMPTY; /* most likely: saves asking */

@@ -1,7 +1,5 @@
 /* log_reader.c - one viewer of logs: the last lines of many, merged, and then what comes. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +7,6 @@
 #include "agent/log_source.h"
 #include "proto/limits.h"
 
-/* A pattern, and what its repetitions may multiply to: the C library's matcher builds them all. */
-#define GREP_MAX        512
-#define GREP_REPEAT_MAX 1000
 /* Bytes around a line's text in a message. */
 #define LINE_OVERHEAD 48
 /* Kept for a viewer of a stream without a file that reads slowly. */
@@ -533,8 +528,7 @@ static void free_reader(struct log_reader *r)
 		log_source_finish(src);
 		free(src);
 	}
-	if (r->filter.on)
-		regfree(&r->filter.re);
+	log_filter_finish(&r->filter);
 	logs_unref(r->logs);
 	free(r);
 }
@@ -618,50 +612,6 @@ static int add_source(struct log_reader *r, const struct log_reader_source *s, b
 	return 0;
 }
 
-/* Repetitions are unrolled by regcomp(), and so multiply: a short text could take all memory. */
-static bool grep_is_modest(const char *text)
-{
-	uint64_t product = 1;
-
-	if (strlen(text) > GREP_MAX)
-		return false;
-	for (const char *p = text; *p != '\0'; p++) {
-		if (*p == '\\' && p[1] >= '1' && p[1] <= '9')
-			return false; /* a reference back: takes exponential time */
-		if (*p == '\\' && p[1] != '\0') {
-			p++;
-		} else if (*p == '{') {
-			unsigned a = 0, b = 0;
-
-			if (sscanf(p, "{%u,%u", &a, &b) >= 1)
-				product *= PM_MAX(PM_MAX(a, b), 1);
-			if (product > GREP_REPEAT_MAX)
-				return false;
-		}
-	}
-	return true;
-}
-
-static int make_filter(struct log_filter *f, const Pm__LogQuery *q, struct pm_error *err)
-{
-	char why[128];
-	int rc;
-
-	if (q->grep == NULL || q->grep[0] == '\0')
-		return 0;
-	if (!grep_is_modest(q->grep))
-		return pm_fail(err, PM_LIMIT,
-		               "pattern: too long, refers back, or repeats too much");
-	rc = regcomp(&f->re, q->grep, REG_EXTENDED | REG_NOSUB);
-	if (rc != 0) {
-		(void)regerror(rc, &f->re, why, sizeof(why));
-		return pm_fail(err, PM_USAGE, "pattern: %s", why);
-	}
-	f->on = true;
-	f->invert = q->grep_invert;
-	return 0;
-}
-
 int log_reader_open(struct logs *l, const Pm__LogQuery *query,
                     const struct log_reader_source *sources, size_t n_sources,
                     const struct log_reader_hooks *hooks, struct log_reader **out,
@@ -683,7 +633,7 @@ int log_reader_open(struct logs *l, const Pm__LogQuery *query,
 	r->until_ms = query->until_wall_ms;
 	r->follow = query->follow && query->until_wall_ms == 0;
 	r->idle.data = r;
-	rc = make_filter(&r->filter, query, err);
+	rc = log_filter_init(&r->filter, query->grep, query->grep_invert, err);
 	if (rc < 0 || (rc = uv_idle_init(l->loop, &r->idle)) < 0) {
 		free_reader(r);
 		return rc == -1 ? -1 : pm_fail_errno(err, -rc, "log reader");

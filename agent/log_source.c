@@ -14,15 +14,6 @@
 /* Rotated files that a reader looks back on. */
 #define FILES_MAX 4096
 
-bool log_filter_takes(const struct log_filter *f, const char *line, size_t len)
-{
-	regmatch_t match = { .rm_so = 0, .rm_eo = (regoff_t)PM_MIN(len, LOG_PIECE_MAX) };
-
-	if (!f->on)
-		return true;
-	return (regexec(&f->re, line, 0, &match, REG_STARTEND) == 0) != f->invert;
-}
-
 /* ---- opening ---- */
 
 static int64_t mtime_of(const struct stat *st)

@@ -7,8 +7,7 @@
 #ifndef PM_AGENT_LOG_SOURCE_H
 #define PM_AGENT_LOG_SOURCE_H
 
-#include <regex.h>
-
+#include "agent/log_filter.h"
 #include "agent/log_input.h"
 #include "agent/logfile.h"
 #include "agent/logindex.h"
@@ -18,13 +17,6 @@
 #define LOG_PIECE_MAX (60u * 1024)
 /* Lines of one message. */
 #define LOG_BATCH_LINES 256
-
-/* Which lines are wanted; shared by the sources of a reader. */
-struct log_filter {
-	bool on, invert;
-	regex_t re; /* valid when on */
-};
-bool log_filter_takes(const struct log_filter *f, const char *line, size_t len);
 
 enum log_locate {
 	LOCATE_AGAIN, /* one slice of work is done */

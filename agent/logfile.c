@@ -435,9 +435,10 @@ void logfile_close(struct logfile *f)
 
 void logfile_reopen(struct logfile *f)
 {
-	if (f->fd < 0 || f->kind != LOGFILE_REGULAR)
+	if (f->dests == NULL || f->kind == LOGFILE_OTHER)
 		return;
 	logfile_close(f);
+	f->retry_ms = 0; /* somebody may have put it right */
 	if (logfile_ready(f) == 0)
 		logfile_tell_watches(f);
 }

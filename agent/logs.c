@@ -107,13 +107,13 @@ int logs_flush(struct logs *l, const char *path, struct pm_error *err)
 	struct logfile *f = logfile_ref(l, path);
 	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	int rc = fd < 0 ? errno : 0;
-	struct stat st;
+	struct stat st = { 0 };
 
 	if (rc == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0)
 		rc = errno;
 	if (fd >= 0)
 		(void)close(fd);
-	if (rc == 0 && f != NULL)
+	if (rc == 0 && f != NULL && logfile_ino(f) == st.st_ino)
 		logfile_flush(f); /* otherwise the next write sees it */
 	logfile_unref(f);
 	if (rc == 0 || rc == ENOENT)

@@ -764,6 +764,52 @@ static void a_line_longer_than_a_message_comes_in_parts(void **state)
 	free(text);
 }
 
+/* ---- no memory ---- */
+
+static void any_allocation_may_fail_when_streams_and_readers_begin(void **state)
+{
+	const struct log_reader_hooks hooks = { .send = on_send };
+	Pm__LogQuery q = query(5, true);
+	bool made = false;
+
+	(void)state;
+	q.grep = (char *)(uintptr_t) "x";
+	for (unsigned n = 1; !made; n++) {
+		struct capture_state words = { 0 };
+		struct log_stream *stream = NULL;
+		struct log_reader *reader = NULL;
+		struct pm_error err;
+		struct place p;
+		int fds[2];
+
+		place_init(&p);
+		p.config.combined_path = p.combined;
+		p.spec.log_date_format = (char *)(uintptr_t) "YYYY";
+		place_open_logs(&p);
+		struct log_reader_source s[2] = { source_of(&p, 1), source_of(&p, 2) };
+		s[1].path = "/dev/null";
+		make_pipe(fds);
+		pm_alloc_fail_at(n);
+		if (log_stream_attach(p.logs, &p.config, fds[0], -1, &words, &stream, &err) < 0) {
+			assert_int_equal(err.code, PM_NO_MEMORY);
+			assert_null(stream);
+		} else if (log_reader_open(p.logs, &q, s, 2, &hooks, &reader, &err) < 0) {
+			assert_int_equal(err.code, PM_NO_MEMORY);
+			assert_null(reader);
+		}
+		pm_alloc_fail_at(0);
+		made = reader != NULL;
+		if (reader != NULL)
+			log_reader_close(reader);
+		if (stream != NULL)
+			log_stream_abandon(stream);
+		(void)close(fds[1]);
+		place_close_logs(&p);
+		place_finish(&p);
+		assert_true(n < 100);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -781,6 +827,7 @@ int main(void)
 		cmocka_unit_test(the_agents_own_log_is_followed_though_others_write_it),
 		cmocka_unit_test(sources_merge_in_the_order_of_their_times),
 		cmocka_unit_test(captured_lines_have_their_time),
+		cmocka_unit_test(any_allocation_may_fail_when_streams_and_readers_begin),
 		cmocka_unit_test(a_line_longer_than_a_message_comes_in_parts),
 	};
 

@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/capture.h"
 #include "agent/logindex.h"
+#include "proto/failpoint.h"
 
 /* ---- rotation ---- */
 
@@ -123,7 +124,7 @@ static void age_rotates_and_an_empty_file_stays(void **state)
 	unsigned n_files = 0;
 	struct place p;
 	int fds[2];
-	size_t len;
+	size_t len = 0;
 
 	(void)state;
 	place_init(&p);
@@ -480,6 +481,45 @@ static void x14_a_full_disk_blocks_the_app_if_told_to(void **state)
 	in_own_process(full_disk_story, true, true);
 }
 
+static void one_line_that_had_to_wait_is_written_though_no_other_comes(void **state)
+{
+	(void)state;
+#ifndef PM_FAILPOINTS
+	skip();
+#endif
+	for (int how = 0; how < 2; how++) {
+		struct capture_state words = { 0 };
+		struct pm_error err;
+		struct place p;
+		int fds[2];
+
+		place_init(&p);
+		p.config.combined_path = how > 0 ? p.combined : NULL;
+		p.spec.log_on_full = PM__ON_FULL__ON_FULL_BLOCK;
+		place_open_logs(&p);
+		make_pipe(fds);
+		struct log_stream *s = attach(&p, fds[0], &words);
+		assert_int_equal(pm_failpoint_arm(how > 0 ? "logfile.write=1+ENOSPC"
+		                                          : "logfile.splice=ENOSPC",
+		                                  &err),
+		                 0);
+		put_text(fds[1], "the line\n");
+		settle(&p);
+		assert_int_equal(p.n_degraded, 1);
+		expect_file(p.path, ""); /* not in one file and not in the other either */
+		while (p.words[0] != '\0')
+			(void)uv_run(&p.loop, UV_RUN_ONCE);
+		settle(&p);
+		expect_file(p.path, "the line\n");
+		if (how > 0)
+			expect_file(p.combined, "the line\n");
+		log_stream_abandon(s);
+		(void)close(fds[1]);
+		place_close_logs(&p);
+		place_finish(&p);
+	}
+}
+
 /* ---- the time index ---- */
 
 static void the_index_finds_times_and_offsets(void **state)
@@ -545,6 +585,7 @@ int main(void)
 		cmocka_unit_test(a_job_that_ends_after_us_tells_nobody),
 		cmocka_unit_test(x14_a_full_disk_drops_whole_lines_and_says_how_many),
 		cmocka_unit_test(x14_a_full_disk_blocks_the_app_if_told_to),
+		cmocka_unit_test(one_line_that_had_to_wait_is_written_though_no_other_comes),
 		cmocka_unit_test(the_index_finds_times_and_offsets),
 		cmocka_unit_test(a_full_index_gets_coarser),
 	};
