@@ -1,6 +1,3 @@
-#include <stdlib.h>
-#include <string.h>
-
 #include "cli/act.h"
 #include "cli/target.h"
 
@@ -21,7 +18,7 @@ static int send_run(struct ctx *ctx, struct pm_error *err)
 
 	for (size_t i = 1; i < args_count(ctx->args); i++)
 		pm_buf_printf(&text, "%s%s", i == 1 ? "" : " ", args_at(ctx->args, i));
-	pm_buf_char(&text, '\n');
+	pm_buf_str(&text, "");
 	line = pm_buf_take(&text);
 	if (line == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "send");

@@ -39,15 +39,17 @@ const char *why_cause(const char *cause)
 	static const struct {
 		const char *cause, *words;
 	} table[] = {
-		{ "crash", "on its own" },
+		{ "exit", "on its own" },
 		{ "stop", "it was ordered to stop" },
 		{ "restart", "a restart was ordered" },
 		{ "reload", "a reload was ordered" },
 		{ "delete", "it was ordered away" },
 		{ "scale", "the app was scaled down" },
-		{ "memory", "it took more than its memory limit" },
+		{ "memory limit", "it took more than its memory limit" },
 		{ "cron", "its cron_restart was due" },
 		{ "watch", "a watched file changed" },
+		{ "agent stop", "the agent was stopped" },
+		{ "resurrect", "what was saved was restored" },
 	};
 
 	for (size_t i = 0; i < PM_COUNT(table); i++)
@@ -70,7 +72,7 @@ static void headline_reason(const Pm__InstanceStatus *s, const Pm__ExitRecord *l
                             struct pm_buf *out)
 {
 	char text[FMT_MAX];
-	bool ordered = last != NULL && strcmp(last->cause, "crash") != 0;
+	bool ordered = last != NULL && strcmp(last->cause, "exit") != 0;
 
 	switch (s->state) {
 	case PM__LIFE_STATE__LIFE_ONLINE:
@@ -194,7 +196,7 @@ static const char *advice_on_output(const char *tail)
 
 static const char *advice_on_exit(const Pm__ExitRecord *e, const Pm__AppSpec *spec)
 {
-	if (strcmp(e->cause, "memory") == 0)
+	if (strcmp(e->cause, "memory limit") == 0)
 		return "raise max_memory_restart, or find the leak";
 	if (strcmp(e->cause, "watch") == 0)
 		return "if it changes files itself, name them in ignore_watch";
@@ -234,7 +236,7 @@ static const char *advice_on_exit(const Pm__ExitRecord *e, const Pm__AppSpec *sp
 void why_advice(const Pm__InstanceStatus *s, const char *tail, struct pm_buf *out)
 {
 	const Pm__ExitRecord *last = last_exit(s);
-	bool ordered = last != NULL && strcmp(last->cause, "crash") != 0;
+	bool ordered = last != NULL && strcmp(last->cause, "exit") != 0;
 	const char *advice = NULL;
 
 	if (s->state == PM__LIFE_STATE__LIFE_ONLINE && s->unstable_restarts == 0)

@@ -54,7 +54,7 @@ static inline void status_sample(struct status_sample *s, const char *name, uint
 	s->status.user = (char *)(uintptr_t) "root";
 	s->status.started_wall_ms = s->status.created_wall_ms = 1795397576899;
 	s->exits[0] = &s->exit;
-	s->exit.cause = (char *)(uintptr_t) "crash";
+	s->exit.cause = (char *)(uintptr_t) "exit";
 	s->exit.known = true;
 	s->exit.run_ms = 340;
 	s->exit.wall_ms = 1795397576000;
