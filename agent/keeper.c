@@ -253,6 +253,9 @@ static void on_request(struct keeper *k, struct keeper_msg *m)
 		if (m->n_fds == 1 && k->super.pid != 0)
 			takeover_offer(k, keeper_msg_take(m, 0));
 		break;
+	case KEEPER_ALIVE:
+		super_alive(k);
+		break;
 	case KEEPER_NONE:
 	case KEEPER_WELCOME:
 	case KEEPER_SLOT:

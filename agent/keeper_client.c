@@ -207,6 +207,7 @@ static void dispatch(struct keeper_client *k, struct keeper_msg *m)
 	case KEEPER_STOP:
 	case KEEPER_ADOPT:
 	case KEEPER_HANDOVER:
+	case KEEPER_ALIVE:
 		pm_log(PM_LOG_ERROR, "keeper.reply", "op=%u is not an answer", m->r.op);
 		break;
 	}
@@ -437,6 +438,13 @@ int keeper_client_adopt_foreign(struct keeper_client *k, uint32_t slot, pid_t pi
 int keeper_client_ready(struct keeper_client *k, struct pm_error *err)
 {
 	struct keeper_record r = record(KEEPER_READY, 0);
+
+	return request(k, &r, NULL, 0, err);
+}
+
+int keeper_client_alive(struct keeper_client *k, struct pm_error *err)
+{
+	struct keeper_record r = record(KEEPER_ALIVE, 0);
 
 	return request(k, &r, NULL, 0, err);
 }

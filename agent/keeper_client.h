@@ -62,6 +62,7 @@ PM_MUST_CHECK int keeper_client_adopt_foreign(struct keeper_client *k, uint32_t 
                                               const int held[KEEPER_FD_COUNT],
                                               const uint64_t user[4], struct pm_error *err);
 PM_MUST_CHECK int keeper_client_ready(struct keeper_client *k, struct pm_error *err);
+PM_MUST_CHECK int keeper_client_alive(struct keeper_client *k, struct pm_error *err);
 PM_MUST_CHECK int keeper_client_upgrade(struct keeper_client *k, int exe_fd, struct pm_error *err);
 PM_MUST_CHECK int keeper_client_handover(struct keeper_client *k, int sock, struct pm_error *err);
 PM_MUST_CHECK int keeper_client_stop(struct keeper_client *k, struct pm_error *err);

@@ -55,6 +55,8 @@ struct supervisor {
 	bool leaving;           /* it was told to quit, or we stop: its death is no fault */
 	uint64_t start_at_ms;   /* when to start the next one; 0: not waiting */
 	uint64_t kill_at_ms;    /* when patience ends; 0: never */
+	uint64_t alive_ms;      /* its last sign of life, by CLOCK_MONOTONIC */
+	uint64_t check_at_ms;   /* when to see whether it hangs; 0: nobody wants a watchdog */
 	uint64_t deaths_ms[10]; /* the last ones, a ring */
 	unsigned n_deaths;      /* since the start; over 10 the ring is full */
 	unsigned in_a_row;      /* deaths since the last READY */
@@ -156,6 +158,7 @@ void super_quit(struct keeper *k);
 /* Send it a signal, now or as soon as it is ready. */
 void super_forward(struct keeper *k, int signal);
 void super_ready(struct keeper *k);
+void super_alive(struct keeper *k); /* a sign of life, also passed on to systemd */
 /* What is due by the clock; returns ms until it is worth calling again, -1: no need. */
 int super_tick(struct keeper *k, uint64_t now_ms);
 

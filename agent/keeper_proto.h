@@ -37,6 +37,7 @@ enum keeper_op {
 	KEEPER_ADOPT = 10,    /* watch a process that is not our child: pid, start_ticks, tag, user;
 	                         fds by fd_mask */
 	KEEPER_HANDOVER = 11, /* fd: socket to a process that takes over as keeper; then exit */
+	KEEPER_ALIVE = 12,    /* the loop turns; every notify_watchdog_ms(), when that is not 0 */
 
 	/* keeper -> supervisor */
 	KEEPER_WELCOME = 20, /* first answer to HELLO: pid of the keeper, its start, restarts of the

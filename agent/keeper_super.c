@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/keeper_int.h"
@@ -28,6 +29,59 @@ enum {
 	SUPER_LOCK = 4,
 	SUPER_ORIGIN = 5
 };
+
+/* ---- whether it hangs ---- */
+
+/* Unlike pm_now_ms() this stands still while the machine is suspended, as the supervisor does. */
+static uint64_t awake_ms(void)
+{
+	struct timespec ts = { 0, 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* fails only for a clock that does not exist */
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* A sign of life is due twice in systemd's time; it hangs when three quarters of it went without.
+ */
+static uint64_t hang_ms(void)
+{
+	return notify_watchdog_ms() * 3 / 2;
+}
+
+static void expect_life(struct keeper *k)
+{
+	k->super.alive_ms = awake_ms();
+	k->super.check_at_ms = hang_ms() == 0 ? 0 : pm_now_ms() + hang_ms();
+}
+
+void super_alive(struct keeper *k)
+{
+	expect_life(k);
+	(void)notify_send("WATCHDOG=1"); /* only while both of us are well */
+}
+
+/*
+ * systemd would end the keeper, whose death leaves a supervisor that hangs: nobody could take its
+ * place then. So the keeper ends it first (X-04).
+ */
+static void check_life(struct keeper *k, uint64_t now_ms)
+{
+	struct supervisor *s = &k->super;
+	uint64_t silent = awake_ms() - s->alive_ms;
+
+	s->check_at_ms = 0;
+	if (s->pid == 0 || s->leaving)
+		return;
+	if (silent < hang_ms()) {
+		s->check_at_ms = now_ms + (hang_ms() - silent);
+		return;
+	}
+	pm_log(PM_LOG_ERROR, "supervisor.hang",
+	       "pid=%d silent_ms=%llu: killed, apps go on, it is started again", (int)s->pid,
+	       (unsigned long long)silent);
+	(void)notify_send("WATCHDOG=1");
+	super_kill(k);
+}
 
 /* ---- its process ---- */
 
@@ -135,6 +189,7 @@ void super_start(struct keeper *k)
 	s->sock = pair[0];
 	s->ready = s->leaving = false;
 	s->kill_at_ms = 0;
+	expect_life(k);
 	if (k->upgrade.phase == UPGRADE_TRYING && k->upgrade.deadline_ms == 0)
 		k->upgrade.deadline_ms = pm_now_ms() + UPGRADE_READY_MS;
 	super_attach(k);
@@ -172,7 +227,7 @@ void super_on_exit(struct keeper *k, const siginfo_t *info)
 	keeper_drain(k); /* its last words */
 	detach(k);
 	s->ready = s->leaving = false;
-	s->kill_at_ms = 0;
+	s->kill_at_ms = s->check_at_ms = 0;
 	slots_kill_jobs(k);
 	if (k->stopping) {
 		takeover_close(k);
@@ -271,12 +326,15 @@ int super_tick(struct keeper *k, uint64_t now_ms)
 		pm_log(PM_LOG_WARN, "supervisor.kill", "pid=%d does not leave", (int)s->pid);
 		super_kill(k);
 	}
+	if (s->check_at_ms != 0 && s->check_at_ms <= now_ms)
+		check_life(k, now_ms);
 	if (k->upgrade.deadline_ms != 0 && k->upgrade.deadline_ms <= now_ms)
 		upgrade_go_back(k, "the new supervisor is not ready in 5 s");
 	if (k->out.retry_at_ms != 0 && k->out.retry_at_ms <= now_ms)
 		out_flush(k);
 	ms = until(s->start_at_ms, now_ms, ms);
 	ms = until(s->kill_at_ms, now_ms, ms);
+	ms = until(s->check_at_ms, now_ms, ms);
 	ms = until(k->upgrade.deadline_ms, now_ms, ms);
 	return until(k->out.retry_at_ms, now_ms, ms);
 }

@@ -332,8 +332,12 @@ static void on_signal(uv_signal_t *handle, int signum)
 
 static void on_watchdog(uv_timer_t *timer)
 {
-	(void)timer;
-	(void)notify_send("WATCHDOG=1"); /* from the loop, so that a stuck one is noticed */
+	struct super *su = timer->data;
+	struct pm_error err;
+
+	/* From the loop, so that a stuck one is noticed. */
+	if (keeper_client_alive(su->keeper, &err) < 0)
+		pm_log(PM_LOG_WARN, "agent.watchdog", "%s", err.what);
 }
 
 static void raise_nofile(void)
@@ -359,6 +363,7 @@ static void start_signals(struct super *su)
 	}
 	(void)uv_timer_init(su->loop, &me.goodbye); /* never fails */
 	(void)uv_timer_init(su->loop, &me.watchdog);
+	me.watchdog.data = su;
 	if (watchdog_ms != 0)
 		(void)uv_timer_start(&me.watchdog, on_watchdog, watchdog_ms, watchdog_ms);
 }
