@@ -1,6 +1,7 @@
 /* cmd_complete.c - __complete: what the shells' completion asks; starts no agent. */
 #include <stdlib.h>
 
+#include "cli/cmd_list.h"
 #include "cli/complete.h"
 #include "cli/ctx.h"
 #include "proto/paths.h"

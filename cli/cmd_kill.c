@@ -97,7 +97,7 @@ static int ping_run(struct ctx *ctx, struct pm_error *err)
 const struct cmd cmd_kill = {
 	.name = "kill",
 	.args = "",
-	.summary = "stop every app, then the agent",
+	.summary = "stop every app and forget it, then end the agent",
 	.flags = CMD_JSON,
 	.run = kill_run,
 };

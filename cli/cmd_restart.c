@@ -127,8 +127,9 @@ const struct cmd cmd_reload = {
 	.name = "reload",
 	.args = "APP...",
 	.pm2_needs = "id|name|namespace|all",
-	.summary = "replace every instance of APP, each only once its successor is ready",
-	.help = "If a successor does not get ready, the old instance serves on, and the command "
+	.summary = "replace the instances of APP, one after the other",
+	.help = "In fork mode each is stopped before its successor starts, as in PM2. The next one's "
+		"turn comes when the successor is ready; if it does not get ready, the command "
 		"fails and says why.",
 	.options = reload_options,
 	.min_args = 1,

@@ -6,7 +6,7 @@
 #include "cli/path.h"
 #include "cli/spec_build.h"
 
-/* What a program needs to find its files, its language and its peers; the list is in pmctl(1). */
+/* What a program needs to find its files, its language and its peers; pmd-apps(5) lists them. */
 static const char *const taken[] = {
 	"PATH",
 	"HOME",
@@ -75,6 +75,12 @@ static bool matches(const char *name, const char *const *patterns, size_t n)
 		if (fnmatch(patterns[i], name, 0) == 0)
 			return true;
 	return false;
+}
+
+size_t spec_taken_env(const char *const **out)
+{
+	*out = taken;
+	return PM_COUNT(taken);
 }
 
 bool spec_takes_env(const char *name, char *const *patterns, size_t n_patterns, bool all)

@@ -38,6 +38,9 @@ PM_MUST_CHECK int spec_build(struct spec_builder *b, const struct build_context 
  */
 bool spec_takes_env(const char *name, char *const *patterns, size_t n_patterns, bool all);
 
+/* The patterns of what every app is given of the shell's; *out is static. Returns how many. */
+size_t spec_taken_env(const char *const **out);
+
 /*
  * The variables that --update-env takes anew.
  *

@@ -252,7 +252,8 @@ void why_advice(const Pm__InstanceStatus *s, const char *tail, struct pm_buf *ou
 	if (advice != NULL)
 		pm_buf_printf(out, "%s\n", advice);
 	if (s->state == PM__LIFE_STATE__LIFE_ERRORED)
-		pm_buf_printf(out, "then 'pmctl restart %u' gives it a new start\n", s->pm_id);
+		pm_buf_printf(out, "%s'pmctl restart %u' gives it a new start\n",
+		              advice == NULL ? "" : "then ", s->pm_id);
 	else if (s->state == PM__LIFE_STATE__LIFE_WAITING)
 		pm_buf_printf(out, "'pmctl restart %u' starts it now, without the delay\n",
 		              s->pm_id);

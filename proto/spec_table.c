@@ -225,7 +225,7 @@ const struct spec_key spec_keys[] = {
 	  MEMBER(no_new_privs, "no_new_privs"),
 	  .flags = SPEC_OURS,
 	  .def = "false",
-	  .help = "The app and its children can gain no privilege by executing a set- "
+	  .help = "The app and its children can gain no privilege by executing a set-"
 	          "user-ID program." },
 	{ .name = "out_file",
 	  .type = SPEC_PATH,

@@ -37,7 +37,7 @@ static const struct cause causes[] = {
 	  "is done" },
 	{ ERRORED, true, 1, 0, "exit", NULL,
 	  "api (3) is errored: pmd has given up on it; its process exited with code 1 after 340ms",
-	  "then 'pmctl restart 3' gives it a new start" },
+	  "'pmctl restart 3' gives it a new start" },
 	{ WAITING, true, 1, 0, "exit", NULL,
 	  "api (3) is waiting restart: the next start is in 5s; its process exited with code 1 "
 	  "after 340ms",
@@ -53,7 +53,7 @@ static const struct cause causes[] = {
 	{ ERRORED, false, 0, 0, "exit", NULL,
 	  "api (3) is errored: pmd has given up on it; its process ended while nobody watched: its "
 	  "status is unknown after 340ms",
-	  "then 'pmctl restart 3'" },
+	  "'pmctl restart 3'" },
 	{ ERRORED, true, 1, 0, "exit", "Error: listen EADDRINUSE: address already in use :::3000",
 	  NULL, "ss -ltnp" },
 	{ ERRORED, true, 1, 0, "exit", "Error: Cannot find module 'express'", NULL, "npm ci" },
