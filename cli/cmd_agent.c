@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "cli/fmt.h"
 #include "cli/json_out.h"
 #include "proto/units.h"

@@ -1,4 +1,5 @@
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 
 static int delete_run(struct ctx *ctx, struct pm_error *err)
 {

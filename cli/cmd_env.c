@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "cli/cmd_list.h"
 #include "cli/ctx.h"
 #include "cli/json_out.h"
 #include "cli/redact.h"

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "proto/paths.h"
 
 static int pm2_flush(struct ctx *ctx, const char *word, struct pm_error *err)

@@ -1,4 +1,5 @@
 #include "cli/args.h"
+#include "cli/cmd_list.h"
 #include "cli/help.h"
 
 static int help_run(struct ctx *ctx, struct pm_error *err)

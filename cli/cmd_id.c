@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/apps.h"
+#include "cli/cmd_list.h"
 #include "cli/ctx.h"
 #include "cli/inspect.h"
 #include "cli/json_out.h"

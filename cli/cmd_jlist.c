@@ -1,6 +1,7 @@
 /* cmd_jlist.c - jlist and prettylist: PM2's list for programs. */
 #include <stdio.h>
 
+#include "cli/cmd_list.h"
 #include "cli/ctx.h"
 #include "cli/inspect.h"
 #include "cli/jlist.h"

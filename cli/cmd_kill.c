@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 
 #define GONE_MS 10000 /* the keeper has nothing left to do: it is gone at once */
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/apps.h"
+#include "cli/cmd_list.h"
 #include "cli/ctx.h"
 #include "cli/jlist.h"
 #include "proto/units.h"

@@ -43,6 +43,7 @@
 	X(help)             \
 	X(complete)
 
+struct cmd;
 #define CMD_DECLARE(name) extern const struct cmd cmd_##name;
 CMD_LIST(CMD_DECLARE)
 #undef CMD_DECLARE

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "cli/cmd_list.h"
 #include "cli/logs.h"
 #include "cli/target.h"
 

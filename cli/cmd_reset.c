@@ -1,5 +1,6 @@
 #include "cli/act.h"
 
+#include "cli/cmd_list.h"
 #include "cli/target.h"
 
 static const struct action action = {

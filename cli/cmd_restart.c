@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "cli/config.h"
 #include "cli/logs.h"
 #include "cli/options.h"

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "cli/target.h"
 #include "proto/units.h"
 

@@ -1,4 +1,5 @@
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "cli/target.h"
 
 static const struct action action = {

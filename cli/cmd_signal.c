@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "cli/fmt.h"
 #include "cli/target.h"
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "cli/config.h"
 #include "cli/logs.h"
 #include "cli/options.h"

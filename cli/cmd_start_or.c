@@ -1,5 +1,6 @@
 /* cmd_start_or.c - startOrRestart and startOrReload: apps of a file, new or not. */
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "cli/config.h"
 #include "cli/stage.h"
 

@@ -4,6 +4,7 @@
 
 #include "cli/args.h"
 #include "cli/cmd.h"
+#include "cli/cmd_list.h"
 #include "cli/cmd_startup.h"
 #include "cli/startup.h"
 

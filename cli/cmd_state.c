@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 #include "proto/paths.h"
 
 /* A command without targets; its own text is what there is to say. */

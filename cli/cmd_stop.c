@@ -1,4 +1,5 @@
 #include "cli/act.h"
+#include "cli/cmd_list.h"
 
 static int stop_run(struct ctx *ctx, struct pm_error *err)
 {

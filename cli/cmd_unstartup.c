@@ -1,5 +1,6 @@
 /* cmd_unstartup.c - unstartup: start the agent at boot no more. */
 #include "cli/cmd.h"
+#include "cli/cmd_list.h"
 #include "cli/cmd_startup.h"
 #include "cli/startup.h"
 

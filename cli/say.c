@@ -16,6 +16,9 @@ const char *say_cleaned(struct pm_buf *scratch, const char *text)
 }
 
 static void vprint(FILE *to, bool color, enum color prefix_color, const char *prefix,
+                   const char *fmt, va_list ap) __attribute__((format(printf, 5, 0)));
+
+static void vprint(FILE *to, bool color, enum color prefix_color, const char *prefix,
                    const char *fmt, va_list ap)
 {
 	PM_BUF out = { 0 };
