@@ -97,7 +97,7 @@ static void spawn_failed(struct keeper *k, struct slot *s, const struct keeper_r
 {
 	s->r = *r;
 	s->r.state = KEEPER_SLOT_FREE;
-	out_due(k, s, DUE_SPAWNED);
+	keeper_out_due(k, s, DUE_SPAWNED);
 }
 
 static void spawn_mapped(struct keeper *k, struct keeper_msg *m, const struct spawn_plan *plan)
@@ -129,7 +129,7 @@ static void spawn_mapped(struct keeper *k, struct keeper_msg *m, const struct sp
 	}
 	fds[KEEPER_FD_PIDFD] = result.pidfd;
 	slot_fill(k, s, &r, fds);
-	out_due(k, s, DUE_SPAWNED);
+	keeper_out_due(k, s, DUE_SPAWNED);
 	(void)PM_FAIL_POINT("keeper.before_spawned");
 }
 
@@ -174,7 +174,7 @@ static void on_adopt(struct keeper *k, struct keeper_msg *m)
 		spawn_failed(k, s, &r);
 		return;
 	}
-	out_due(k, s, DUE_SPAWNED);
+	keeper_out_due(k, s, DUE_SPAWNED);
 }
 
 static void on_slot_hold(struct keeper *k, struct keeper_msg *m)
@@ -201,7 +201,7 @@ static void on_hold(struct keeper *k, struct keeper_msg *m)
 	if (error == 0)
 		return;
 	pm_log(PM_LOG_ERROR, "keeper.hold", "name=%s %s", m->r.name, strerror(error));
-	out_note(k, "not held: %s", m->r.name);
+	keeper_out_note(k, "not held: %s", m->r.name);
 }
 
 static void on_stop(struct keeper *k)
@@ -211,14 +211,14 @@ static void on_stop(struct keeper *k)
 	(void)notify_send("STOPPING=1");
 	k->stopping = true;
 	k->super.leaving = true;
-	super_patience(k, 5000);
+	keeper_super_patience(k, 5000);
 }
 
 static void on_request(struct keeper *k, struct keeper_msg *m)
 {
 	switch ((enum keeper_op)m->r.op) {
 	case KEEPER_HELLO:
-		out_hello(k);
+		keeper_out_hello(k);
 		break;
 	case KEEPER_SPAWN:
 		on_spawn(k, m);
@@ -237,11 +237,11 @@ static void on_request(struct keeper *k, struct keeper_msg *m)
 		held_drop(k, m->r.name);
 		break;
 	case KEEPER_READY:
-		super_ready(k);
+		keeper_super_ready(k);
 		break;
 	case KEEPER_UPGRADE:
 		if (m->n_fds == 1 && k->super.pid != 0)
-			upgrade_begin(k, keeper_msg_take(m, 0));
+			keeper_upgrade_begin(k, keeper_msg_take(m, 0));
 		break;
 	case KEEPER_STOP:
 		on_stop(k);
@@ -254,7 +254,7 @@ static void on_request(struct keeper *k, struct keeper_msg *m)
 			takeover_offer(k, keeper_msg_take(m, 0));
 		break;
 	case KEEPER_ALIVE:
-		super_alive(k);
+		keeper_super_alive(k);
 		break;
 	case KEEPER_NONE:
 	case KEEPER_WELCOME:
@@ -285,7 +285,7 @@ static bool serve_one(struct keeper *k)
 	if (rc <= 0) {
 		/* It is exiting, and then SIGCHLD comes; or it is sick. */
 		keeper_unwatch(k, k->super.sock);
-		super_patience(k, 1000);
+		keeper_super_patience(k, 1000);
 		return false;
 	}
 	on_request(k, &m);
@@ -316,7 +316,7 @@ static void on_stop_signal(struct keeper *k, int signal)
 	                          : "SIGQUIT");
 	k->stop_wanted = true;
 	if (k->super.ready)
-		super_forward(k, SIGTERM);
+		keeper_super_forward(k, SIGTERM);
 }
 
 static void on_signals(struct keeper *k)
@@ -334,7 +334,7 @@ static void on_signals(struct keeper *k)
 			on_stop_signal(k, (int)info.ssi_signo);
 			break;
 		default:
-			super_forward(k, (int)info.ssi_signo);
+			keeper_super_forward(k, (int)info.ssi_signo);
 			break;
 		}
 	}
@@ -392,7 +392,7 @@ static void turn(struct keeper *k)
 	struct epoll_event events[EVENTS_TURN];
 	int timeout, n;
 
-	timeout = super_tick(k, pm_now_ms());
+	timeout = keeper_super_tick(k, pm_now_ms());
 	if (k->exit_status >= 0)
 		return;
 	n = epoll_wait(k->epoll_fd, events, EVENTS_TURN, k->reap_more ? 0 : timeout);
@@ -400,7 +400,7 @@ static void turn(struct keeper *k)
 		on_event(k, &events[i]);
 	if (k->reap_more)
 		slots_reap(k);
-	out_flush(k);
+	keeper_out_flush(k);
 	own_log_check();
 }
 
@@ -457,7 +457,7 @@ static int start_fresh(struct keeper *k)
 		(void)fprintf(stderr, "pmd: /proc/self/exe: %s\n", strerror(errno));
 		return 1;
 	}
-	return home_take(k);
+	return keeper_home_take(k);
 }
 
 static void keeper_init(struct keeper *k, const struct keeper_options *options)
@@ -481,7 +481,7 @@ int keeper_run(const struct keeper_options *options)
 	(void)umask(0077);
 	(void)prctl(PR_SET_NAME, "pmd");
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	upgrade_remember_failpoints();
+	keeper_upgrade_remember_failpoints();
 	status = options->restore_fd >= 0 ? keeper_restore(k) : start_fresh(k);
 	if (status == 0)
 		status = open_files(k);
@@ -491,15 +491,15 @@ int keeper_run(const struct keeper_options *options)
 		if (k->slots[i].r.state == KEEPER_SLOT_ALIVE && k->slots[i].r.foreign)
 			slot_watch_foreign(k, &k->slots[i]);
 	redirect(k);
-	home_write_pid(k);
+	keeper_home_write_pid(k);
 	takeover_listen(k);
 	pm_log(PM_LOG_INFO, "keeper.start", "pid=%d version=" PM_VERSION " processes=%u",
 	       (int)getpid(), k->n_alive);
 	if (k->super.sock >= 0) {
-		super_attach(k); /* over an exec: it makes place for its successor */
-		super_quit(k);
+		keeper_super_attach(k); /* over an exec: it makes place for its successor */
+		keeper_super_quit(k);
 	} else {
-		super_start(k);
+		keeper_super_start(k);
 	}
 	k->reap_more = true; /* children that died while nobody looked */
 	while (k->exit_status < 0)

@@ -45,7 +45,7 @@ static void write_text(int fd, const char *text)
 		return;
 }
 
-void home_write_pid(struct keeper *k)
+void keeper_home_write_pid(struct keeper *k)
 {
 	char text[24], temp[40];
 	const char *name = pm_home_pid_name(k->opt.as_pm2);
@@ -62,7 +62,7 @@ void home_write_pid(struct keeper *k)
 		(void)unlinkat(k->home_fd, temp, 0);
 }
 
-void home_remove_pid(struct keeper *k)
+void keeper_home_remove_pid(struct keeper *k)
 {
 	(void)unlinkat(k->home_fd, pm_home_pid_name(k->opt.as_pm2), 0);
 }
@@ -123,7 +123,7 @@ static int take_over(struct keeper *k)
 	}
 }
 
-int home_take(struct keeper *k)
+int keeper_home_take(struct keeper *k)
 {
 	struct pm_error err;
 	int got;

@@ -147,40 +147,40 @@ int held_put(struct keeper *k, const char *name, int fd);
 void held_drop(struct keeper *k, const char *name);
 
 /* ---- keeper_super.c ---- */
-void super_start(struct keeper *k);
+void keeper_super_start(struct keeper *k);
 /* Attach the socket of one that lives on over our exec. */
-void super_attach(struct keeper *k);
-void super_on_exit(struct keeper *k, const siginfo_t *info);
+void keeper_super_attach(struct keeper *k);
+void keeper_super_on_exit(struct keeper *k, const siginfo_t *info);
 /* It hung up, or is told to go: it has ms to be gone. */
-void super_patience(struct keeper *k, uint64_t ms);
-void super_kill(struct keeper *k);
-void super_quit(struct keeper *k);
+void keeper_super_patience(struct keeper *k, uint64_t ms);
+void keeper_super_kill(struct keeper *k);
+void keeper_super_quit(struct keeper *k);
 /* Send it a signal, now or as soon as it is ready. */
-void super_forward(struct keeper *k, int signal);
-void super_ready(struct keeper *k);
-void super_alive(struct keeper *k); /* a sign of life, also passed on to systemd */
+void keeper_super_forward(struct keeper *k, int signal);
+void keeper_super_ready(struct keeper *k);
+void keeper_super_alive(struct keeper *k); /* a sign of life, also passed on to systemd */
 /* What is due by the clock; returns ms until it is worth calling again, -1: no need. */
-int super_tick(struct keeper *k, uint64_t now_ms);
+int keeper_super_tick(struct keeper *k, uint64_t now_ms);
 
-void out_hello(struct keeper *k);
-void out_due(struct keeper *k, struct slot *s, unsigned due);
-void out_note(struct keeper *k, const char *fmt, ...) PM_PRINTF(2, 3);
-void out_flush(struct keeper *k);
-void out_reset(struct keeper *k);
+void keeper_out_hello(struct keeper *k);
+void keeper_out_due(struct keeper *k, struct slot *s, unsigned due);
+void keeper_out_note(struct keeper *k, const char *fmt, ...) PM_PRINTF(2, 3);
+void keeper_out_flush(struct keeper *k);
+void keeper_out_reset(struct keeper *k);
 
 /* ---- keeper_home.c ---- */
 /* returns  0, or an exit status after a message on stderr: 6 when somebody else has the home */
-int home_take(struct keeper *k);
-void home_write_pid(struct keeper *k);
-void home_remove_pid(struct keeper *k);
+int keeper_home_take(struct keeper *k);
+void keeper_home_write_pid(struct keeper *k);
+void keeper_home_remove_pid(struct keeper *k);
 
 /* ---- keeper_save.c ---- */
 int keeper_restore(struct keeper *k); /* returns 0 or an exit status */
-void upgrade_remember_failpoints(void);
-void upgrade_begin(struct keeper *k, int exe_fd); /* takes exe_fd; returns when it failed */
-void upgrade_go_back(struct keeper *k, const char *why);
-void upgrade_exec_old(struct keeper *k);
-void upgrade_confirmed(struct keeper *k);
+void keeper_upgrade_remember_failpoints(void);
+void keeper_upgrade_begin(struct keeper *k, int exe_fd); /* takes exe_fd; returns when it failed */
+void keeper_upgrade_go_back(struct keeper *k, const char *why);
+void keeper_upgrade_exec_old(struct keeper *k);
+void keeper_upgrade_confirmed(struct keeper *k);
 
 /* ---- keeper_takeover.c ---- */
 void takeover_listen(struct keeper *k);

@@ -226,7 +226,7 @@ static void arm_next(bool armed)
 #endif
 }
 
-void upgrade_remember_failpoints(void)
+void keeper_upgrade_remember_failpoints(void)
 {
 #ifdef PM_FAILPOINTS
 	const char *spec = getenv("PMD_FAIL");
@@ -238,13 +238,13 @@ void upgrade_remember_failpoints(void)
 
 /* ---- upgrade ---- */
 
-void upgrade_begin(struct keeper *k, int exe_fd)
+void keeper_upgrade_begin(struct keeper *k, int exe_fd)
 {
 	struct state_head h;
 	int error;
 
 	if (k->upgrade.phase != UPGRADE_NONE || k->stop_wanted || k->takeover.asked) {
-		out_note(k, "upgrade refused: another change is under way");
+		keeper_out_note(k, "upgrade refused: another change is under way");
 		(void)close(exe_fd);
 		return;
 	}
@@ -257,22 +257,22 @@ void upgrade_begin(struct keeper *k, int exe_fd)
 	error = exec_with_state(k, &h);
 	arm_next(false);
 	pm_log(PM_LOG_ERROR, "keeper.upgrade", "exec: %s", strerror(error));
-	out_note(k, "upgrade failed: %s", strerror(error));
+	keeper_out_note(k, "upgrade failed: %s", strerror(error));
 	(void)notify_send("READY=1");
 	(void)close(exe_fd);
 }
 
-void upgrade_go_back(struct keeper *k, const char *why)
+void keeper_upgrade_go_back(struct keeper *k, const char *why)
 {
 	k->upgrade.deadline_ms = 0;
 	k->upgrade.going_back = true;
 	pm_log(PM_LOG_ERROR, "keeper.upgrade", "back to %s: %s", k->upgrade.from, why);
-	out_note(k, "upgrade failed: %s", why);
+	keeper_out_note(k, "upgrade failed: %s", why);
 	if (k->super.pid != 0)
-		super_kill(k); /* its exit leads to upgrade_exec_old() */
+		keeper_super_kill(k); /* its exit leads to keeper_upgrade_exec_old() */
 }
 
-void upgrade_exec_old(struct keeper *k)
+void keeper_upgrade_exec_old(struct keeper *k)
 {
 	struct state_head h;
 	int error;
@@ -285,14 +285,14 @@ void upgrade_exec_old(struct keeper *k)
 	k->upgrade = (struct upgrade){ .phase = UPGRADE_FELL_BACK };
 }
 
-void upgrade_confirmed(struct keeper *k)
+void keeper_upgrade_confirmed(struct keeper *k)
 {
 	bool same = strcmp(k->upgrade.from, PM_VERSION) == 0;
 
 	if (same)
-		out_note(k, "re-executed, version %s", PM_VERSION);
+		keeper_out_note(k, "re-executed, version %s", PM_VERSION);
 	else
-		out_note(k, "upgraded from %s to %s", k->upgrade.from, PM_VERSION);
+		keeper_out_note(k, "upgraded from %s to %s", k->upgrade.from, PM_VERSION);
 	pm_log(PM_LOG_INFO, "keeper.upgrade", "%s", k->out.note);
 	pm_closep(&k->old_exe_fd);
 	k->old_exe_fd = -1;
@@ -393,7 +393,7 @@ static void restore_phase(struct keeper *k, const struct state_head *h)
 	pm_closep(&k->exe_fd);
 	k->exe_fd = k->old_exe_fd;
 	k->old_exe_fd = -1;
-	out_note(k, "upgrade failed: it cannot read our state");
+	keeper_out_note(k, "upgrade failed: it cannot read our state");
 }
 
 static void restore_head(struct keeper *k, const struct state_head *h)

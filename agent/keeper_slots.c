@@ -114,7 +114,7 @@ static void slot_exited(struct keeper *k, struct slot *s)
 	s->r.state = KEEPER_SLOT_EXITED;
 	s->r.exit_boot_ms = (int64_t)pm_now_ms();
 	k->n_alive--;
-	out_due(k, s, DUE_EXITED);
+	keeper_out_due(k, s, DUE_EXITED);
 }
 
 void slot_lost(struct keeper *k, struct slot *s)
@@ -160,7 +160,7 @@ static void on_child(struct keeper *k, const siginfo_t *info)
 	struct slot *s;
 
 	if (info->si_pid == k->super.pid) {
-		super_on_exit(k, info);
+		keeper_super_on_exit(k, info);
 		return;
 	}
 	s = pid_find(k, info->si_pid, &bucket);

@@ -54,7 +54,7 @@ static void expect_life(struct keeper *k)
 	k->super.check_at_ms = hang_ms() == 0 ? 0 : pm_now_ms() + hang_ms();
 }
 
-void super_alive(struct keeper *k)
+void keeper_super_alive(struct keeper *k)
 {
 	expect_life(k);
 	(void)notify_send("WATCHDOG=1"); /* only while both of us are well */
@@ -80,7 +80,7 @@ static void check_life(struct keeper *k, uint64_t now_ms)
 	       "pid=%d silent_ms=%llu: killed, apps go on, it is started again", (int)s->pid,
 	       (unsigned long long)silent);
 	(void)notify_send("WATCHDOG=1");
-	super_kill(k);
+	keeper_super_kill(k);
 }
 
 /* ---- its process ---- */
@@ -153,12 +153,12 @@ static void count_death(struct supervisor *s)
 	s->restarts++;
 }
 
-void super_attach(struct keeper *k)
+void keeper_super_attach(struct keeper *k)
 {
 	keeper_watch(k, k->super.sock, WATCH_SUPERVISOR, 0, false);
 }
 
-void super_start(struct keeper *k)
+void keeper_super_start(struct keeper *k)
 {
 	struct supervisor *s = &k->super;
 	struct spawn_result result;
@@ -192,13 +192,13 @@ void super_start(struct keeper *k)
 	expect_life(k);
 	if (k->upgrade.phase == UPGRADE_TRYING && k->upgrade.deadline_ms == 0)
 		k->upgrade.deadline_ms = pm_now_ms() + UPGRADE_READY_MS;
-	super_attach(k);
+	keeper_super_attach(k);
 	pm_log(PM_LOG_INFO, "supervisor.start", "pid=%d restarts=%u", (int)s->pid, s->restarts);
 }
 
 static void detach(struct keeper *k)
 {
-	out_reset(k);
+	keeper_out_reset(k);
 	if (k->super.sock < 0)
 		return;
 	keeper_unwatch(k, k->super.sock);
@@ -215,7 +215,7 @@ static void log_exit(const struct supervisor *s, const siginfo_t *info)
 	       s->leaving ? "" : "; apps go on, it is started again");
 }
 
-void super_on_exit(struct keeper *k, const siginfo_t *info)
+void keeper_super_on_exit(struct keeper *k, const siginfo_t *info)
 {
 	struct supervisor *s = &k->super;
 	bool expected = s->leaving;
@@ -231,7 +231,7 @@ void super_on_exit(struct keeper *k, const siginfo_t *info)
 	slots_kill_jobs(k);
 	if (k->stopping) {
 		takeover_close(k);
-		home_remove_pid(k);
+		keeper_home_remove_pid(k);
 		k->exit_status = 0;
 		return;
 	}
@@ -244,13 +244,13 @@ void super_on_exit(struct keeper *k, const siginfo_t *info)
 		count_death(s);
 	if (k->upgrade.phase == UPGRADE_TRYING && !expected &&
 	    ++k->upgrade.deaths >= UPGRADE_DEATHS_MAX && !k->upgrade.going_back)
-		upgrade_go_back(k, "the new supervisor died 3 times");
+		keeper_upgrade_go_back(k, "the new supervisor died 3 times");
 	if (k->upgrade.going_back)
-		upgrade_exec_old(k);
+		keeper_upgrade_exec_old(k);
 	start_later(k);
 }
 
-void super_patience(struct keeper *k, uint64_t ms)
+void keeper_super_patience(struct keeper *k, uint64_t ms)
 {
 	uint64_t at = pm_now_ms() + ms;
 
@@ -258,24 +258,24 @@ void super_patience(struct keeper *k, uint64_t ms)
 		k->super.kill_at_ms = at;
 }
 
-void super_kill(struct keeper *k)
+void keeper_super_kill(struct keeper *k)
 {
 	if (k->super.pid != 0)
 		(void)syscall(SYS_pidfd_send_signal, k->super.pidfd, SIGKILL, NULL, 0);
 	k->super.kill_at_ms = 0;
 }
 
-void super_quit(struct keeper *k)
+void keeper_super_quit(struct keeper *k)
 {
 	if (k->super.pid == 0)
 		return;
 	k->super.leaving = true;
 	k->out.quit_due = true;
-	super_patience(k, LEAVE_MS);
-	out_flush(k);
+	keeper_super_patience(k, LEAVE_MS);
+	keeper_out_flush(k);
 }
 
-void super_forward(struct keeper *k, int signal)
+void keeper_super_forward(struct keeper *k, int signal)
 {
 	if (k->super.pid != 0 && k->super.ready && !k->super.leaving)
 		(void)syscall(SYS_pidfd_send_signal, k->super.pidfd, signal, NULL, 0);
@@ -284,14 +284,14 @@ void super_forward(struct keeper *k, int signal)
 		                signal); /* before its handlers are set, it would die */
 }
 
-void super_ready(struct keeper *k)
+void keeper_super_ready(struct keeper *k)
 {
 	static const int forwarded[] = { SIGHUP, SIGUSR2 };
 
 	k->super.ready = true;
 	k->super.in_a_row = 0;
 	if (k->upgrade.phase == UPGRADE_TRYING)
-		upgrade_confirmed(k);
+		keeper_upgrade_confirmed(k);
 	else if (k->upgrade.phase != UPGRADE_NONE)
 		k->upgrade.phase = UPGRADE_NONE;
 	if (!k->notified_ready)
@@ -299,10 +299,10 @@ void super_ready(struct keeper *k)
 	k->notified_ready = true;
 	for (size_t i = 0; i < PM_COUNT(forwarded); i++)
 		if (sigismember(&k->forward, forwarded[i]) == 1)
-			super_forward(k, forwarded[i]);
+			keeper_super_forward(k, forwarded[i]);
 	(void)sigemptyset(&k->forward);
 	if (k->stop_wanted)
-		super_forward(k, SIGTERM);
+		keeper_super_forward(k, SIGTERM);
 }
 
 static int until(uint64_t at_ms, uint64_t now_ms, int best)
@@ -315,23 +315,23 @@ static int until(uint64_t at_ms, uint64_t now_ms, int best)
 	return best < 0 || (int)ms < best ? (int)ms : best;
 }
 
-int super_tick(struct keeper *k, uint64_t now_ms)
+int keeper_super_tick(struct keeper *k, uint64_t now_ms)
 {
 	struct supervisor *s = &k->super;
 	int ms = -1;
 
 	if (s->start_at_ms != 0 && s->start_at_ms <= now_ms && k->exit_status < 0)
-		super_start(k);
+		keeper_super_start(k);
 	if (s->kill_at_ms != 0 && s->kill_at_ms <= now_ms) {
 		pm_log(PM_LOG_WARN, "supervisor.kill", "pid=%d does not leave", (int)s->pid);
-		super_kill(k);
+		keeper_super_kill(k);
 	}
 	if (s->check_at_ms != 0 && s->check_at_ms <= now_ms)
 		check_life(k, now_ms);
 	if (k->upgrade.deadline_ms != 0 && k->upgrade.deadline_ms <= now_ms)
-		upgrade_go_back(k, "the new supervisor is not ready in 5 s");
+		keeper_upgrade_go_back(k, "the new supervisor is not ready in 5 s");
 	if (k->out.retry_at_ms != 0 && k->out.retry_at_ms <= now_ms)
-		out_flush(k);
+		keeper_out_flush(k);
 	ms = until(s->start_at_ms, now_ms, ms);
 	ms = until(s->kill_at_ms, now_ms, ms);
 	ms = until(s->check_at_ms, now_ms, ms);
@@ -341,7 +341,7 @@ int super_tick(struct keeper *k, uint64_t now_ms)
 
 /* ---- what it is to be told ---- */
 
-void out_reset(struct keeper *k)
+void keeper_out_reset(struct keeper *k)
 {
 	struct out *o = &k->out;
 
@@ -355,15 +355,15 @@ void out_reset(struct keeper *k)
 	o->retry_at_ms = 0;
 }
 
-void out_hello(struct keeper *k)
+void keeper_out_hello(struct keeper *k)
 {
 	/* Whatever was due is in the slots, which all go out now. */
-	out_reset(k);
+	keeper_out_reset(k);
 	k->out.greeted = k->out.adopting = k->out.welcome_due = true;
 	k->out.next_slot = k->out.next_held = 0;
 }
 
-void out_due(struct keeper *k, struct slot *s, unsigned due)
+void keeper_out_due(struct keeper *k, struct slot *s, unsigned due)
 {
 	struct out *o = &k->out;
 	uint32_t index = slot_index(k, s);
@@ -377,7 +377,7 @@ void out_due(struct keeper *k, struct slot *s, unsigned due)
 	o->line[(o->head + o->len++) % PM_SLOTS_MAX] = (uint16_t)index;
 }
 
-void out_note(struct keeper *k, const char *fmt, ...)
+void keeper_out_note(struct keeper *k, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -403,7 +403,7 @@ static bool put(struct keeper *k, const struct keeper_record *r, const int *fds,
 		if (error != EPIPE) /* its end is closed, and it is leaving */
 			pm_log(PM_LOG_ERROR, "supervisor.send", "op=%u slot=%u %s", r->op, r->slot,
 			       strerror(error));
-		super_patience(k, HANGUP_MS);
+		keeper_super_patience(k, HANGUP_MS);
 	}
 	return false;
 }
@@ -505,7 +505,7 @@ static bool flush_line(struct keeper *k)
 	return true;
 }
 
-void out_flush(struct keeper *k)
+void keeper_out_flush(struct keeper *k)
 {
 	struct out *o = &k->out;
 	bool was_full = o->want_write;

@@ -113,7 +113,7 @@ void takeover_input(struct keeper *k)
 	if (k->super.pid == 0)
 		takeover_go(k);
 	else
-		super_quit(k);
+		keeper_super_quit(k);
 }
 
 static int give(const struct keeper *k, uint32_t op, const int *fds, size_t n_fds, uint64_t by)
