@@ -4,6 +4,7 @@
 
 #include "agent/api_internal.h"
 #include "agent/app.h"
+#include "agent/app_deps.h"
 #include "agent/sample.h"
 #include "agent/store.h"
 #include "agent/targets.h"
@@ -35,24 +36,6 @@ static int check_spec(const Pm__AppSpec *spec, struct pm_error *err)
 		return -1;
 	}
 	return user_lookup(spec->uid, spec->gid, &user, err);
-}
-
-static int check_depends(struct super *su, const struct staged *st, struct pm_error *err)
-{
-	for (size_t i = 0; i < st->n; i++)
-		for (size_t k = 0; k < st->specs[i]->n_depends_on; k++) {
-			const char *name = st->specs[i]->depends_on[k];
-			bool found = app_find_name(su, name) != NULL;
-
-			for (size_t j = 0; j < st->n && !found; j++)
-				found = strcmp(st->specs[j]->name, name) == 0;
-			if (!found) {
-				pm_fail(err, PM_CONFIG, "%s: depends_on: no such app: %.80s",
-				        st->specs[i]->name, name);
-				return -1;
-			}
-		}
-	return 0;
 }
 
 /* More or fewer instances, as the new spec says; the surplus is added to the order as deletions. */
@@ -140,7 +123,7 @@ static int start_staged(const struct request *r, struct pm_error *err)
 	for (size_t i = 0; i < st->n; i++)
 		if (check_spec(st->specs[i], err) < 0)
 			return -1;
-	if (check_depends(r->su, st, err) < 0 ||
+	if (app_deps_check(r->su, st->specs, st->n, err) < 0 ||
 	    api_new_order(r, r->cmd->parallel, true, &o, err) < 0)
 		return -1;
 	for (size_t i = 0; i < st->n; i++) {
@@ -256,7 +239,8 @@ static int patch_app(struct app *app, const Pm__Command *cmd, struct pm_error *e
 		return -1;
 	if (cmd->update_env && update_env(spec, cmd, err) < 0)
 		return -1;
-	if (spec_validate(spec, err) < 0 || check_spec(spec, err) < 0)
+	if (spec_validate(spec, err) < 0 || check_spec(spec, err) < 0 ||
+	    app_deps_check(app->su, &spec, 1, err) < 0)
 		return -1;
 	app_set_spec(app, PM_STEAL(spec));
 	return 0;

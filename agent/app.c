@@ -10,7 +10,6 @@ int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struc
                      struct pm_error *err)
 {
 	struct app *app = pm_calloc(1, sizeof(*app));
-	struct app **at = &su->apps;
 
 	if (app == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "declare %s", spec->name);
@@ -18,9 +17,9 @@ int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struc
 	app->spec = spec;
 	app->serial = serial;
 	app->created_wall_ms = pm_wall_ms();
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = app;
+	*(su->last_app == NULL ? &su->apps : &su->last_app->next) = app;
+	su->last_app = app;
+	lookup_add_app(&su->lookup, app);
 	if (serial >= su->next_app_serial)
 		su->next_app_serial = serial + 1;
 	*out = app;
@@ -36,8 +35,8 @@ int app_create(struct super *su, Pm__AppSpec *spec, struct app **out, struct pm_
 		return -1;
 	for (uint32_t i = 0; i < spec->instances; i++)
 		if (app_add_instance(app, super_take_pm_id(su), i, &inst, err) < 0) {
-			app->spec = NULL; /* the caller's still */
 			app_close(app, true);
+			app->spec = NULL; /* the caller's still; app itself goes with the loop */
 			return -1;
 		}
 	*out = app;
@@ -65,6 +64,7 @@ int app_attach_instance(struct app *app, struct instance *inst, struct pm_error 
 	        (app->n - at) * sizeof(struct instance *));
 	app->instances[at] = inst;
 	app->n++;
+	lookup_add_instance(&app->su->lookup, inst);
 	if (id >= app->su->next_pm_id)
 		app->su->next_pm_id = id + 1;
 	return 0;
@@ -89,6 +89,7 @@ void app_remove_instance(struct app *app, struct instance *inst)
 			memmove(app->instances + i, app->instances + i + 1,
 			        (app->n - i - 1) * sizeof(struct instance *));
 			app->n--;
+			lookup_remove_instance(&app->su->lookup, inst);
 			break;
 		}
 	if (app->n == 0) {
@@ -110,12 +111,16 @@ static void on_closed(uv_handle_t *handle)
 
 static void unlink_app(struct app *app)
 {
-	struct app **at = &app->su->apps;
+	struct app **at = &app->su->apps, *before = NULL;
 
-	while (*at != NULL && *at != app)
-		at = &(*at)->next;
+	while (*at != NULL && *at != app) {
+		before = *at;
+		at = &before->next;
+	}
 	if (*at != NULL)
 		*at = app->next;
+	if (app->su->last_app == app)
+		app->su->last_app = before;
 	if (app->su->apps == NULL)
 		app->su->next_pm_id = 0; /* as PM2: an empty table counts from 0 again */
 }
@@ -125,9 +130,12 @@ void app_close(struct app *app, bool forget)
 	uv_timer_t *later = pm_calloc(1, sizeof(*later));
 
 	triggers_stop(app);
-	for (size_t i = 0; i < app->n; i++)
+	for (size_t i = 0; i < app->n; i++) {
+		lookup_remove_instance(&app->su->lookup, app->instances[i]);
 		instance_close(app->instances[i], forget);
+	}
 	app->n = 0;
+	lookup_remove_app(&app->su->lookup, app);
 	unlink_app(app);
 	if (later == NULL)
 		return; /* out of memory: better to lose these bytes than to free what is in use */
@@ -139,8 +147,10 @@ void app_close(struct app *app, bool forget)
 void app_set_spec(struct app *app, Pm__AppSpec *spec)
 {
 	triggers_stop(app);
+	lookup_remove_app(&app->su->lookup, app); /* the name may be another */
 	spec_free(app->spec);
 	app->spec = spec;
+	lookup_add_app(&app->su->lookup, app);
 	app_refresh_triggers(app);
 }
 
@@ -151,39 +161,33 @@ void app_refresh_triggers(struct app *app)
 
 uint32_t app_free_number(const struct app *app)
 {
-	for (uint32_t number = 0;; number++) {
-		bool taken = false;
+	uint8_t taken[PM_SLOTS_MAX / 8] = { 0 }; /* of more numbers than there are instances */
+	uint32_t number = 0;
 
-		for (size_t i = 0; i < app->n; i++)
-			taken |= instance_core(app->instances[i])->instance == number;
-		if (!taken)
-			return number;
+	for (size_t i = 0; i < app->n; i++) {
+		uint32_t n = instance_core(app->instances[i])->instance;
+
+		if (n < PM_SLOTS_MAX)
+			taken[n / 8] |= (uint8_t)(1u << n % 8);
 	}
+	while (number < PM_SLOTS_MAX && (taken[number / 8] >> number % 8 & 1) != 0)
+		number++;
+	return number;
 }
 
 struct app *app_find_serial(struct super *su, uint32_t serial)
 {
-	for (struct app *app = su->apps; app != NULL; app = app->next)
-		if (app->serial == serial)
-			return app;
-	return NULL;
+	return lookup_serial(&su->lookup, serial);
 }
 
 struct app *app_find_name(struct super *su, const char *name)
 {
-	for (struct app *app = su->apps; app != NULL; app = app->next)
-		if (strcmp(app->spec->name, name) == 0)
-			return app;
-	return NULL;
+	return lookup_name(&su->lookup, name);
 }
 
 struct instance *super_find_id(struct super *su, uint32_t pm_id)
 {
-	for (struct app *app = su->apps; app != NULL; app = app->next)
-		for (size_t i = 0; i < app->n; i++)
-			if (instance_core(app->instances[i])->pm_id == pm_id)
-				return app->instances[i];
-	return NULL;
+	return lookup_id(&su->lookup, pm_id);
 }
 
 static int by_id(const void *a, const void *b)

@@ -6,7 +6,8 @@
 #include "agent/super.h"
 
 struct app {
-	struct app *next;            /* in su->apps */
+	struct app *next; /* in su->apps */
+	struct lookup_links links;
 	struct super *su;            /* borrowed */
 	uint32_t serial;             /* names it to the next supervisor */
 	Pm__AppSpec *spec;           /* owned */
@@ -15,6 +16,7 @@ struct app {
 	struct cron_job *cron; /* owned; NULL: none */
 	struct watch *watch;   /* owned; NULL: not watching */
 	int64_t created_wall_ms;
+	uint32_t wave; /* when all end, those of the highest go first (app_deps.h) */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include "agent/app.h"
 #include "agent/order.h"
 #include "agent/process.h"
+#include "agent/sample.h"
 #include "agent/store.h"
 #include "proto/failpoint.h"
 #include "proto/log.h"
@@ -49,6 +50,10 @@ static void on_timer(uv_timer_t *timer)
 		break;
 	case LIFE_ENDING:
 	case LIFE_KILLING:
+		if (due && inst->core.life.state == LIFE_KILLING)
+			inst_fail_words(
+				inst, PM_FAILED, "stuck: it does not end, not by SIGKILL either",
+				"a process in state D waits for the kernel; it is tried again");
 		if (due)
 			inst_step(inst, EV_KILL_TIMEOUT);
 		else
@@ -106,6 +111,7 @@ static void forget(struct instance *inst)
 	       inst->core.pm_id);
 	app_remove_instance(app, inst);
 	instance_close(inst, true);
+	sample_refresh(su->sampler);
 	store_changed(su->store);
 }
 
@@ -142,8 +148,11 @@ void inst_act(struct instance *inst, uint32_t actions)
 
 uint32_t inst_advance(struct instance *inst, enum life_event event)
 {
+	bool wanted = life_is_wanted(&inst->core.life);
 	uint32_t actions = life_step(&inst->core.life, event);
 
+	if (life_is_wanted(&inst->core.life) != wanted)
+		store_changed(inst->su->store); /* what gave up stays down over a reboot */
 	if (actions & ACT_CLEAR)
 		restart_clear(&inst->core.restart);
 	if (actions & ACT_COUNT_RESTART)

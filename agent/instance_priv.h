@@ -22,12 +22,13 @@ struct instance {
 	struct inst_core core;   /* committed to the record after each step */
 	struct process *process; /* borrowed; NULL: none */
 	uv_timer_t timer;        /* owned: readiness, delay, kill and heirs; the state says which */
+	pid_t last_pid;          /* of the process before, until its tree is gone; 0: unknown */
 	bool closing;
 	bool wanted; /* restored, and not started yet */
 	uint32_t poll_ms;
 	struct waiter *waiters; /* owned */
 	struct instance_usage usage;
-	char note[128];
+	char note[160];
 	char why[256]; /* of the last failure, for the orders that wait */
 	char hint[128];
 	enum pm_code why_code;

@@ -14,12 +14,16 @@
 #include "agent/order.h"
 #include "agent/process.h"
 #include "agent/store.h"
+#include "agent/sweep.h"
 #include "agent/tree.h"
+#include "agent/tree_scan.h"
 #include "proto/failpoint.h"
 #include "proto/log.h"
 
 /* Heirs of a main process that ended by itself are looked at this often at most. */
 #define HEIRS_POLL_MAX_MS 1000
+/* Of a path in words about it. */
+#define PATH_SHOWN 120
 
 /* ---- signals and what is left of the tree ---- */
 
@@ -50,39 +54,67 @@ static int signal_group(struct instance *inst, int signal)
 /* Signal the tree, or the main process alone without treekill. Returns how many are left, about. */
 static int signal_tree(struct instance *inst, int signal)
 {
+	bool alive = main_is_alive(inst);
 	struct pm_error err;
 	int n = 0;
 
 	if (!inst->app->spec->treekill) {
-		if (!main_is_alive(inst))
-			return 0;
-		if (signal != 0 && process_signal(inst->process, signal, &err) < 0)
+		/* A stopped process must get to see it. */
+		if (alive && signal != 0 &&
+		    (process_signal(inst->process, signal, &err) < 0 ||
+		     process_signal(inst->process, SIGCONT, &err) < 0))
 			pm_log(PM_LOG_WARN, "instance.signal", "pm_id=%u %s", inst->core.pm_id,
 			       err.what);
-		return 1;
+		return alive ? 1 : 0;
 	}
 	if (inst->core.tag == 0)
 		return 0;
 	if (signal == SIGKILL && inst->process != NULL)
 		kill_cgroup(inst->process);
-	if (main_is_alive(inst) && inst->process->untagged)
+	if (alive && inst->process->untagged)
 		return signal_group(inst, signal);
-	if (tree_signal(inst->core.tag, main_is_alive(inst) ? inst->core.pid : 0, signal, &n,
-	                &err) < 0) {
+	if (tree_scan_signal(inst->su->scan, inst->core.tag,
+	                     inst->core.pid != 0 ? inst->core.pid : inst->last_pid, alive, signal,
+	                     &n, &err) < 0) {
 		pm_log(PM_LOG_WARN, "instance.signal", "pm_id=%u %s", inst->core.pm_id, err.what);
 		/* Out of descriptors: nobody knows, so it is not gone; it is looked at again. */
-		return main_is_alive(inst) || err.code == PM_LIMIT || err.code == PM_NO_MEMORY;
+		return alive || err.code == PM_LIMIT || err.code == PM_NO_MEMORY;
 	}
 	return n;
 }
 
-/* While ending: is anything left? Looks again after a while, sooner when the kill time-out is near.
+static void finish_exit(struct instance *inst, const struct keeper_record *r);
+
+/* The last heir of a main process that ended well has gone. */
+static void finish_heirs(struct instance *inst, uint64_t at_ms)
+{
+	const struct keeper_record r = { .status_known = 1, .exit_boot_ms = (int64_t)at_ms };
+
+	finish_exit(inst, &r);
+}
+
+/*
+ * While ending: is anything left? Looks again after a while, sooner when the kill time-out is near.
+ * The end of the main process is told by the keeper; only what it leaves is looked for.
  */
 void inst_check_tree(struct instance *inst)
 {
-	uint64_t now = pm_now_ms(), wait;
+	uint64_t now = pm_now_ms(), wait = tree_scan_wait_ms(inst->su->scan);
+	bool killing = inst->core.life.state == LIFE_KILLING;
 
-	if (!main_is_alive(inst) && signal_tree(inst, 0) == 0) {
+	if (main_is_alive(inst) && !killing) {
+		inst_arm(inst, inst->core.deadline_ms > now ? inst->core.deadline_ms - now : 1);
+		return;
+	}
+	if (wait > 0 && inst->core.deadline_ms > now + wait) {
+		inst_arm(inst, wait);
+		return;
+	}
+	/* What forked while it was killed is killed now. */
+	if (signal_tree(inst, killing ? SIGKILL : 0) == 0 && !main_is_alive(inst)) {
+		if (inst->core.heirs != 0)
+			finish_heirs(inst, now);
+		inst->last_pid = 0;
 		inst_step(inst, EV_TREE_GONE);
 		return;
 	}
@@ -104,21 +136,33 @@ void inst_begin_stop(struct instance *inst)
 		inst_arm(inst, inst->poll_ms);
 		return;
 	}
-	if (signal_tree(inst, spec->kill_signal != 0 ? spec->kill_signal : SIGINT) > 0)
-		(void)signal_tree(inst, SIGCONT); /* a stopped process must get to see it */
+	(void)signal_tree(inst, spec->kill_signal != 0 ? spec->kill_signal : SIGINT);
 	inst_arm(inst, inst->poll_ms);
 }
 
 void inst_kill_tree(struct instance *inst)
 {
-	(void)signal_tree(inst, SIGKILL); /* counted again by inst_check_tree() */
-	if (!life_is_ending(&inst->core.life))
-		return; /* an exit by itself: nothing waits for the heirs' end */
 	inst->poll_ms = POLL_MIN_MS;
-	inst_check_tree(inst);
+	if (life_is_ending(&inst->core.life))
+		inst_check_tree(inst);
+	else if (inst->app->spec->treekill && inst->core.tag != 0)
+		sweep_tag(inst->su->sweep, inst->core.tag, inst->last_pid);
 }
 
 /* ---- spawn ---- */
+
+/* No room for it now: it is tried again, and whoever ordered it hears so. */
+static void hold(struct instance *inst, const char *why)
+{
+	char words[sizeof(inst->note)];
+
+	(void)snprintf(words, sizeof(words), "waiting: %.110s", why);
+	inst_note(inst, words);
+	inst_fail_words(inst, PM_FAILED, words, "it is tried again every second");
+	inst_step(inst, EV_SPAWN_RETRY);
+	if (inst->core.life.state == LIFE_HELD)
+		inst_settle(inst, PM_FAILED, false);
+}
 
 void inst_prepare_spawn(struct instance *inst)
 {
@@ -148,8 +192,10 @@ void inst_spawn(struct instance *inst)
 		inst_commit(inst);
 		pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s", inst->app->spec->name,
 		       inst->core.pm_id, err.what);
-		inst_step(inst, err.code == PM_LIMIT || err.code == PM_NO_MEMORY ? EV_SPAWN_RETRY
-		                                                                 : EV_SPAWN_FAILED);
+		if (err.code == PM_LIMIT || err.code == PM_NO_MEMORY)
+			hold(inst, err.what);
+		else
+			inst_step(inst, EV_SPAWN_FAILED);
 		return;
 	}
 	inst->core.slot = inst->process->slot;
@@ -190,10 +236,57 @@ static void remove_pid_file(struct instance *inst)
 		(void)unlink(names.pid); /* it may never have been written */
 }
 
+/* What is executed, and how to help it. */
+static const char *exec_hint(const char *program, int error)
+{
+	switch (error) {
+	case ENOEXEC:
+		return "add a #! line, or set interpreter";
+	case ENOENT:
+		return access(program, F_OK) == 0 ? "the program of its #! line is missing" : "";
+	case EACCES:
+		return "chmod +x it, or set interpreter";
+	case ETXTBSY:
+		return "somebody has it open for writing";
+	case E2BIG:
+		return "its arguments and environment are too long";
+	default:
+		return "";
+	}
+}
+
+/* What the keeper could not do, and to what. The end of a long path says more than its start. */
+static void spawn_words(struct instance *inst, const struct keeper_record *r)
+{
+	const Pm__AppSpec *spec = inst->app->spec;
+	bool direct = *spec->interpreter == '\0' || strcmp(spec->interpreter, "none") == 0;
+	const char *what = "limits, nice or oom_score_adj", *name = "", *hint = "";
+	char words[PATH_SHOWN + 100];
+	size_t len;
+
+	if (r->stage == SPAWN_STAGE_CWD) {
+		what = "cwd ";
+		name = spec->cwd;
+	} else if (r->stage == SPAWN_STAGE_USER) {
+		what = "uid ";
+		name = spec->uid;
+	} else if (r->stage == SPAWN_STAGE_GROUPS) {
+		what = "gid ";
+		name = spec->gid;
+	} else if (r->stage != SPAWN_STAGE_LIMITS) {
+		what = "exec ";
+		name = direct ? spec->script : spec->interpreter;
+		hint = exec_hint(name, r->error);
+	}
+	len = strlen(name);
+	(void)snprintf(words, sizeof(words), "%s%s: %s", what,
+	               len > PATH_SHOWN ? name + len - PATH_SHOWN : name, strerror(r->error));
+	inst_fail_words(inst, PM_FAILED, words, hint);
+	inst_note(inst, words);
+}
+
 void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
 {
-	char words[200];
-
 	if (inst->core.life.state != LIFE_SPAWNING && inst->core.life.state != LIFE_ABORTING) {
 		/* It was running when we adopted it, and the keeper has looked at it now. */
 		if (r->error != 0)
@@ -214,27 +307,14 @@ void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
 	inst->core.slot = SLOT_NONE;
 	process_let_go(PM_STEAL(inst->process));
 	if (r->stage == SPAWN_STAGE_FORK) {
-		(void)snprintf(words, sizeof(words), "waiting: %s",
-		               r->error == EAGAIN ? "EAGAIN (no more processes allowed)"
-		                                  : strerror(r->error));
-		inst_note(inst, words);
-		inst_commit(inst);
-		inst_step(inst, EV_SPAWN_RETRY);
+		hold(inst, r->error == EAGAIN ? "EAGAIN (no more processes allowed)"
+		                              : strerror(r->error));
 		return;
 	}
-	(void)snprintf(words, sizeof(words), "%s: %s",
-	               r->stage == SPAWN_STAGE_CWD      ? "cwd"
-	               : r->stage == SPAWN_STAGE_USER   ? "uid"
-	               : r->stage == SPAWN_STAGE_GROUPS ? "gid"
-	               : r->stage == SPAWN_STAGE_LIMITS ? "limits"
-	                                                : "exec",
-	               strerror(r->error));
-	inst_fail_words(inst, PM_FAILED, words,
-	                r->error == ENOEXEC ? "add a #! line, or set interpreter" : "");
-	inst_note(inst, words);
+	spawn_words(inst, r);
 	inst_commit(inst);
 	pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s", inst->app->spec->name,
-	       inst->core.pm_id, words);
+	       inst->core.pm_id, inst->why);
 	inst_step(inst, EV_SPAWN_FAILED);
 }
 
@@ -301,6 +381,7 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 	       "app=%s pm_id=%u pid=%d %s", spec->name, inst->core.pm_id, inst->core.pid,
 	       inst->why);
 	inst->core.slot = SLOT_NONE;
+	inst->last_pid = inst->core.pid;
 	inst->core.pid = 0;
 	inst->core.heirs = 0;
 	if (event == EV_EXIT_DOWN && e.known && e.signal == 0 && e.code == 0)
@@ -317,12 +398,14 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 
 /*
  * A main process that ends well and leaves descendants has become a daemon (X-27): they are the app
- * now, until the last of them goes.
+ * now, until the last of them goes. While many end, whether there are any is found out later.
  */
-static bool has_heirs(struct instance *inst, const struct keeper_record *r)
+static bool may_have_heirs(struct instance *inst, const struct keeper_record *r)
 {
-	return !life_is_ending(&inst->core.life) && r->status_known != 0 && r->exit_signal == 0 &&
-	       r->exit_code == 0 && inst->app->spec->treekill && signal_tree(inst, 0) > 0;
+	if (r->status_known == 0 || r->exit_signal != 0 || r->exit_code != 0 ||
+	    !inst->app->spec->treekill || inst->core.tag == 0)
+		return false;
+	return tree_scan_wait_ms(inst->su->scan) > 0 || signal_tree(inst, 0) > 0;
 }
 
 void instance_on_exited(struct instance *inst, const struct keeper_record *r)
@@ -330,14 +413,20 @@ void instance_on_exited(struct instance *inst, const struct keeper_record *r)
 	if (inst->process == NULL)
 		return;
 	process_on_exited(inst->process);
+	tree_scan_stale(inst->su->scan);
 	if (life_is_ending(&inst->core.life)) {
 		finish_exit(inst, r);
 		inst->poll_ms = POLL_MIN_MS;
+		/* From the loop: with what else ends in this turn, one look is enough. */
 		if (life_is_ending(&inst->core.life))
-			inst_check_tree(inst);
+			inst_arm(inst, 0);
 		return;
 	}
-	if (inst->core.heirs == 0 && has_heirs(inst, r)) {
+	if (inst->core.heirs != 0) { /* told again after an adoption: they serve on */
+		inst_arm(inst, 1);
+		return;
+	}
+	if (may_have_heirs(inst, r)) {
 		inst->core.heirs = 1;
 		inst->core.deadline_ms = (uint64_t)r->exit_boot_ms;
 		inst->poll_ms = POLL_MIN_MS;
@@ -359,10 +448,11 @@ void instance_on_lost(struct instance *inst)
 
 void inst_check_heirs(struct instance *inst)
 {
-	struct keeper_record r = { .status_known = 1, .exit_boot_ms = (int64_t)pm_now_ms() };
+	/* None at the first look: there never were any, it ended when the keeper said. */
+	bool first = inst->poll_ms == POLL_MIN_MS;
 
 	if (signal_tree(inst, 0) == 0) {
-		finish_exit(inst, &r);
+		finish_heirs(inst, first ? inst->core.deadline_ms : pm_now_ms());
 		return;
 	}
 	if (inst->poll_ms * 2 >= HEIRS_POLL_MAX_MS && inst->note[0] == '\0')

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/app.h"
+#include "agent/order_deps.h"
 #include "agent/status.h"
 #include "agent/store.h"
 #include "proto/failpoint.h"
@@ -18,7 +19,7 @@ enum item_state {
 
 struct item {
 	struct instance *inst; /* borrowed until it has settled */
-	uint32_t pm_id;
+	uint32_t pm_id, app_serial;
 	bool has_id, existed;
 	char name[PM_NAME_MAX + 1];
 	enum life_event event;
@@ -43,12 +44,28 @@ struct order {
 	struct item *items; /* owned */
 	size_t n, cap;
 	size_t n_running, n_done;
+	size_t first_waiting;    /* those before it wait no more */
+	struct order_deps *deps; /* owned; NULL: nothing here depends on anything */
+	uint64_t started_ms;
 	uv_timer_t *deadline; /* owned; NULL: none */
+	uv_timer_t *patience; /* owned; runs while an item may wait too long for a dependency */
 	bool running;         /* order_run() is on the stack: do not free */
 	bool wake;            /* items were taken from it: it goes on or is done */
 	bool changes;         /* something is to be done: the answer waits until it is on disk */
 	bool saving;          /* that it does */
+	bool answered;        /* before it was done, as nobody wanted to wait */
 };
+
+static uv_timer_t *make_timer(struct order *o)
+{
+	uv_timer_t *timer = pm_calloc(1, sizeof(*timer));
+
+	if (timer == NULL)
+		return NULL;
+	(void)uv_timer_init(o->su->loop, timer); /* never fails */
+	timer->data = o;
+	return timer;
+}
 
 int order_create(const struct order_config *config, struct order **out, struct pm_error *err)
 {
@@ -68,14 +85,12 @@ int order_create(const struct order_config *config, struct order **out, struct p
 		(void)snprintf(o->who, sizeof(o->who), "%.15s", session_program(config->session));
 	}
 	if (config->timeout_ms != 0) {
-		o->deadline = pm_calloc(1, sizeof(uv_timer_t));
+		o->deadline = make_timer(o);
 		if (o->deadline == NULL) {
 			session_unref(o->session);
 			free(o);
 			return pm_fail(err, PM_NO_MEMORY, "carry out the command");
 		}
-		(void)uv_timer_init(o->su->loop, o->deadline); /* never fails */
-		o->deadline->data = o;
 		uv_update_time(o->su->loop);
 		(void)uv_timer_start(o->deadline, order_on_deadline, config->timeout_ms, 0);
 	}
@@ -111,6 +126,7 @@ int order_add(struct order *o, struct instance *inst, enum life_event event, enu
 		return -1;
 	it->inst = inst;
 	it->pm_id = instance_core(inst)->pm_id;
+	it->app_serial = instance_core(inst)->app_serial;
 	it->has_id = true;
 	it->existed = existed;
 	it->event = event;
@@ -205,7 +221,7 @@ out:
 	free(list);
 }
 
-static void on_deadline_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
 	free(handle);
 }
@@ -224,7 +240,10 @@ static void order_free(struct order *o)
 		free(o->items[i].tail);
 	}
 	if (o->deadline != NULL)
-		uv_close((uv_handle_t *)o->deadline, on_deadline_closed);
+		uv_close((uv_handle_t *)o->deadline, on_timer_closed);
+	if (o->patience != NULL)
+		uv_close((uv_handle_t *)o->patience, on_timer_closed);
+	order_deps_destroy(o->deps);
 	session_unref(o->session);
 	free(o->items);
 	free(o);
@@ -232,8 +251,15 @@ static void order_free(struct order *o)
 
 /* ---- running ---- */
 
-static void start_item(struct order *o, struct item *it, size_t at)
+static bool starts(const struct item *it)
 {
+	return it->event == EV_START || it->event == EV_RESTART;
+}
+
+static void start_item(struct order *o, size_t at)
+{
+	struct item *it = &o->items[at];
+	struct instance *inst = it->inst;
 	const struct instance_order order = {
 		.event = it->event,
 		.cause = it->cause,
@@ -243,7 +269,6 @@ static void start_item(struct order *o, struct item *it, size_t at)
 		.at = (uint32_t)at,
 		.settle = o->settle,
 	};
-	struct instance *inst = it->inst;
 
 	if (o->no_wait) {
 		it->inst = NULL;
@@ -256,11 +281,50 @@ static void start_item(struct order *o, struct item *it, size_t at)
 	instance_give_order(inst, &order);
 }
 
+static void dependency_failed(struct order *o, struct item *it, const char *need, const char *how)
+{
+	char text[PM_NAME_MAX + 64], hint[PM_NAME_MAX + 64];
+
+	(void)snprintf(text, sizeof(text), "dependency %s did not start%s", need, how);
+	(void)snprintf(hint, sizeof(hint), "see 'pmctl why %s'", need);
+	it->inst = NULL;
+	item_done(o, it, PM_FAILED, text, hint);
+	(void)order_deps_settled(o->deps, it->app_serial, false); /* the pump goes on */
+}
+
+/* Begin the item, or end it, or leave it waiting. Returns whether it waits no more. */
+static bool try_item(struct order *o, size_t at)
+{
+	struct item *it = &o->items[at];
+	enum deps_say say = DEPS_GO;
+	const char *need = "";
+	uint64_t patience_ms;
+
+	if (o->deps != NULL && starts(it))
+		say = order_deps_ask(o->deps, o->su, instance_spec(it->inst), &need);
+	switch (say) {
+	case DEPS_GO:
+		start_item(o, at);
+		return true;
+	case DEPS_FAILED:
+		dependency_failed(o, it, need, "");
+		return true;
+	case DEPS_WAIT:
+		break;
+	}
+	patience_ms = instance_spec(it->inst)->start_timeout_ms;
+	if (patience_ms == 0 || pm_now_ms() < o->started_ms + patience_ms)
+		return false;
+	dependency_failed(o, it, need, " in time");
+	return true;
+}
+
 static void on_saved(void *arg)
 {
 	struct order *o = arg;
 
-	answer(o);
+	if (!o->answered)
+		answer(o);
 	order_free(o);
 }
 
@@ -270,10 +334,25 @@ static void finish_if_done(struct order *o)
 		return;
 	o->saving = true;
 	store_touched(o->su->store);
-	if (o->changes && o->session != NULL)
+	if (o->changes && o->session != NULL && !o->answered)
 		store_when_saved(o->su->store, on_saved, o);
 	else
 		on_saved(o);
+}
+
+/* One pass over what waits. Returns whether anything changed, so that another may help. */
+static bool pump_once(struct order *o)
+{
+	bool changed = false, waits = false;
+
+	for (size_t i = o->first_waiting; i < o->n && o->n_running < o->parallel; i++) {
+		if (o->items[i].state == ITEM_WAITING && try_item(o, i))
+			changed = true;
+		waits |= o->items[i].state == ITEM_WAITING;
+		if (!waits)
+			o->first_waiting = i + 1;
+	}
+	return changed && waits;
 }
 
 static void pump(struct order *o)
@@ -281,11 +360,64 @@ static void pump(struct order *o)
 	if (o->running)
 		return;
 	o->running = true;
-	for (size_t i = 0; i < o->n && o->n_running < o->parallel; i++)
+	while (pump_once(o))
+		continue;
+	/* A cycle that got past the check, as in a file of an older version: better than never. */
+	for (size_t i = o->first_waiting; i < o->n && o->n_running == 0 && o->n_done < o->n; i++)
 		if (o->items[i].state == ITEM_WAITING)
-			start_item(o, &o->items[i], i);
+			start_item(o, i);
 	o->running = false;
 	finish_if_done(o);
+}
+
+/* ---- dependencies ---- */
+
+static void on_patience(uv_timer_t *timer)
+{
+	struct order *o = timer->data;
+	uint64_t now = pm_now_ms(), next = 0;
+
+	for (size_t i = o->first_waiting; i < o->n; i++) {
+		const struct item *it = &o->items[i];
+		uint64_t at;
+
+		if (it->state != ITEM_WAITING || instance_spec(it->inst)->start_timeout_ms == 0)
+			continue;
+		at = o->started_ms + instance_spec(it->inst)->start_timeout_ms;
+		if (at > now && (next == 0 || at < next))
+			next = at;
+	}
+	if (next != 0)
+		(void)uv_timer_start(timer, on_patience, next - now, 0);
+	pump(o); /* may free o */
+}
+
+/* Only where something that starts here depends on something. */
+static void prepare_deps(struct order *o)
+{
+	bool any = false;
+	struct pm_error err;
+
+	for (size_t i = 0; i < o->n && !any; i++)
+		any = o->items[i].state == ITEM_WAITING && starts(&o->items[i]) &&
+		      instance_spec(o->items[i].inst)->n_depends_on > 0;
+	if (!any)
+		return;
+	o->patience = make_timer(o);
+	if (o->patience == NULL || order_deps_create(o->n, &o->deps, &err) < 0) {
+		pm_log(PM_LOG_WARN, "order.deps", "out of memory: all apps start at once");
+		return;
+	}
+	for (size_t i = 0; i < o->n; i++)
+		if (o->items[i].state == ITEM_WAITING && starts(&o->items[i]))
+			order_deps_add(o->deps, o->items[i].app_serial);
+	uv_update_time(o->su->loop);
+	(void)uv_timer_start(o->patience, on_patience, 0, 0);
+	if (o->no_wait) { /* the answer goes out now; the order itself has to see what happens */
+		answer(o);
+		o->answered = true;
+		o->no_wait = false;
+	}
 }
 
 void order_run(struct order *o)
@@ -296,6 +428,8 @@ void order_run(struct order *o)
 		store_changed(o->su->store);
 		store_publish(o->su->store);
 	}
+	o->started_ms = pm_now_ms();
+	prepare_deps(o);
 	pump(o);
 }
 
@@ -312,7 +446,9 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
 	it->tail_len = outcome->log_tail == NULL ? 0 : outcome->log_tail_len;
 	item_done(o, it, outcome->code, outcome->text, outcome->hint);
 	o->n_running--;
-	if (o->session != NULL && o->n > 1) {
+	if (o->deps != NULL && starts(it))
+		(void)order_deps_settled(o->deps, it->app_serial, outcome->code == PM_OK);
+	if (o->session != NULL && o->n > 1 && !o->answered) {
 		fill_outcome(it, &message);
 		session_reply_progress(o->session, o->id, &message);
 	}
@@ -333,6 +469,8 @@ static bool forget_item(struct order *o, const struct instance *inst)
 		if (it->state == ITEM_RUNNING)
 			o->n_running--;
 		item_done(o, it, PM_NOT_FOUND, "it was deleted meanwhile", "");
+		if (o->deps != NULL && starts(it))
+			(void)order_deps_settled(o->deps, it->app_serial, false);
 		hit = true;
 	}
 	return hit;
@@ -356,7 +494,7 @@ void orders_forget(struct super *su, const struct instance *inst)
 	}
 }
 
-/* Time is up: say what is not done; the work itself goes on. */
+/* Time is up: say what is not done; what was begun goes on. */
 void order_on_deadline(uv_timer_t *timer)
 {
 	struct order *o = timer->data;
@@ -366,10 +504,16 @@ void order_on_deadline(uv_timer_t *timer)
 
 		if (it->state == ITEM_DONE)
 			continue;
-		if (it->inst != NULL)
-			instance_drop_order(it->inst, o);
-		if (it->state == ITEM_RUNNING)
-			o->n_running--;
+		if (it->state == ITEM_WAITING) {
+			it->inst = NULL;
+			item_done(o, it, PM_DEADLINE,
+			          "its turn did not come in time; nothing was done",
+			          "give it more time, or more at once with --parallel");
+			continue;
+		}
+		instance_drop_order(it->inst, o);
+		it->inst = NULL;
+		o->n_running--;
 		item_done(o, it, PM_DEADLINE, "not done in time; it goes on in the background",
 		          "see 'pmctl list'");
 	}

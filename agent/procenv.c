@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "proto/buf.h"
+#include "agent/env_files.h"
+#include "proto/limits.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -71,8 +72,12 @@ static ssize_t find_env(const struct procenv *p, const char *name)
 static int put_env(struct procenv *p, const char *name, const char *value, struct pm_error *err)
 {
 	ssize_t at = find_env(p, name);
-	char *text = join(name, value);
+	char *text;
 
+	if (at < 0 && p->n_envp >= PM_ENV_VARS_MAX)
+		return pm_fail(err, PM_CONFIG, "more than %d environment variables",
+		               PM_ENV_VARS_MAX);
+	text = join(name, value);
 	if (at < 0)
 		return list_add_take(&p->envp, &p->n_envp, &p->cap_envp, text, err);
 	if (text == NULL)
@@ -114,6 +119,19 @@ static int put_spec_env(struct procenv *p, const Pm__AppSpec *spec, struct pm_er
 {
 	for (size_t i = 0; i < spec->n_env; i++)
 		if (put_env(p, spec->env[i]->name, spec->env[i]->value, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int put_file_var(void *arg, const char *name, const char *value, struct pm_error *err)
+{
+	return put_env(arg, name, value, err);
+}
+
+static int put_env_files(struct procenv *p, const Pm__AppSpec *spec, struct pm_error *err)
+{
+	for (size_t i = 0; i < spec->n_env_files; i++)
+		if (env_file_read(spec->env_files[i], put_file_var, p, err) < 0)
 			return -1;
 	return 0;
 }
@@ -191,8 +209,8 @@ static int build_env(struct procenv *p, const Pm__AppSpec *spec, const struct pr
                      struct pm_error *err)
 {
 	if (put_env(p, "PATH", default_path, err) < 0 || put_spec_env(p, spec, err) < 0 ||
-	    put_user(p, f->user, err) < 0 || put_identity(p, spec, f, err) < 0 ||
-	    put_instance(p, spec, f, err) < 0)
+	    (f->secrets && put_env_files(p, spec, err) < 0) || put_user(p, f->user, err) < 0 ||
+	    put_identity(p, spec, f, err) < 0 || put_instance(p, spec, f, err) < 0)
 		return -1;
 	if (f->ipc_fd < 0)
 		return 0;
@@ -231,7 +249,7 @@ static int find_program(const struct procenv *p, const char *name, char *out, si
 
 	if (strchr(name, '/') != NULL) {
 		if ((size_t)snprintf(out, size, "%s", name) >= size)
-			return pm_fail(err, PM_LIMIT, "path too long: %.100s", name);
+			return pm_fail(err, PM_CONFIG, "path too long: %.100s", name);
 		return 0;
 	}
 	while (path != NULL && *path != '\0') {
@@ -274,7 +292,7 @@ static int build_args(struct procenv *p, const Pm__AppSpec *spec, struct pm_erro
 	if (*spec->interpreter == '\0' || strcmp(spec->interpreter, "none") == 0) {
 		if ((size_t)snprintf(p->path, sizeof(p->path), "%s", spec->script) >=
 		    sizeof(p->path))
-			return pm_fail(err, PM_LIMIT, "path too long: %.100s", spec->script);
+			return pm_fail(err, PM_CONFIG, "path too long: %.100s", spec->script);
 	} else if (add_interpreter(p, spec, err) < 0) {
 		return -1;
 	}

@@ -166,11 +166,7 @@ static int make_instances(struct super *su, const struct state_set *set, struct 
 
 static struct instance *find_index(struct super *su, uint64_t index)
 {
-	for (struct app *app = su->apps; app != NULL; app = app->next)
-		for (size_t i = 0; i < app->n; i++)
-			if (instance_index(app->instances[i]) == index)
-				return app->instances[i];
-	return NULL;
+	return index < PM_SLOTS_MAX ? su->lookup.by_index[index] : NULL;
 }
 
 static void close_fds(struct told *t)
@@ -375,7 +371,7 @@ static void resume_all(struct super *su)
 
 static void start_wanted(struct super *su)
 {
-	const struct order_config config = { .su = su };
+	const struct order_config config = { .su = su, .settle = true };
 	struct pm_error err;
 	struct order *o;
 

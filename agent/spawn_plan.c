@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -129,19 +130,39 @@ static int check_counts(const struct spawn_plan *p, struct pm_error *err)
 	return 0;
 }
 
+/* Environments hold secrets: nothing of them stays in memory that is free. */
+static void wipe_block(char *block, size_t size)
+{
+	explicit_bzero(block, size);
+	free(block);
+}
+
+static int write_block(const char *block, size_t size, const char *path, int *fd,
+                       struct pm_error *err)
+{
+	PM_CLOSE int mem = memfd_create("pmd-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (mem < 0)
+		return pm_fail_errno(err, errno, "start %s: memfd", path);
+	if (write(mem, block, size) != (ssize_t)size || fcntl(mem, F_ADD_SEALS, PLAN_SEALS) < 0)
+		return pm_fail_errno(err, errno, "start %s: write its plan", path);
+	*fd = PM_STEAL_FD(mem);
+	return 0;
+}
+
 int spawn_plan_write(const struct spawn_plan *plan, int *fd, struct pm_error *err)
 {
 	struct plan_block head = { .magic = PLAN_MAGIC };
-	PM_CLOSE int mem = -1;
-	PM_FREE char *block = NULL;
 	size_t n_argv, n_envp, strings;
+	char *block;
+	int rc;
 
 	if (check_counts(plan, err) < 0)
 		return -1;
 	strings = list_size(plan->argv, &n_argv);
 	strings += list_size(plan->envp, &n_envp);
 	if (strings > PLAN_STRINGS)
-		return pm_fail(err, PM_LIMIT,
+		return pm_fail(err, PM_CONFIG,
 		               "start %s: arguments and environment of %zu bytes are over 2 MiB",
 		               plan->path, strings);
 	strings += strlen(plan->path) + 1 + (plan->cwd == NULL ? 0 : strlen(plan->cwd) + 1) +
@@ -157,15 +178,9 @@ int spawn_plan_write(const struct spawn_plan *plan, int *fd, struct pm_error *er
 		return pm_fail(err, PM_NO_MEMORY, "start %s", plan->path);
 	memcpy(block, &head, sizeof(head));
 	put_plan((struct plan_block *)(void *)block, plan);
-
-	mem = memfd_create("pmd-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (mem < 0)
-		return pm_fail_errno(err, errno, "start %s: memfd", plan->path);
-	if (write(mem, block, head.size) != (ssize_t)head.size ||
-	    fcntl(mem, F_ADD_SEALS, PLAN_SEALS) < 0)
-		return pm_fail_errno(err, errno, "start %s: write its plan", plan->path);
-	*fd = PM_STEAL_FD(mem);
-	return 0;
+	rc = write_block(block, head.size, plan->path, fd, err);
+	wipe_block(block, head.size);
+	return rc;
 }
 
 /* ---- the keeper's side: what it did not write itself it checks ---- */

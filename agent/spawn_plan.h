@@ -47,7 +47,7 @@ struct spawn_plan {
  * Write the plan into a new sealed memfd.
  *
  * ownership  *fd is the caller's
- * errors     PM_LIMIT (arguments and environment over 2 MiB), PM_NO_MEMORY, PM_INTERNAL
+ * errors     PM_CONFIG (arguments and environment over 2 MiB), PM_LIMIT, PM_NO_MEMORY, PM_INTERNAL
  */
 PM_MUST_CHECK int spawn_plan_write(const struct spawn_plan *plan, int *fd, struct pm_error *err);
 

@@ -170,7 +170,7 @@ static void view_make(struct view *v, struct instance *inst, bool full)
 	m->name = spec->name;
 	m->namespace_ = spec->namespace_;
 	m->state = status_life(core->life.state);
-	m->pid = (uint32_t)core->pid;
+	m->pid = core->heirs != 0 ? 0 : (uint32_t)core->pid; /* the main process has gone */
 	m->exec_mode = spec->exec_mode;
 	m->started_wall_ms = core->started_wall_ms;
 	m->created_wall_ms = core->created_wall_ms;

@@ -14,12 +14,15 @@
 #include "agent/control.h"
 #include "agent/keeper_client.h"
 #include "agent/logs.h"
+#include "agent/lookup.h"
 #include "proto/pm.pb-c.h"
 
 struct app;
 struct instance;
 struct process;
 struct sampler;
+struct sweep;
+struct tree_scan;
 struct store;
 struct watch;
 struct job;
@@ -43,9 +46,13 @@ struct super {
 	struct logs *logs;
 	struct control *control;
 	struct sampler *sampler;
+	struct tree_scan *scan;
+	struct sweep *sweep;
 	struct store *store;
 
-	struct app *apps; /* in order of declaration; each owns its instances */
+	struct app *apps;     /* in order of declaration; each owns its instances */
+	struct app *last_app; /* of them */
+	struct lookup lookup;
 	uint32_t next_pm_id;
 	uint32_t next_app_serial;
 
@@ -59,10 +66,12 @@ struct super {
 
 	char *degraded[DEGRADED_MAX]; /* owned "what: words" */
 	char upgrade_note[160];
-	bool stopping; /* all apps are being ended; then the keeper is told to stop */
-	bool quitting; /* an upgrade replaces us; apps stay */
-	bool killing;  /* the same, and every app is deleted */
-	bool ended;    /* nothing runs any more */
+	bool stopping;      /* all apps are being ended; then the keeper is told to stop */
+	bool stop_checking; /* super_stop_check() is on the stack */
+	uint32_t stop_wave; /* apps of this wave and above are being ended (app_deps.h) */
+	bool quitting;      /* an upgrade replaces us; apps stay */
+	bool killing;       /* the same, and every app is deleted */
+	bool ended;         /* nothing runs any more */
 	struct session *kill_session; /* a reference: who gave the order */
 	uint64_t kill_id;
 };

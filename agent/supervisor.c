@@ -14,6 +14,7 @@
 #include "agent/agent.h"
 #include "agent/api.h"
 #include "agent/app.h"
+#include "agent/app_deps.h"
 #include "agent/job.h"
 #include "agent/notify.h"
 #include "agent/order.h"
@@ -23,7 +24,9 @@
 #include "agent/sample.h"
 #include "agent/store.h"
 #include "agent/super.h"
+#include "agent/sweep.h"
 #include "agent/tree.h"
+#include "agent/tree_scan.h"
 #include "agent/triggers.h"
 #include "agent/upgrade.h"
 #include "proto/failpoint.h"
@@ -38,6 +41,7 @@ static struct {
 	struct super su;
 	uv_signal_t signals[5];
 	uv_timer_t watchdog, goodbye;
+	uv_check_t turn;
 } me; /* one a process */
 
 /* ---- shared by the parts (super.h) ---- */
@@ -119,6 +123,38 @@ static void leave(struct super *su)
 	(void)uv_timer_start(&me.goodbye, on_goodbye, GOODBYE_MS, 0);
 }
 
+/* Something of this wave, or one above it, is still there. */
+static bool wave_is_left(const struct super *su)
+{
+	for (const struct app *app = su->apps; app != NULL; app = app->next)
+		for (size_t i = 0; i < app->n && app->wave >= su->stop_wave; i++)
+			if (su->killing ||
+			    life_has_process(&instance_core(app->instances[i])->life))
+				return true;
+	return false;
+}
+
+static void order_wave(struct super *su)
+{
+	PM_FREE struct instance **list = NULL;
+	const struct instance_order order = {
+		.event = su->killing ? EV_DELETE : EV_STOP,
+		.cause = su->killing ? CAUSE_DELETE : CAUSE_SHUTDOWN,
+		.uid = 0,
+		.who = "agent",
+	};
+	struct pm_error err;
+	size_t n;
+
+	if (super_instances(su, &list, &n, &err) < 0) {
+		pm_log(PM_LOG_ERROR, "agent.stop", "%s", err.what);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (instance_app(list[i])->wave == su->stop_wave)
+			instance_give_order(list[i], &order);
+}
+
 static void on_empty_saved(void *arg)
 {
 	Pm__Result result = PM__RESULT__INIT;
@@ -135,37 +171,28 @@ static void on_empty_saved(void *arg)
 
 void super_stop_check(struct super *su)
 {
-	if (!su->stopping || su->ended)
+	if (!su->stopping || su->ended || su->stop_checking)
 		return;
-	for (struct app *app = su->apps; app != NULL; app = app->next)
-		for (size_t i = 0; i < app->n; i++)
-			if (su->killing ||
-			    life_has_process(&instance_core(app->instances[i])->life))
-				return;
+	su->stop_checking = true;
+	while (!wave_is_left(su) && su->stop_wave > 0) {
+		su->stop_wave--;
+		order_wave(su);
+	}
+	su->stop_checking = false;
+	if (wave_is_left(su))
+		return;
 	su->ended = true;
 	store_when_saved(su->store, on_empty_saved, su);
 }
 
-static void order_all(struct super *su, enum life_event event, enum cause cause)
+/* Those that nobody depends on end first. */
+static void begin_stop(struct super *su)
 {
-	PM_FREE struct instance **list = NULL;
-	struct pm_error err;
-	size_t n;
-
-	if (super_instances(su, &list, &n, &err) < 0) {
-		pm_log(PM_LOG_ERROR, "agent.stop", "%s", err.what);
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		const struct instance_order order = {
-			.event = event,
-			.cause = cause,
-			.uid = 0,
-			.who = "agent",
-		};
-
-		instance_give_order(list[i], &order);
-	}
+	su->stop_wave = app_deps_waves(su);
+	su->stop_checking = true;
+	order_wave(su);
+	su->stop_checking = false;
+	super_stop_check(su);
 }
 
 void super_stop(struct super *su)
@@ -178,8 +205,7 @@ void super_stop(struct super *su)
 	su->stopping = true;
 	for (struct app *app = su->apps; app != NULL; app = app->next)
 		triggers_stop(app);
-	order_all(su, EV_STOP, CAUSE_SHUTDOWN);
-	super_stop_check(su);
+	begin_stop(su);
 }
 
 void super_kill_all(struct super *su, struct session *s, uint64_t id)
@@ -197,8 +223,7 @@ void super_kill_all(struct super *su, struct session *s, uint64_t id)
 	su->stopping = su->killing = true;
 	su->kill_session = session_ref(s);
 	su->kill_id = id;
-	order_all(su, EV_DELETE, CAUSE_DELETE);
-	super_stop_check(su);
+	begin_stop(su);
 }
 
 /* ---- the keeper's words ---- */
@@ -340,6 +365,14 @@ static void on_watchdog(uv_timer_t *timer)
 		pm_log(PM_LOG_WARN, "agent.watchdog", "%s", err.what);
 }
 
+/* Before timers and events of the next turn: what /proc said in this one is old. */
+static void on_turn(uv_check_t *check)
+{
+	struct super *su = check->data;
+
+	tree_scan_stale(su->scan);
+}
+
 static void raise_nofile(void)
 {
 	struct rlimit limit;
@@ -361,7 +394,10 @@ static void start_signals(struct super *su)
 		me.signals[i].data = su;
 		(void)uv_signal_start(&me.signals[i], on_signal, signals[i]);
 	}
-	(void)uv_timer_init(su->loop, &me.goodbye); /* never fails */
+	(void)uv_timer_init(su->loop, &me.goodbye); /* never fails, as the next ones */
+	(void)uv_check_init(su->loop, &me.turn);
+	me.turn.data = su;
+	(void)uv_check_start(&me.turn, on_turn);
 	(void)uv_timer_init(su->loop, &me.watchdog);
 	me.watchdog.data = su;
 	if (watchdog_ms != 0)
@@ -390,7 +426,8 @@ static int start_parts(struct super *su, int keeper_fd, struct pm_error *err)
 		return -1;
 	if (tree_home_nonce(su->home, &su->home_nonce, err) < 0 ||
 	    logs_create(su->loop, su->home, &hooks, &su->logs, err) < 0 ||
-	    store_create(su, &su->store, err) < 0 || sample_create(su, &su->sampler, err) < 0)
+	    store_create(su, &su->store, err) < 0 || tree_scan_create(&su->scan, err) < 0 ||
+	    sweep_create(su, &su->sweep, err) < 0 || sample_create(su, &su->sampler, err) < 0)
 		return -1;
 	if (keeper_client_adopt(su->keeper, &su->welcome, err) < 0)
 		return pm_wrap(err, "adopt");

@@ -231,7 +231,38 @@ static bool signal_one(int proc_fd, pid_t pid, uint64_t tag, int signal)
 	if (!parse_stat(text, &p) || p.state == 'Z' || p.state == 'X')
 		return false;
 	/* ESRCH: it died just now.  EPERM: it changed its user; alive all the same. */
-	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 || errno != ESRCH;
+	if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 && errno == ESRCH)
+		return false;
+	if (signal != 0 && p.state == 'T')
+		(void)syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0); /* or it is gone */
+	return true;
+}
+
+bool tree_signal_one(pid_t pid, uint64_t tag, int signal)
+{
+	PM_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return proc < 0 ? out_of_descriptors() : signal_one(proc, pid, tag, signal);
+}
+
+struct pids {
+	tree_pid_fn *fn;
+	void *arg;
+};
+
+static void pid_one(void *arg, int proc_fd, pid_t pid, uint64_t tag)
+{
+	const struct pids *p = arg;
+
+	(void)proc_fd;
+	p->fn(p->arg, pid, tag);
+}
+
+int tree_pids(tree_pid_fn *fn, void *arg, struct pm_error *err)
+{
+	struct pids p = { fn, arg };
+
+	return each_tagged(true, pid_one, &p, err);
 }
 
 struct kill_tree {

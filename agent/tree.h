@@ -57,4 +57,16 @@ int tree_walk(uint32_t home_nonce, bool usage, tree_fn *fn, void *arg, struct pm
 PM_MUST_CHECK int tree_signal(uint64_t tag, pid_t main_pid, int signal, int *n_alive,
                               struct pm_error *err);
 
+/* Every process, zombies too, that carries a tag of any home. */
+typedef void tree_pid_fn(void *arg, pid_t pid, uint64_t tag);
+PM_MUST_CHECK int tree_pids(tree_pid_fn *fn, void *arg, struct pm_error *err);
+
+/*
+ * Send a signal (0: none) to one process if it lives and carries the tag, never to a stranger. One
+ * that is stopped is continued, so that it gets to see the signal (X-28).
+ *
+ * returns  whether it lives
+ */
+bool tree_signal_one(pid_t pid, uint64_t tag, int signal);
+
 #endif

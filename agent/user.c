@@ -118,7 +118,7 @@ int user_lookup(const char *uid, const char *gid, struct user *out, struct pm_er
 		return -1;
 	}
 	if (getgrouplist(out->name, out->gid, out->groups, &n) < 0)
-		return pm_fail(err, PM_LIMIT, "user %s is in more than %d groups", out->name,
+		return pm_fail(err, PM_CONFIG, "user %s is in more than %d groups", out->name,
 		               SPAWN_GROUPS_MAX);
 	out->n_groups = (size_t)n;
 	return 0;

@@ -21,8 +21,8 @@ void pm_closep(int *fd)
 	int saved = errno;
 
 	if (*fd >= 0)
-		(void)close(
-			*fd); /* nothing to do about a failing close of a descriptor we give up */
+		(void)close(*fd); /* nothing to do about a failing close of what we give up */
+	*fd = -1;
 	errno = saved;
 }
 

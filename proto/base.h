@@ -35,7 +35,7 @@
 	})
 
 void pm_freep(void *p);  /* p points at a pointer */
-void pm_closep(int *fd); /* closes when >= 0; errno is kept */
+void pm_closep(int *fd); /* closes when >= 0 and sets it to -1; errno is kept */
 
 /*
  * Allocation. Zeroed memory, or NULL with errno ENOMEM; every result is checked.

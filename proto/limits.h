@@ -63,6 +63,8 @@
 #define PM_CONFIG_PROBLEMS_MAX 20
 /* An env_file; a larger one is refused. */
 #define PM_ENVFILE_MAX (1u << 20)
+/* Variables of one process; a start with more fails. The kernel's own limit is on their bytes. */
+#define PM_ENV_VARS_MAX 4096
 /* The time a .js configuration may take, in ms. */
 #define PM_CONFIG_JS_MS 10000
 /* Past exits kept per instance for `why`. */

@@ -104,7 +104,7 @@ static void a_plan_that_nobody_could_start_is_refused(void **state)
 	memset(big, 'a', 2u << 20);
 	argv[1] = big;
 	assert_int_equal(spawn_plan_write(&p, &fd, &err), -1);
-	assert_int_equal(err.code, PM_LIMIT);
+	assert_int_equal(err.code, PM_CONFIG);
 	free(big);
 	argv[1] = NULL;
 	pm_alloc_fail_at(1);
