@@ -327,8 +327,13 @@ int restore_apps(struct super *su, struct pm_error *err)
 {
 	if (told.failed)
 		return pm_fail(err, PM_NO_MEMORY, "adopt the processes");
-	if (told.arena >= 0 && told.specs >= 0)
-		return adopt_all(su, err);
+	if (told.arena >= 0 && told.specs >= 0) {
+		if (adopt_all(su, err) < 0)
+			return -1;
+		/* Until something changes it is ours to hand to a keeper that we would become. */
+		store_take_specs(su->store, PM_STEAL_FD(told.specs));
+		return 0;
+	}
 	pm_closep(&told.arena); /* of a supervisor that died before its first app */
 	return start_fresh(su, err);
 }

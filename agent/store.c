@@ -329,6 +329,14 @@ int store_specs_fd(const struct store *s)
 	return s->specs_fd;
 }
 
+void store_take_specs(struct store *s, int fd)
+{
+	if (s->specs_fd < 0)
+		s->specs_fd = fd;
+	else
+		pm_closep(&fd);
+}
+
 void store_hands_off(struct store *s)
 {
 	s->hands_off = true;

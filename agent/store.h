@@ -30,6 +30,9 @@ void store_when_saved(struct store *s, store_saved_fn *fn, void *arg);
 void store_publish(struct store *s);
 /* The memfd that the keeper holds, borrowed; -1: nothing was published yet. */
 int store_specs_fd(const struct store *s);
+/* What a former supervisor published, and the keeper holds: fd is taken. A newer one of ours stays.
+ */
+void store_take_specs(struct store *s, int fd);
 /* From now on the files stay as they are: the apps are being stopped, not commanded to be. */
 void store_freeze(struct store *s);
 /* The file of the last commanded state could not be read, or is a newer version's: never write it.
