@@ -1,6 +1,8 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 static void wrapping_reads_from_the_outside_in(void **state)
 {
@@ -42,12 +44,32 @@ static void the_nth_allocation_fails_and_those_after_it(void **state)
 	free(p);
 }
 
+static void a_descriptor_is_closed_once(void **state)
+{
+	int pipe_fds[2], fd, stranger;
+
+	(void)state;
+	assert_int_equal(pipe(pipe_fds), 0);
+	fd = pipe_fds[0];
+	errno = ERANGE;
+	pm_closep(&fd);
+	assert_int_equal(fd, -1);
+	assert_int_equal(errno, ERANGE);
+	stranger = dup(pipe_fds[1]); /* gets the number that is free now */
+	assert_int_equal(stranger, pipe_fds[0]);
+	pm_closep(&fd);
+	assert_int_not_equal(fcntl(stranger, F_GETFD), -1);
+	pm_closep(&stranger);
+	pm_closep(&pipe_fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wrapping_reads_from_the_outside_in),
 		cmocka_unit_test(wire_values_come_back_and_strange_ones_are_internal),
 		cmocka_unit_test(the_nth_allocation_fails_and_those_after_it),
+		cmocka_unit_test(a_descriptor_is_closed_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
