@@ -19,15 +19,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "proto/error.h"
 
 struct sockets;
 
-/* Limits: addresses an app listens on; seats (sockets are made for all seats of the app and a few
- * to come). */
-#define SOCKETS_KEYS_MAX  64
-#define SOCKETS_SEATS_MAX 1024
+/* Limits: addresses an app listens on; its seats. */
+#define SOCKETS_KEYS_MAX   64
+#define SOCKETS_SEATS_MAX  1024
+#define SOCKETS_GROUPS_MAX 256
+/* Connections that may wait where the app did not say; node's and nginx's own choice. */
+#define SOCKETS_BACKLOG 511
 
 /* What is listened on, as asked: two workers that ask for the same get sockets of the same group.
  */
@@ -35,10 +38,24 @@ struct socket_key {
 	int type;          /* SOCK_STREAM, SOCK_DGRAM */
 	int family;        /* AF_INET, AF_INET6, AF_UNIX */
 	bool dual;         /* AF_INET6 taking IPv4 too: node's address null */
-	char address[108]; /* numeric, or a path; "" is any */
+	char address[108]; /* numeric; "" is any. AF_UNIX: an absolute path, or @ABSTRACT */
 	uint16_t port;     /* host order; 0: chosen at the first asking */
 	uint32_t index;    /* tells several port-0 listeners of one app apart (node's index) */
-	int backlog;       /* not part of the identity */
+	int backlog;       /* <= 0: SOCKETS_BACKLOG; the first asker's, not part of the identity */
+	bool declared;     /* by the app's declaration, not by a worker: bound with our own rights;
+	                      not part of the identity either */
+};
+
+/*
+ * Whose rights count for what workers ask for, so that an app that runs as another user opens no
+ * port and no path through us that it could not open itself. uid -1: ours.
+ */
+struct sockets_owner {
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups; /* SOCKETS_GROUPS_MAX; copied */
+	size_t n_groups;
+	mode_t umask; /* the app's, for the paths of unix sockets */
 };
 
 struct sockets_hooks {
@@ -47,25 +64,46 @@ struct sockets_hooks {
 	int (*hold)(void *arg, const char *name, int fd, struct pm_error *err);
 };
 
-/* serial names the app in the names of what is held. */
-PM_MUST_CHECK int sockets_create(uint32_t app_serial, const struct sockets_hooks *hooks,
-                                 struct sockets **out, struct pm_error *err);
-/* Give back what the keeper held ("L<serial>..." names): returns false when the name is not of this
- * app. fd is taken. */
+/* serial names the app in the names of what is held. Nothing is made or held yet. */
+PM_MUST_CHECK int sockets_create(uint32_t app_serial, const struct sockets_owner *owner,
+                                 const struct sockets_hooks *hooks, struct sockets **out,
+                                 struct pm_error *err);
+/* The app that a held descriptor belongs to ("L<serial>", "L<serial>.<key>.<index>"). */
+bool sockets_is_name(const char *name, uint32_t *app_serial);
+/* Give back what the keeper held, in any order: returns false when the name is not of this app. fd
+ * is taken then. */
 bool sockets_restore(struct sockets *s, const char *name, int fd);
+/*
+ * All was given back: addresses, seats and what was steered to are as they were. What was being
+ * made when the former supervisor died is completed.
+ *
+ * errors  PM_CORRUPT (the table was made by another version: everything held is closed and
+ *         forgotten), those of sockets_set_seats()
+ */
+PM_MUST_CHECK int sockets_restored(struct sockets *s, struct pm_error *err);
 /* close: the keeper forgets them too, and nobody listens any more. Else they stay for the next
  * supervisor. */
 void sockets_destroy(struct sockets *s, bool close);
 
-/* How many seats there are; more are made for every key at once, fewer are only no longer steered
- * to. */
+/*
+ * How many seats there are: 1 at first. More are made for every key at once, fewer are only no
+ * longer steered to; what waits in their queues is still theirs (sockets_waiting).
+ *
+ * errors  PM_LIMIT, PM_NO_MEMORY, PM_INTERNAL; the seats are as before then
+ */
 PM_MUST_CHECK int sockets_set_seats(struct sockets *s, uint32_t n_seats, struct pm_error *err);
 
 /*
- * The socket of a seat and generation for a key; made for all seats at the first asking.
+ * The socket of a seat and generation for a key; made for all seats at the first asking. Its
+ * O_NONBLOCK is on, unless a worker, with whom the flag is shared, has changed it: an accept() of
+ * ours can wait.
+ *
+ * A worker can shut the socket down for all who hold it: it then listens again, what waited in it
+ * is lost. A unix path that somebody removed is made anew.
  *
  * fd      borrowed
- * *errnum set with -1: what bind or listen said (EADDRINUSE), for the worker that asked
+ * *errnum set with -1: what bind or listen said (EADDRINUSE), for the worker that asked; EMFILE for
+ *         our own limits
  */
 PM_MUST_CHECK int sockets_get(struct sockets *s, const struct socket_key *key, uint32_t seat,
                               unsigned generation, int *fd, int *errnum, struct pm_error *err);
@@ -74,13 +112,26 @@ PM_MUST_CHECK int sockets_get(struct sockets *s, const struct socket_key *key, u
 bool sockets_address(const struct sockets *s, const struct socket_key *key, char *out, size_t size,
                      uint16_t *port);
 
-/* A seat and generation is (no longer) ready for new connections; takes effect for all keys. With
- * nobody ready every socket is chosen, so that connections wait instead of being refused. */
+/* The i-th key, as first asked; NULL behind the last. */
+const struct socket_key *sockets_key(const struct sockets *s, size_t i);
+/* Is the path that of a unix socket of ours? */
+bool sockets_has_path(const struct sockets *s, const char *path);
+
+/*
+ * A seat and generation is (no longer) ready for new connections; takes effect for all keys. With
+ * nobody ready connections wait instead of being refused: with those that were ready last, whose
+ * successors inherit them, or before that with those that were handed out.
+ */
 void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool ready);
 bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation);
 
-/* Connections that wait in the queues of this seat and generation, over all keys (TCP_INFO
- * tcpi_unacked). */
+/*
+ * Connections that wait in the queues of this seat and generation, over all keys (TCP_INFO
+ * tcpi_unacked); a UDP socket with datagrams counts as 1, the shared unix sockets as 0.
+ *
+ * A handshake that began before the seat was steered away from may end, and be counted, one round
+ * trip later: look again before the queue is left to nobody.
+ */
 unsigned sockets_waiting(const struct sockets *s, uint32_t seat, unsigned generation);
 
 #endif

@@ -32,8 +32,9 @@
 
 /* Processes the keeper holds: its tables are static. Further starts fail in words. */
 #define PM_SLOTS_MAX 8192
-/* Descriptors held by name in the keeper. */
-#define PM_HELD_MAX 1024
+/* Descriptors held by name in the keeper: a cluster app has two sockets for each worker and
+ * address. */
+#define PM_HELD_MAX 4096
 /* The agent's own log; then it becomes pmd.log.1 and a new one begins. */
 #define PM_OWN_LOG_MAX (10u << 20)
 /* Exits read from the keeper, or orphans reaped, in one turn of a loop. */

@@ -1,0 +1,140 @@
+/* sockets_steer.c - who gets new connections, and what waits. */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "agent/sockets_int.h"
+#include "agent/steer.h"
+#include "proto/log.h"
+
+/* ---- sets ---- */
+
+void sockets_set_put(struct sockets_set *s, uint32_t i, bool in)
+{
+	if (in)
+		s->word[i / 64] |= 1ull << (i % 64);
+	else
+		s->word[i / 64] &= ~(1ull << (i % 64));
+}
+
+bool sockets_set_has(const struct sockets_set *s, uint32_t i)
+{
+	return (s->word[i / 64] >> (i % 64) & 1) != 0;
+}
+
+static bool set_is_empty(const struct sockets_set *s, uint32_t below)
+{
+	for (uint32_t i = 0; i < below; i++)
+		if (sockets_set_has(s, i))
+			return false;
+	return true;
+}
+
+static size_t choose(const struct sockets *s, const struct sockets_row *r,
+                     const struct sockets_set *from, uint16_t *out)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < PM_MIN(r->n, 2 * s->table->n_seats); i++)
+		if (from == NULL ? i % 2 == 0 : sockets_set_has(from, i))
+			out[n++] = r->position[i];
+	return n;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+int sockets_attach(int fd, int type, const uint16_t *positions, size_t n)
+{
+	struct steer_program p;
+	struct sock_fprog prog;
+
+	steer_build(&p, type == SOCK_DGRAM ? STEER_PEER : STEER_RANDOM, positions, n);
+	prog = (struct sock_fprog){ p.len, p.code };
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog));
+}
+
+void sockets_steer_row(struct sockets *s, size_t row)
+{
+	struct sockets_table *t = s->table;
+	const struct sockets_row *r = &t->rows[row];
+	const struct sockets_set *const by_rank[] = { &t->ready, &t->last_ready, &t->handed_out,
+		                                      NULL };
+	size_t n = 0;
+
+	if (r->used == 0 || r->n < 2)
+		return;
+	for (size_t i = 0; i < PM_COUNT(by_rank) && n == 0; i++)
+		n = choose(s, r, by_rank[i], s->chosen);
+	/* Both generations of a seat are ready during a reload, and positions may have moved. */
+	qsort(s->chosen, n, sizeof(s->chosen[0]), compare);
+	if (sockets_attach(s->fds[row][0], r->key.type, s->chosen, n) < 0)
+		pm_log(PM_LOG_ERROR, "sockets.steer", "app=%" PRIu32 " port=%u: %s", s->serial,
+		       (unsigned)r->key.port, strerror(errno));
+}
+
+void sockets_steer_all(struct sockets *s)
+{
+	struct sockets_table *t = s->table;
+
+	if (!set_is_empty(&t->ready, 2 * t->n_seats))
+		t->last_ready = t->ready;
+	for (size_t i = 0; i < SOCKETS_KEYS_MAX; i++)
+		sockets_steer_row(s, i);
+}
+
+void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool ready)
+{
+	struct pm_error err;
+
+	if (seat >= SOCKETS_SEATS_MAX || generation > 1)
+		return;
+	if (sockets_table(s, &err) < 0) {
+		pm_log(PM_LOG_ERROR, "sockets.steer", "app=%" PRIu32 " %s", s->serial, err.what);
+		return;
+	}
+	if (sockets_set_has(&s->table->ready, sockets_index(seat, generation)) == ready)
+		return;
+	sockets_set_put(&s->table->ready, sockets_index(seat, generation), ready);
+	sockets_steer_all(s);
+}
+
+bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation)
+{
+	return s->table != NULL && seat < SOCKETS_SEATS_MAX && generation <= 1 &&
+	       sockets_set_has(&s->table->ready, sockets_index(seat, generation));
+}
+
+static unsigned waiting(const struct sockets_row *r, int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+	int bytes = 0;
+
+	if (r->key.type == SOCK_DGRAM)
+		return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? 1 : 0;
+	/* Of a listening socket this is the length of its accept queue. */
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_unacked : 0;
+}
+
+unsigned sockets_waiting(const struct sockets *s, uint32_t seat, unsigned generation)
+{
+	uint32_t index = sockets_index(seat, generation);
+	unsigned n = 0;
+
+	if (s->table == NULL || seat >= SOCKETS_SEATS_MAX || generation > 1)
+		return 0;
+	for (size_t i = 0; i < SOCKETS_KEYS_MAX; i++) {
+		const struct sockets_row *r = &s->table->rows[i];
+
+		if (r->used != 0 && r->key.family != AF_UNIX && index < r->n)
+			n += waiting(r, s->fds[i][index]);
+	}
+	return n;
+}

@@ -1,0 +1,101 @@
+#include "agent/steer.h"
+
+#include <assert.h>
+
+/* Loads at these offsets see the packet's network header and what the kernel knows of it. */
+#define NET    ((uint32_t)SKF_NET_OFF)
+#define RANDOM ((uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM))
+
+/* 2^32 / golden ratio: spreads addresses that differ in any bit over the upper half. */
+#define MIX 0x9e3779b1u
+
+struct stretch {
+	uint16_t first, step, count;
+};
+
+static void put(struct steer_program *p, unsigned code, uint32_t k)
+{
+	p->code[p->len++] = (struct sock_filter){ .code = (uint16_t)code, .k = k };
+}
+
+static void jump(struct steer_program *p, unsigned code, uint32_t k, uint8_t yes, uint8_t no)
+{
+	p->code[p->len++] = (struct sock_filter){ .code = (uint16_t)(BPF_JMP | code), yes, no, k };
+}
+
+/* A = a number that depends on the peer alone. Both headers are there, or the packet would not have
+ * come so far; extension headers of IPv6 stand in for the port, and stay the same for a peer. */
+static void put_peer(struct steer_program *p)
+{
+	put(p, BPF_LD | BPF_B | BPF_ABS, NET);
+	put(p, BPF_ALU | BPF_RSH | BPF_K, 4);
+	jump(p, BPF_JEQ | BPF_K, 6, 7, 0);
+	put(p, BPF_LD | BPF_W | BPF_ABS, NET + 12); /* IPv4: source address */
+	put(p, BPF_ALU | BPF_MUL | BPF_K, MIX);
+	put(p, BPF_ALU | BPF_RSH | BPF_K, 16);
+	put(p, BPF_ST, 0);
+	put(p, BPF_LDX | BPF_B | BPF_MSH, NET);
+	put(p, BPF_LD | BPF_H | BPF_IND, NET); /* source port */
+	jump(p, BPF_JA, 14, 0, 0);
+	put(p, BPF_LD | BPF_W | BPF_ABS, NET + 8); /* IPv6: source address */
+	for (uint32_t at = 12; at <= 20; at += 4) {
+		put(p, BPF_MISC | BPF_TAX, 0);
+		put(p, BPF_LD | BPF_W | BPF_ABS, NET + at);
+		put(p, BPF_ALU | BPF_XOR | BPF_X, 0);
+	}
+	put(p, BPF_ALU | BPF_MUL | BPF_K, MIX);
+	put(p, BPF_ALU | BPF_RSH | BPF_K, 16);
+	put(p, BPF_ST, 0);
+	put(p, BPF_LD | BPF_H | BPF_ABS, NET + 40); /* source port */
+	put(p, BPF_LDX | BPF_MEM, 0);
+	put(p, BPF_ALU | BPF_ADD | BPF_X, 0);
+	/* Ports of one client may differ in some bits only. */
+	put(p, BPF_ALU | BPF_MUL | BPF_K, MIX);
+	put(p, BPF_ALU | BPF_RSH | BPF_K, 16);
+}
+
+static struct stretch next_stretch(const uint16_t *indices, size_t n)
+{
+	struct stretch s = { .first = indices[0], .step = 1, .count = 1 };
+
+	if (n > 1 && (indices[1] == s.first + 1 || indices[1] == s.first + 2)) {
+		s.step = (uint16_t)(indices[1] - s.first);
+		while (s.count < n && indices[s.count] == s.first + s.count * s.step)
+			s.count++;
+	}
+	return s;
+}
+
+void steer_build(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n)
+{
+	struct stretch s[STEER_STRETCHES_MAX];
+	size_t n_stretches = 0, at = 0;
+	uint32_t before = 0; /* indices of the stretches before */
+
+	assert(n > 0);
+	p->len = 0;
+	while (at < n && n_stretches < STEER_STRETCHES_MAX) {
+		s[n_stretches] = next_stretch(indices + at, n - at);
+		at += s[n_stretches++].count;
+	}
+	if (at == 1) {
+		put(p, BPF_RET | BPF_K, indices[0]);
+		return;
+	}
+	if (by == STEER_RANDOM)
+		put(p, BPF_LD | BPF_W | BPF_ABS, RANDOM);
+	else
+		put_peer(p);
+	put(p, BPF_ALU | BPF_MOD | BPF_K, (uint32_t)at);
+	for (size_t i = 0; i < n_stretches; i++) {
+		uint32_t end = before + s[i].count;
+
+		if (i + 1 < n_stretches)
+			jump(p, BPF_JGE | BPF_K, end, s[i].step == 2 ? 3 : 2, 0);
+		if (s[i].step == 2)
+			put(p, BPF_ALU | BPF_LSH | BPF_K, 1);
+		put(p, BPF_ALU | BPF_ADD | BPF_K, s[i].first - before * s[i].step);
+		put(p, BPF_RET | BPF_A, 0);
+		before = end;
+	}
+}
