@@ -97,6 +97,18 @@ static void on_interrupt(int signum)
 	interrupted = 1;
 }
 
+/* From the top of the terminal, each line over the old one: nothing flickers. */
+static void redraw(const struct pm_buf *text, struct pm_buf *screen)
+{
+	pm_buf_str(screen, "\033[H");
+	for (size_t i = 0; i < text->len; i++) {
+		if (text->bytes[i] == '\n')
+			pm_buf_str(screen, "\033[K");
+		pm_buf_char(screen, text->bytes[i]);
+	}
+	pm_buf_str(screen, "\033[J");
+}
+
 /* Again and again on the same place of the terminal, until Ctrl-C. */
 static int watch(struct ctx *ctx, uint64_t every_ms, struct pm_error *err)
 {
@@ -105,12 +117,17 @@ static int watch(struct ctx *ctx, uint64_t every_ms, struct pm_error *err)
 	if (every_ms < 200)
 		every_ms = 200;
 	(void)sigaction(SIGINT, &action, NULL); /* cannot fail for SIGINT */
+	if (ctx->tty_out)
+		(void)fputs("\033[2J", stdout); /* main looks at ferror() */
 	while (!interrupted) {
 		PM_BUF out = { 0 };
+		PM_BUF screen = { 0 };
 
+		if (render(ctx, &out, err) < 0)
+			return -1;
 		if (ctx->tty_out)
-			pm_buf_str(&out, "\033[H\033[J");
-		if (render(ctx, &out, err) < 0 || say_buf(&out, err) < 0)
+			redraw(&out, &screen);
+		if (say_buf(ctx->tty_out ? &screen : &out, err) < 0)
 			return -1;
 		if (fflush(stdout) != 0)
 			return 0; /* main tells why */

@@ -101,9 +101,8 @@ static void announce(struct ctx *ctx, struct logs_request *r, const char *word)
 
 	r->headings =
 		r->query.lines > 0 && (r->style.form == LOG_PREFIX || r->style.form == LOG_RAW);
-	if (!ctx->as_pm2) /* without headings on a pipe, and only for those who read */
-		r->headings = r->headings && ctx->tty_out && r->style.form == LOG_PREFIX;
-	if (!r->headings || !ctx->as_pm2)
+	r->headings = r->headings && ctx->as_pm2;
+	if (!r->headings)
 		return;
 	pm_buf_printf(&text,
 	              "[TAILING] Tailing last %u lines for [%s] process%s (change the value with "

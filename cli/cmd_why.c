@@ -7,24 +7,54 @@
 #include "cli/fmt.h"
 #include "cli/json_out.h"
 #include "cli/logs.h"
+#include "cli/text.h"
 #include "cli/why.h"
 #include "proto/sanitize.h"
+#include "proto/width.h"
 
 #define TAIL_LINES 20
 
-/* A line with its name in front; text of several lines is continued below. */
+#define NAME_WIDTH 14 /* columns of a fact's name, with the blanks around it */
+
+/* Bytes of the text's beginning that fit the columns, cut at a blank if there is one. */
+static size_t fitting(const char *text, size_t len, unsigned columns)
+{
+	unsigned used = 0;
+	size_t i = 0, blank = 0;
+
+	while (i < len) {
+		uint32_t code;
+		size_t n = text_decode(text + i, len - i, &code);
+
+		used += code == TEXT_BAD ? 1 : (unsigned)pm_char_width(code);
+		if (used > columns)
+			return blank > 0 ? blank : i;
+		if (text[i] == ' ')
+			blank = i;
+		i += n;
+	}
+	return len;
+}
+
+/* A line with its name in front; longer text, and text of several lines, is continued below. */
 static void fact(const struct ctx *ctx, struct pm_buf *out, const char *name, const char *text)
 {
-	while (*text != '\0') {
-		size_t n = strcspn(text, "\n");
-		char padded[16];
+	unsigned columns = ctx->width > 3 * NAME_WIDTH ? ctx->width - NAME_WIDTH : 100000;
+	PM_BUF clean = { 0 };
+	const char *at;
+
+	pm_sanitize(text, strlen(text), 0, &clean);
+	at = clean.failed || clean.bytes == NULL ? "" : clean.bytes;
+	while (*at != '\0') {
+		size_t n = fitting(at, strcspn(at, "\n"), columns);
+		char padded[NAME_WIDTH + 1];
 
 		(void)snprintf(padded, sizeof(padded), "  %-12s", name);
 		color_add(out, ctx->color_out, COLOR_BOLD, padded);
-		pm_sanitize(text, n, PM_SANITIZE_ONE_LINE, out);
+		pm_buf_add(out, at, n);
 		pm_buf_char(out, '\n');
-		text += n;
-		text += *text == '\n';
+		at += n;
+		at += strspn(at, *at == '\n' ? "\n" : " ");
 		name = "";
 	}
 }
@@ -70,7 +100,7 @@ static int one(struct ctx *ctx, const Pm__InstanceStatus *s, struct pm_buf *out,
 		fact(ctx, out, "note", s->note);
 	if (s->last_order[0] != '\0')
 		fact(ctx, out, "last order", s->last_order);
-	(void)snprintf(counts, sizeof(counts), "%u, of which %u unstable in a row", s->restarts,
+	(void)snprintf(counts, sizeof(counts), "%u; unstable runs in a row: %u", s->restarts,
 	               s->unstable_restarts);
 	fact(ctx, out, "restarts", counts);
 	if (s->spec != NULL)

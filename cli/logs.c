@@ -20,10 +20,11 @@
 /* One file, over reconnects: the numbers of a new stream are others. */
 struct source {
 	struct log_source view;
-	uint64_t next; /* offset behind the last line shown */
-	bool seen;     /* a line was shown, next counts */
-	bool resuming; /* the history of a new stream may repeat what was shown */
-	bool gap;      /* its history began behind `next`: not enough was asked for */
+	uint64_t next;      /* offset behind the last line shown */
+	bool seen;          /* a line was shown, next counts */
+	bool resuming;      /* the history of a new stream may repeat what was shown */
+	bool gap;           /* its history began behind `next`: not enough was asked for */
+	struct pm_buf tail; /* with headings: its lines until the history of all is there */
 };
 
 struct viewer {
@@ -33,7 +34,6 @@ struct viewer {
 	size_t n_sources;
 	size_t *numbers; /* owned: of the stream's source number its index in sources */
 	size_t n_numbers;
-	const struct source *heading; /* whose lines stand last under a heading */
 	bool history_done;
 	unsigned width;
 	uint32_t resume_lines; /* 0: the first stream */
@@ -88,15 +88,12 @@ static struct source *find_path(struct viewer *v, const Pm__LogSource *s)
 
 static struct source *add_source(struct viewer *v, const Pm__LogSource *s)
 {
-	const void *heading = v->heading;
-	size_t at = heading == NULL ? 0 : (size_t)(v->heading - v->sources);
 	struct source *grown = pm_realloc(v->sources, (v->n_sources + 1) * sizeof(*grown));
 	struct source *new;
 
 	if (grown == NULL)
 		return NULL;
 	v->sources = grown;
-	v->heading = heading == NULL ? NULL : &grown[at];
 	new = &grown[v->n_sources];
 	*new = (struct source){ .view = { .pm_id = s->pm_id, .err = s->err, .agent = s->agent } };
 	new->view.name = pm_strdup(s->name);
@@ -145,20 +142,27 @@ static struct source *by_number(struct viewer *v, uint32_t number)
 
 /* ---- lines ---- */
 
-static void heading(struct viewer *v, const struct source *source)
+/* PM2 shows the history file by file, each under its path; a file without lines, too. */
+static void show_history(struct viewer *v)
 {
-	PM_BUF text = { 0 };
-
-	if (!v->request->headings || v->heading == source)
+	if (v->history_done)
 		return;
-	if (v->heading != NULL)
+	v->history_done = true;
+	for (size_t i = 0; v->request->headings && i < v->n_sources; i++) {
+		struct source *source = &v->sources[i];
+		PM_BUF text = { 0 };
+
+		pm_sanitize(source->view.path, strlen(source->view.path), PM_SANITIZE_ONE_LINE,
+		            &text);
+		pm_buf_printf(&text, " last %u lines:", v->request->query.lines);
+		if (!text.failed)
+			color_add(&v->out, v->request->style.color, COLOR_GREY, text.bytes);
 		pm_buf_char(&v->out, '\n');
-	v->heading = source;
-	pm_sanitize(source->view.path, strlen(source->view.path), PM_SANITIZE_ONE_LINE, &text);
-	pm_buf_printf(&text, " last %u lines:", v->request->query.lines);
-	if (!text.failed)
-		color_add(&v->out, v->request->style.color, COLOR_GREY, text.bytes);
-	pm_buf_char(&v->out, '\n');
+		pm_buf_add(&v->out, source->tail.bytes, source->tail.len);
+		if (source->tail.len > 0)
+			pm_buf_char(&v->out, '\n');
+		pm_buf_finish(&source->tail);
+	}
 }
 
 /* Whether the line was shown before the connection was lost. */
@@ -185,8 +189,8 @@ static void on_line(struct viewer *v, const Pm__LogLine *line)
 		return;
 	if (v->request->raw_stderr && source->view.err)
 		to = &v->err_out;
-	if (!line->live && v->resume_lines == 0)
-		heading(v, source);
+	if (v->request->headings && !v->history_done && to == &v->out)
+		to = &source->tail;
 	log_view_line(&v->request->style, &source->view, line, v->width, to);
 	source->seen = true;
 	source->next = line->offset + line->text.len + (line->partial ? 0 : 1);
@@ -196,12 +200,8 @@ static void on_batch(struct viewer *v, const Pm__LogBatch *batch)
 {
 	for (size_t i = 0; i < batch->n_lines; i++)
 		on_line(v, batch->lines[i]);
-	if (!batch->history_end || v->history_done)
-		return;
-	v->history_done = true;
-	if (v->heading != NULL && v->request->headings)
-		pm_buf_char(&v->out, '\n');
-	v->heading = NULL;
+	if (batch->history_end)
+		show_history(v);
 }
 
 static void on_gap(struct viewer *v, const Pm__Gap *gap)
@@ -280,7 +280,8 @@ static enum ended read_stream(struct viewer *v, struct client_stream *stream, in
 				return ENDED_BY_USER;
 			break;
 		case CLIENT_NEXT_END:
-			return ENDED;
+			show_history(v);
+			return flush(v) ? ENDED : ENDED_BY_USER;
 		case CLIENT_NEXT_FD:
 			return ENDED_BY_USER;
 		case CLIENT_NEXT_TIMEOUT:
@@ -334,6 +335,7 @@ static void viewer_finish(struct viewer *v)
 	for (size_t i = 0; i < v->n_sources; i++) {
 		free(v->sources[i].view.name);
 		free(v->sources[i].view.path);
+		pm_buf_finish(&v->sources[i].tail);
 	}
 	free(v->sources);
 	free(v->numbers);

@@ -8,7 +8,7 @@
 struct logs_request {
 	Pm__LogQuery query; /* its targets are borrowed */
 	struct log_style style;
-	bool headings;   /* "[TAILING] ...", and the path before each file's lines */
+	bool headings;   /* the history file by file, each under its path, as PM2 has it */
 	bool raw_stderr; /* lines of stderr go to stderr */
 };
 

@@ -37,6 +37,19 @@ static unsigned terminal_width(void)
 	return 80;
 }
 
+/* The process itself stays in the C locale: functions that match text are several times faster. */
+static bool locale_is_utf8(void)
+{
+	locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+	bool utf8;
+
+	if (locale == (locale_t)0)
+		return false; /* one that is not installed: plain ASCII */
+	utf8 = strcmp(nl_langinfo_l(CODESET, locale), "UTF-8") == 0;
+	freelocale(locale);
+	return utf8;
+}
+
 static int settle_color(struct ctx *ctx, struct pm_error *err)
 {
 	const char *no_color = getenv("NO_COLOR"), *force = getenv("CLICOLOR_FORCE");
@@ -79,7 +92,7 @@ static int settle(struct ctx *ctx, struct pm_error *err)
 	}
 	ctx->tty_out = isatty(STDOUT_FILENO) == 1;
 	ctx->width = ctx->tty_out ? terminal_width() : 0;
-	ctx->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	ctx->utf8 = !ctx->tty_out || locale_is_utf8();
 	if (settle_color(ctx, err) < 0)
 		return -1;
 	return pm_home_resolve(args_get(ctx->args, "home"), ctx->as_pm2, ctx->home,
