@@ -1,0 +1,58 @@
+/*
+ * node_primary.h - the primary's side of node's cluster protocol, for one worker.
+ *
+ * An unmodified program that runs under `cluster` asks its primary for each socket it wants to
+ * listen on; it gets ours and accepts on it itself, so no connection passes through here. One
+ * descriptor is under way at a time: node takes the next only after it has acknowledged the last.
+ */
+#ifndef PM_AGENT_NODE_PRIMARY_H
+#define PM_AGENT_NODE_PRIMARY_H
+
+#include <stdbool.h>
+
+#include "agent/ipc.h"
+#include "agent/sockets.h"
+#include "proto/error.h"
+
+/* What all workers of an app share beside its sockets: the data that the first one sent with each
+ * address (TLS ticket keys). Zero is empty. */
+struct node_shared {
+	struct node_shared_data *list; /* owned */
+	size_t n;
+};
+void node_shared_finish(struct node_shared *shared);
+
+struct node_primary;
+
+struct node_primary_hooks {
+	void *arg;
+	void (*online)(void *arg);
+	/* It listens: "127.0.0.1:8080", a path, or "*:8080". */
+	void (*listening)(void *arg, const char *address);
+	/* It wants to listen and cannot: what was said to it. */
+	void (*refused)(void *arg, const char *address, const char *why);
+	/* A message that is the app's own. */
+	void (*message)(void *arg, const char *line, size_t len);
+};
+
+/*
+ * ipc, sockets, shared  borrowed until node_primary_destroy()
+ * errors                PM_NO_MEMORY
+ */
+PM_MUST_CHECK int node_primary_create(struct ipc *ipc, struct sockets *sockets,
+                                      struct node_shared *shared, uint32_t seat,
+                                      unsigned generation, const struct node_primary_hooks *hooks,
+                                      struct node_primary **out, struct pm_error *err);
+void node_primary_destroy(struct node_primary *p); /* NULL is fine */
+
+/* A message from the worker; hostile input. Hooks are called from here. */
+void node_primary_on_line(struct node_primary *p, const char *line, size_t len);
+
+/* Node's graceful way out: it closes its servers, waits for their connections, leaves. false: it
+ * cannot be told. */
+bool node_primary_disconnect(struct node_primary *p);
+
+/* Addresses it listens on now. */
+unsigned node_primary_n_listening(const struct node_primary *p);
+
+#endif
