@@ -39,8 +39,8 @@ Pm__LifeState status_life(enum life_state state)
 /* One instance as a message, with what it borrows. */
 struct view {
 	Pm__InstanceStatus msg;
-	struct log_names names;
-	char user[64], order[96], note[160];
+	char *names; /* owned: the paths of its files, one after another */
+	char order[96];
 	Pm__ExitRecord exits[PM_EXIT_HISTORY], *exit_list[PM_EXIT_HISTORY];
 	Pm__EnvVar *env, **env_list; /* owned */
 	struct procenv procenv;      /* owned */
@@ -53,6 +53,7 @@ static char *text(const char *s)
 
 static void view_finish(struct view *v)
 {
+	free(v->names);
 	free(v->env);
 	free(v->env_list);
 	procenv_finish(&v->procenv);
@@ -110,17 +111,36 @@ static void view_env(struct view *v, const struct instance *inst)
 	v->msg.n_process_env = v->procenv.n_envp;
 }
 
-static void view_full(struct view *v, struct instance *inst)
+/* Names are up to 16 KiB while they are made, and short as a rule: kept in one block as long as
+ * they are. */
+static void view_names(struct view *v, const struct instance *inst)
 {
-	const struct process *p = instance_process(inst);
+	static struct log_names names; /* one thread, and used up before it is made anew */
+	char *const from[] = { names.out, names.err, names.combined, names.pid };
+	char **const to[] = { &v->msg.out_file, &v->msg.error_file, &v->msg.log_file,
+		              &v->msg.pid_file };
+	size_t len = 0, at = 0;
 	struct pm_error err;
 
-	if (instance_log_names(inst, &v->names, &err) == 0) {
-		v->msg.out_file = v->names.out;
-		v->msg.error_file = v->names.err;
-		v->msg.log_file = v->names.combined;
-		v->msg.pid_file = v->names.pid;
+	if (instance_log_names(inst, &names, &err) < 0)
+		return;
+	for (size_t i = 0; i < PM_COUNT(from); i++)
+		len += strlen(from[i]) + 1;
+	v->names = pm_calloc(len, 1);
+	for (size_t i = 0; i < PM_COUNT(from) && v->names != NULL; i++) {
+		size_t one = strlen(from[i]) + 1;
+
+		memcpy(v->names + at, from[i], one);
+		*to[i] = v->names + at;
+		at += one;
 	}
+}
+
+static void view_full(struct view *v, struct instance *inst, bool environment)
+{
+	const struct process *p = instance_process(inst);
+
+	view_names(v, inst);
 	v->msg.unique_id = text(instance_core(inst)->unique_id);
 	v->msg.spec = instance_app(inst)->spec;
 	for (int i = 0; p != NULL && i < 2; i++)
@@ -133,7 +153,8 @@ static void view_full(struct view *v, struct instance *inst)
 	v->msg.restart_delay_now_ms = instance_core(inst)->restart.prev_delay_ms;
 	v->msg.n_processes = instance_usage(inst)->n_processes;
 	view_exits(v, inst);
-	view_env(v, inst);
+	if (environment)
+		view_env(v, inst);
 	if (instance_core(inst)->order[0] != '\0') {
 		char by[64];
 
@@ -157,7 +178,7 @@ static void view_last_exit(struct view *v, const struct instance *inst)
 	v->msg.exit_signal = e->signal;
 }
 
-static void view_make(struct view *v, struct instance *inst, bool full)
+static void view_make(struct view *v, struct instance *inst, bool full, bool environment)
 {
 	const struct inst_core *core = instance_core(inst);
 	const Pm__AppSpec *spec = instance_spec(inst);
@@ -194,7 +215,7 @@ static void view_make(struct view *v, struct instance *inst, bool full)
 		m->user = spec->username;
 	view_last_exit(v, inst);
 	if (full)
-		view_full(v, inst);
+		view_full(v, inst, environment);
 }
 
 /* ---- pages ---- */
@@ -203,7 +224,7 @@ struct listing {
 	struct super *su;
 	uint32_t *ids; /* owned; looked up again for each page: an instance may have gone */
 	size_t n, at;
-	bool full, first;
+	bool full, environment, first;
 };
 
 static void agent_message(struct super *su, Pm__AgentStatus *a)
@@ -246,12 +267,10 @@ static bool send_page(void *arg, struct session *s, uint64_t re)
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__StatusList list = PM__STATUS_LIST__INIT;
 	Pm__InstanceStatus *instances[PER_PAGE];
-	struct view *views = pm_calloc(PER_PAGE, sizeof(struct view));
+	static struct view views[PER_PAGE]; /* each is cleared before it is used */
 	Pm__AgentStatus agent;
 	size_t bytes = 0;
 
-	if (views == NULL)
-		return false;
 	agent_message(l->su, &agent);
 	if (l->first)
 		list.agent = &agent;
@@ -262,7 +281,7 @@ static bool send_page(void *arg, struct session *s, uint64_t re)
 
 		if (inst == NULL)
 			break;
-		view_make(&views[list.n_instances], inst, l->full);
+		view_make(&views[list.n_instances], inst, l->full, l->environment);
 		instances[list.n_instances] = &views[list.n_instances].msg;
 		bytes += l->full ? pm__instance_status__get_packed_size(instances[list.n_instances])
 		                 : 256;
@@ -294,7 +313,6 @@ static bool send_page(void *arg, struct session *s, uint64_t re)
 	for (size_t i = 0; i < list.n_instances; i++)
 		view_finish(&views[i]);
 	free(agent.degraded);
-	free(views);
 	return list.more;
 }
 
@@ -330,6 +348,7 @@ void status_answer(struct super *su, struct session *s, uint64_t id, const Pm__S
 	}
 	l->su = su;
 	l->full = req->detail == PM__DETAIL__DETAIL_FULL;
+	l->environment = req->environment;
 	l->first = true;
 	l->n = n;
 	for (size_t i = 0; i < n; i++)

@@ -35,7 +35,8 @@ int ctx_status(struct ctx *ctx, const char *text, bool detail, struct client_sta
 	int rc;
 
 	req.detail = detail ? PM__DETAIL__DETAIL_FULL : PM__DETAIL__DETAIL_LIST;
-	req.sample = true; /* memory and CPU as they are now */
+	req.environment = detail && text != NULL; /* of one app, not of a thousand */
+	req.sample = true;                        /* memory and CPU as they are now */
 	if (text != NULL) {
 		if (target_list_add(&list, text, err) < 0) {
 			target_list_finish(&list);
