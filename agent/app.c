@@ -6,6 +6,28 @@
 #include "agent/triggers.h"
 #include "proto/spec.h"
 
+static void drop_spec(struct app *app)
+{
+	if (app->frozen)
+		free(app->spec);
+	else
+		spec_free(app->spec);
+	app->frozen = false;
+	app->spec = NULL;
+}
+
+void app_freeze_spec(struct app *app)
+{
+	Pm__AppSpec *frozen;
+	struct pm_error err;
+
+	if (app->frozen || spec_freeze(app->spec, &frozen, &err) < 0)
+		return; /* no memory: it stays as it is, only larger */
+	drop_spec(app);
+	app->spec = frozen;
+	app->frozen = true;
+}
+
 int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struct app **out,
                      struct pm_error *err)
 {
@@ -39,6 +61,7 @@ int app_create(struct super *su, Pm__AppSpec *spec, struct app **out, struct pm_
 			app->spec = NULL; /* the caller's still; app itself goes with the loop */
 			return -1;
 		}
+	app_freeze_spec(app);
 	*out = app;
 	return 0;
 }
@@ -103,7 +126,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct app *app = handle->data;
 
-	spec_free(app->spec);
+	drop_spec(app);
 	free(app->instances);
 	free(app);
 	free(handle);
@@ -148,8 +171,9 @@ void app_set_spec(struct app *app, Pm__AppSpec *spec)
 {
 	triggers_stop(app);
 	lookup_remove_app(&app->su->lookup, app); /* the name may be another */
-	spec_free(app->spec);
+	drop_spec(app);
 	app->spec = spec;
+	app_freeze_spec(app);
 	lookup_add_app(&app->su->lookup, app);
 	app_refresh_triggers(app);
 }

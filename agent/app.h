@@ -10,7 +10,8 @@ struct app {
 	struct lookup_links links;
 	struct super *su;            /* borrowed */
 	uint32_t serial;             /* names it to the next supervisor */
-	Pm__AppSpec *spec;           /* owned */
+	Pm__AppSpec *spec;           /* owned; changed in place only */
+	bool frozen;                 /* spec is one block, for free() */
 	struct instance **instances; /* owned, by pm_id */
 	size_t n, cap;
 	struct cron_job *cron; /* owned; NULL: none */
@@ -39,6 +40,9 @@ void app_close(struct app *app, bool forget);
 
 /* Take another spec (taken); running processes keep what they were started with. */
 void app_set_spec(struct app *app, Pm__AppSpec *spec);
+
+/* Keep the spec in one block from now on: nothing refers to the caller's any more. */
+void app_freeze_spec(struct app *app);
 
 /* The lowest instance number that is free. */
 uint32_t app_free_number(const struct app *app);

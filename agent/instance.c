@@ -393,7 +393,12 @@ void instance_resume(struct instance *inst)
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct instance *inst = handle->data;
+
+	free(inst->note);
+	free(inst->why);
+	free(inst->hint);
+	free(inst);
 }
 
 void instance_close(struct instance *inst, bool forget_it)

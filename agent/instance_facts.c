@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ uint32_t instance_log_id(const struct instance *inst)
 
 const char *instance_note(const struct instance *inst)
 {
-	return inst->note;
+	return inst->note != NULL ? inst->note : "";
 }
 
 bool instance_is_online(const struct instance *inst)
@@ -149,16 +150,23 @@ void inst_commit(struct instance *inst)
 	inst_core_commit(inst->record, &inst->core);
 }
 
+/* Without memory there are no words; the code still says what kind of failure it was. */
+static void set_words(char **words, const char *text)
+{
+	free(*words);
+	*words = *text == '\0' ? NULL : pm_strdup(text);
+}
+
 void inst_note(struct instance *inst, const char *text)
 {
-	(void)snprintf(inst->note, sizeof(inst->note), "%s", text);
+	set_words(&inst->note, text);
 }
 
 void inst_fail_words(struct instance *inst, enum pm_code code, const char *what, const char *hint)
 {
 	inst->why_code = code;
-	(void)snprintf(inst->why, sizeof(inst->why), "%s", what);
-	(void)snprintf(inst->hint, sizeof(inst->hint), "%s", hint);
+	set_words(&inst->why, what);
+	set_words(&inst->hint, hint);
 }
 
 void inst_add_exit(struct instance *inst, const struct keeper_record *r, uint64_t run_ms)

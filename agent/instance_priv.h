@@ -28,9 +28,9 @@ struct instance {
 	uint32_t poll_ms;
 	struct waiter *waiters; /* owned */
 	struct instance_usage usage;
-	char note[160];
-	char why[256]; /* of the last failure, for the orders that wait */
-	char hint[128];
+	char *note; /* owned; NULL: none. Words, here and below, are few, and instances many */
+	char *why;  /* owned: of the last failure, for the orders that wait */
+	char *hint; /* owned */
 	enum pm_code why_code;
 	off_t log_start[2]; /* sizes of the log files at the spawn */
 };

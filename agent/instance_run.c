@@ -379,7 +379,7 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 	}
 	pm_log(event == EV_EXIT_GIVE_UP ? PM_LOG_ERROR : PM_LOG_INFO, "instance.exit",
 	       "app=%s pm_id=%u pid=%d %s", spec->name, inst->core.pm_id, inst->core.pid,
-	       inst->why);
+	       inst->why != NULL ? inst->why : "");
 	inst->core.slot = SLOT_NONE;
 	inst->last_pid = inst->core.pid;
 	inst->core.pid = 0;
@@ -455,7 +455,7 @@ void inst_check_heirs(struct instance *inst)
 		finish_heirs(inst, first ? inst->core.deadline_ms : pm_now_ms());
 		return;
 	}
-	if (inst->poll_ms * 2 >= HEIRS_POLL_MAX_MS && inst->note[0] == '\0')
+	if (inst->poll_ms * 2 >= HEIRS_POLL_MAX_MS && inst->note == NULL)
 		inst_note(inst, "daemonised: its main process has ended, descendants run on; "
 		                "start it in the foreground instead");
 	inst->poll_ms = PM_MIN(inst->poll_ms * 2, HEIRS_POLL_MAX_MS);

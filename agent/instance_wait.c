@@ -66,8 +66,8 @@ static void settle_one(struct instance *inst, struct waiter *w, enum pm_code cod
 	struct order_outcome out = { .code = code, .text = "", .hint = "" };
 
 	if (code != PM_OK) {
-		out.text = inst->why;
-		out.hint = inst->hint;
+		out.text = inst->why != NULL ? inst->why : "";
+		out.hint = inst->hint != NULL ? inst->hint : "";
 		out.log_tail = log_tail(inst, &out.log_tail_len);
 	}
 	order_settled(w->order, w->at, inst, &out);

@@ -11,8 +11,9 @@
 #include "proto/limits.h"
 
 #define PEEK_BYTES 65536
-#define TURN_BYTES (256u * 1024) /* taken in one turn of the loop, so that a flood delays nobody \
-	                          */
+#define TURN_BYTES                                                                    \
+	(256u * 1024) /* taken in one turn of the loop, so that a flood delays nobody \
+	               */
 #define TURN_MESSAGES 1024
 
 /* One text to send, and perhaps a descriptor that goes with its first byte. */

@@ -1,5 +1,6 @@
 #include "agent/order.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,9 @@
 #include "agent/store.h"
 #include "proto/failpoint.h"
 #include "proto/log.h"
+
+/* After a command on this many instances the heap is given back to the system. */
+#define TRIM_FROM 64
 
 enum item_state {
 	ITEM_WAITING,
@@ -246,6 +250,9 @@ static void order_free(struct order *o)
 	order_deps_destroy(o->deps);
 	session_unref(o->session);
 	free(o->items);
+	if (o->n >= TRIM_FROM)
+		(void)malloc_trim(
+			0); /* what so many messages left behind; whether it helped is no matter */
 	free(o);
 }
 

@@ -100,6 +100,7 @@ static int make_apps(struct super *su, const struct state_set *set, struct pm_er
 		    app_create_empty(su, spec, set->apps[i]->serial, &app, err) < 0)
 			return -1;
 		spec = NULL; /* the app's */
+		app_freeze_spec(app);
 	}
 	su->next_pm_id = set->next_id;
 	return 0;

@@ -393,6 +393,7 @@ static int restore_app(struct super *su, const Pm__SavedApp *saved, struct pm_er
 	    app_create_empty(su, spec, serial, &app, err) < 0)
 		return -1;
 	spec = NULL; /* the app's */
+	app_freeze_spec(app);
 	for (size_t i = 0; i < saved->n_instances; i++) {
 		const Pm__SavedInstance *in = saved->instances[i];
 

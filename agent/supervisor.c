@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -477,6 +478,10 @@ int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd
 	             SIG_IGN); /* a file-size limit is an error of a write, not our death */
 	(void)umask(0077);
 	pm_failpoint_arm_from_env();
+	/* Large buffers go back to the system when they are freed, and workers share the one arena.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+	(void)mallopt(M_ARENA_MAX, 1);
 	raise_nofile();
 	su->loop = uv_default_loop();
 	cgroup_find(&su->cgroup);

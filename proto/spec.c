@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "proto/limits.h"
 
@@ -214,6 +215,109 @@ int spec_clone(const Pm__AppSpec *spec, Pm__AppSpec **out, struct pm_error *err)
 	if (spec_pack(spec, &bytes, &len, err) < 0)
 		return -1;
 	return spec_unpack(bytes, len, out, err);
+}
+
+/*
+ * Memory given out in order from one block. Decoding frees some pieces again: a first run into a
+ * draft finds out which, and the second, the same step by step, takes those from the heap instead.
+ */
+#define PIECES_MAX 4096
+
+struct block {
+	uint8_t *bytes;
+	size_t used, size;
+	size_t n;       /* pieces given out so far */
+	size_t *starts; /* the draft's: where each piece began */
+	bool *passing;  /* freed again in the draft; PIECES_MAX */
+	bool draft;
+};
+
+static void *block_alloc(void *arg, size_t size)
+{
+	struct block *b = arg;
+	size_t at = b->used, piece = b->n++;
+
+	if (piece >= PIECES_MAX)
+		return NULL;
+	if (!b->draft && b->passing[piece])
+		return pm_calloc(1, size);
+	size = (size + 7) & ~(size_t)7;
+	if (size > b->size - b->used)
+		return NULL;
+	if (b->draft)
+		b->starts[piece] = at;
+	b->used += size;
+	return b->bytes + at;
+}
+
+static void block_free(void *arg, void *memory)
+{
+	struct block *b = arg;
+	size_t at = (size_t)((uint8_t *)memory - b->bytes);
+
+	if (memory == NULL)
+		return;
+	if (!b->draft && ((uint8_t *)memory < b->bytes || at >= b->size)) {
+		free(memory);
+		return;
+	}
+	for (size_t i = b->n; b->draft && i-- > 0;)
+		if (b->starts[i] == at) {
+			b->passing[i] = true;
+			return;
+		}
+}
+
+static Pm__AppSpec *unpack_into(struct block *b, const uint8_t *bytes, size_t len)
+{
+	ProtobufCAllocator allocator = { block_alloc, block_free, b };
+
+	return pm__app_spec__unpack(&allocator, len, bytes);
+}
+
+/* Bytes of the pieces that stay; 0: no memory. The draft is mapped, so that the heap keeps no trace
+ * of it. */
+static size_t frozen_size(const uint8_t *bytes, size_t len, bool *passing)
+{
+	size_t extra = PIECES_MAX * sizeof(size_t), kept = 0;
+	struct block b = { .size = PM_ARENA_MAX, .passing = passing, .draft = true };
+	uint8_t *map = mmap(NULL, b.size + extra, PROT_READ | PROT_WRITE,
+	                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map == MAP_FAILED)
+		return 0;
+	b.bytes = map;
+	b.starts = (size_t *)(void *)(map + b.size);
+	if (unpack_into(&b, bytes, len) != NULL)
+		for (size_t i = 0; i < b.n; i++)
+			kept += passing[i] ? 0
+			                   : (i + 1 < b.n ? b.starts[i + 1] : b.used) - b.starts[i];
+	(void)munmap(map, b.size + extra);
+	return kept;
+}
+
+int spec_freeze(const Pm__AppSpec *spec, Pm__AppSpec **out, struct pm_error *err)
+{
+	PM_FREE uint8_t *bytes = NULL;
+	bool passing[PIECES_MAX] = { false };
+	struct block b = { .passing = passing };
+	Pm__AppSpec *frozen;
+	size_t len;
+
+	if (spec_pack(spec, &bytes, &len, err) < 0)
+		return -1;
+	b.size = frozen_size(bytes, len, passing);
+	b.bytes = b.size == 0 ? NULL : pm_calloc(1, b.size);
+	if (b.bytes == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "keep an app");
+	frozen = unpack_into(&b, bytes, len);
+	if ((uint8_t *)frozen !=
+	    b.bytes) { /* no memory for a passing piece: nothing else differs */
+		free(b.bytes);
+		return pm_fail(err, PM_NO_MEMORY, "keep an app");
+	}
+	*out = frozen;
+	return 0;
 }
 
 static void swap_bytes(void *a, void *b, size_t n)

@@ -1,4 +1,4 @@
-/* spec.h - the declared form of one app, Pm__AppSpec: life time, defaults, patches. Pure. */
+/* spec.h - the declared form of one app, Pm__AppSpec: life time, defaults, patches.. */
 #ifndef PM_PROTO_SPEC_H
 #define PM_PROTO_SPEC_H
 
@@ -42,6 +42,14 @@ PM_MUST_CHECK int spec_pack(const Pm__AppSpec *spec, uint8_t **out, size_t *len,
  */
 PM_MUST_CHECK int spec_unpack(const uint8_t *bytes, size_t len, Pm__AppSpec **out,
                               struct pm_error *err);
+
+/*
+ * A copy in one block of memory, half the size of one on the heap, that must not be changed but in place.
+ *
+ * ownership  *out is the caller's, for free() and not for spec_free()
+ * errors     as spec_pack()
+ */
+PM_MUST_CHECK int spec_freeze(const Pm__AppSpec *spec, Pm__AppSpec **out, struct pm_error *err);
 
 /* A copy that shares nothing with spec. errors: as spec_pack(). */
 PM_MUST_CHECK int spec_clone(const Pm__AppSpec *spec, Pm__AppSpec **out, struct pm_error *err);

@@ -26,6 +26,33 @@ static void a_new_spec_holds_the_defaults(void **state)
 	assert_int_equal(spec->instances, 1);
 }
 
+static void a_frozen_copy_is_one_block_that_says_the_same(void **state)
+{
+	PM_FREE uint8_t *before = NULL, *after = NULL;
+	Pm__AppSpec *frozen;
+	PM_SPEC *spec = NULL;
+	struct pm_error err;
+	size_t n_before, n_after;
+
+	(void)state;
+	assert_int_equal(spec_create(&spec, &err), 0);
+	assert_int_equal(spec_put_str(&spec->name, "api", &err), 0);
+	assert_int_equal(spec_add_str(&spec->args, &spec->n_args, "--port", &err), 0);
+	assert_int_equal(
+		spec_put_env(&spec->env, &spec->n_env, "A", "1", PM__ENV_ORIGIN__ENV_CONFIG, &err),
+		0);
+	assert_int_equal(spec_pack(spec, &before, &n_before, &err), 0);
+	assert_int_equal(spec_freeze(spec, &frozen, &err), 0);
+	assert_int_equal(spec_pack(frozen, &after, &n_after, &err), 0);
+	assert_int_equal(n_before, n_after);
+	assert_memory_equal(before, after, n_before);
+	free(frozen); /* nothing else of it is on the heap: the leak checker agrees */
+	pm_alloc_fail_at(2);
+	assert_int_equal(spec_freeze(spec, &frozen, &err), -1);
+	pm_alloc_fail_at(0);
+	assert_int_equal(err.code, PM_NO_MEMORY);
+}
+
 static void a_clone_shares_nothing(void **state)
 {
 	PM_SPEC *spec = fresh();
@@ -300,6 +327,7 @@ int main(void)
 		cmocka_unit_test(text_fields_are_checked_one_by_one),
 		cmocka_unit_test(number_fields_are_checked_one_by_one),
 		cmocka_unit_test(lists_are_checked_item_by_item),
+		cmocka_unit_test(a_frozen_copy_is_one_block_that_says_the_same),
 		cmocka_unit_test(running_out_of_memory_fails_and_leaks_nothing),
 	};
 
