@@ -154,7 +154,7 @@ void inst_kill_tree(struct instance *inst)
 /* No room for it now: it is tried again, and whoever ordered it hears so. */
 static void hold(struct instance *inst, const char *why)
 {
-	char words[sizeof(inst->note)];
+	char words[160];
 
 	(void)snprintf(words, sizeof(words), "waiting: %.110s", why);
 	inst_note(inst, words);

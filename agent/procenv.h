@@ -29,8 +29,8 @@ struct procenv_facts {
 /*
  * Build both. Later ones win: the shell's and the spec's variables, env_files, then ours.
  *
- * errors  PM_CONFIG (env_file unreadable or malformed, too many variables), PM_NOT_FOUND (no interpreter in PATH),
- * PM_NO_MEMORY
+ * errors  PM_CONFIG (env_file unreadable or malformed, too many variables), PM_NOT_FOUND (no
+ * interpreter in PATH), PM_NO_MEMORY
  */
 PM_MUST_CHECK int procenv_build(const Pm__AppSpec *spec, const struct procenv_facts *facts,
                                 struct procenv *out, struct pm_error *err);
