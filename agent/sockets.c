@@ -218,7 +218,8 @@ int sockets_get(struct sockets *s, const struct socket_key *key, uint32_t seat, 
 		return -1;
 	row = sockets_find(s, key);
 	if (row < 0) {
-		sockets_set_put(&s->table->handed_out, index, true);
+		if (key->family != AF_UNIX)
+			sockets_set_put(&s->table->handed_out, index, true);
 		row = add_row(s, key, errnum, err);
 		if (row < 0)
 			return -1;
