@@ -46,6 +46,7 @@ int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 struct seat {
 	uint32_t busy; /* the kernel clears it when the child has left our memory */
 	const struct spawn_plan *plan;
+	char *listen_pid; /* where the child writes its pid; NULL */
 	int exec_fd;
 	size_t n_fds;
 	int order[SPAWN_FDS_MAX]; /* indices of plan->child_fds by ascending number */
@@ -183,6 +184,20 @@ CHILD_CODE static bool child_user(struct seat *s)
 	return true;
 }
 
+/* Into the blanks of SPAWN_LISTEN_PID, which hold the largest number there is. */
+CHILD_CODE static void child_listen_pid(char *at)
+{
+	unsigned pid = (unsigned)syscall(SYS_getpid), rest = pid;
+
+	do {
+		at++;
+		rest /= 10;
+	} while (rest != 0);
+	*at = '\0';
+	for (; pid != 0; pid /= 10)
+		*--at = (char)('0' + pid % 10);
+}
+
 CHILD_CODE static int child_main(void *arg)
 {
 	struct seat *s = arg;
@@ -194,6 +209,8 @@ CHILD_CODE static int child_main(void *arg)
 	(void)syscall(SYS_setsid); /* a new process leads no group, so this cannot fail */
 	if (!child_fds(s) || !child_resources(s) || !child_user(s))
 		syscall(SYS_exit_group, 127);
+	if (s->listen_pid != NULL)
+		child_listen_pid(s->listen_pid);
 	(void)syscall(SYS_rt_sigaction, SIGPIPE, dispositions, NULL, _NSIG / 8);
 	/* Empty, not the one we were started with: an inherited blocked SIGTERM is a classic. */
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, NULL, _NSIG / 8);
@@ -253,6 +270,14 @@ static void sort_fds(struct seat *s)
 	}
 }
 
+static char *find_listen_pid(const struct spawn_plan *p)
+{
+	for (const char *const *e = p->envp; *e != NULL; e++)
+		if (strcmp(*e, SPAWN_LISTEN_PID) == 0)
+			return (char *)(uintptr_t)*e + strlen("LISTEN_PID=");
+	return NULL;
+}
+
 static int prepare(struct seat *s, const struct spawn_request *r)
 {
 	const struct spawn_plan *p = r->plan;
@@ -260,6 +285,7 @@ static int prepare(struct seat *s, const struct spawn_request *r)
 	                                                    : r->origin->oom_score_adj;
 
 	s->plan = p;
+	s->listen_pid = find_listen_pid(p);
 	s->exec_fd = r->exec_fd;
 	s->stage = SPAWN_STAGE_NONE;
 	s->step = SPAWN_STAGE_FORK;

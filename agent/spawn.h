@@ -20,6 +20,10 @@
 #include "agent/origin.h"
 #include "agent/spawn_plan.h"
 
+/* Among plan->envp, and in memory that can be written: the child puts its pid there (LISTEN_PID of
+ * sd_listen_fds(3)). */
+#define SPAWN_LISTEN_PID "LISTEN_PID=          "
+
 /* Longest wait for one exec; then the child is killed and the spawn fails with ETIMEDOUT. */
 #define SPAWN_WAIT_MS 5000
 

@@ -10,7 +10,7 @@
 
 #include "agent/spawn.h"
 
-#define PLAN_MAGIC   0x4e4c5031u /* "1PLN" */
+#define PLAN_MAGIC   0x4e4c5032u /* "2PLN" */
 #define PLAN_STRINGS (2u << 20)  /* arguments and environment; the kernel's own limit is near */
 #define PLAN_MAX     (PLAN_STRINGS * 9u + (64u << 10)) /* with a pointer for every byte */
 #define PLAN_SEALS   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)

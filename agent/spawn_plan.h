@@ -8,7 +8,7 @@
 
 #include "proto/error.h"
 
-#define SPAWN_FDS_MAX    8
+#define SPAWN_FDS_MAX    16
 #define SPAWN_GROUPS_MAX 256
 #define SPAWN_LIMITS_MAX 16
 /* Descriptor numbers in the child are below this. */

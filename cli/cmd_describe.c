@@ -105,6 +105,7 @@ static void what_it_runs(struct facts *f, const Pm__InstanceStatus *s, bool as_p
 		return;
 	number(f, "kill timeout (ms)", spec->kill_timeout_ms);
 	words(f, "depends on", spec->depends_on, spec->n_depends_on);
+	words(f, "listen", spec->listen, spec->n_listen);
 	if (s->dropped_lines != 0)
 		number(f, "log lines dropped", s->dropped_lines);
 }

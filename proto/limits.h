@@ -44,6 +44,9 @@
 #define PM_NAME_MAX 128
 /* A path. */
 #define PM_PATH_MAX 4096
+/* Addresses that an app declares with `listen`: each is a descriptor of its processes from the
+ * start. */
+#define PM_LISTEN_MAX 8
 /* Arguments and environment of one process: one packed spec fits one record. */
 #define PM_SPEC_MAX 61440
 /* One captured line; longer ones continue in a further record with a mark. */

@@ -38,7 +38,8 @@ static int add_word(const struct spec_target *t, const struct doc_node *v, char 
 /* Options that take several names take them with commas too. */
 static bool has_commas(const struct spec_key *key)
 {
-	static const char *const names[] = { "watch_exts", "depends_on", "take_env", "limits" };
+	static const char *const names[] = { "watch_exts", "depends_on", "take_env", "limits",
+		                             "listen" };
 
 	for (size_t i = 0; i < PM_COUNT(names); i++)
 		if (strcmp(key->name, names[i]) == 0)

@@ -562,6 +562,17 @@ const struct spec_key spec_keys[] = {
 	  .flags = SPEC_OURS,
 	  .def = "60000",
 	  .help = "How long to wait for the apps of depends_on." },
+	{ .name = "listen",
+	  .type = SPEC_WORDS,
+	  .opts = "listen",
+	  .arg = SPEC_ARG_REQUIRED,
+	  MEMBER(listen, "listen"),
+	  .flags = SPEC_OURS,
+	  .help = "Addresses to listen on for the app, which gets the sockets as descriptors "
+	          "from 3 on, with LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES as from systemd: "
+	          "tcp://127.0.0.1:8080, tcp://:80 (any address), udp://:53, "
+	          "unix:///run/app.sock, each with NAME= before it if wanted. In cluster mode "
+	          "the instances share them." },
 	{ .name = "source_map_support",
 	  .type = SPEC_BOOL,
 	  .opts = "source-map-support",

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "proto/limits.h"
+#include "proto/listen_addr.h"
 #include "proto/spec.h"
 #include "proto/spec_keys.h"
 #include "proto/utf8.h"
@@ -234,6 +235,22 @@ static int check_names(const Pm__AppSpec *s, struct pm_error *err)
 	return 0;
 }
 
+static int check_listen(const Pm__AppSpec *s, struct pm_error *err)
+{
+	struct listen_addr seen[PM_LISTEN_MAX];
+
+	if (s->n_listen > PM_COUNT(seen))
+		return bad(err, s, "listen");
+	for (size_t i = 0; i < s->n_listen; i++) {
+		if (listen_addr_parse(s->listen[i], &seen[i], err) < 0)
+			return pm_wrap(err, "app %.128s", s->name);
+		for (size_t k = 0; k < i; k++)
+			if (listen_addr_same(&seen[i], &seen[k]))
+				return bad(err, s, "listen");
+	}
+	return 0;
+}
+
 /* What only shows up in tables: cut to size and clean, whoever sent it. */
 static int check_notes(const Pm__AppSpec *s, struct pm_error *err)
 {
@@ -252,7 +269,7 @@ int spec_validate(const Pm__AppSpec *spec, struct pm_error *err)
 {
 	if (check_names(spec, err) < 0 || check_paths(spec, err) < 0 || check_env(spec, err) < 0 ||
 	    check_limits(spec, err) < 0 || check_ranges(spec, err) < 0 ||
-	    check_enums(spec, err) < 0 || check_notes(spec, err) < 0)
+	    check_enums(spec, err) < 0 || check_listen(spec, err) < 0 || check_notes(spec, err) < 0)
 		return -1;
 	if (pm__app_spec__get_packed_size(spec) > PM_SPEC_MAX)
 		return pm_fail(err, PM_LIMIT,

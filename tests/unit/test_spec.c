@@ -306,6 +306,16 @@ static void lists_are_checked_item_by_item(void **state)
 	assert_int_equal(spec_validate(spec, &err), -1); /* of itself */
 	assert_non_null(strstr(err.what, "depends_on"));
 	spec_clear_list(&spec->depends_on, &spec->n_depends_on);
+	assert_int_equal(spec_add_str(&spec->listen, &spec->n_listen, "tcp://:80", &err), 0);
+	assert_int_equal(spec_add_str(&spec->listen, &spec->n_listen, "web=tcp://*:80", &err), 0);
+	assert_int_equal(spec_validate(spec, &err), -1); /* twice */
+	assert_non_null(strstr(err.what, "listen"));
+	assert_int_equal(spec_put_str(&spec->listen[1], "udp://:80", &err), 0);
+	assert_int_equal(spec_validate(spec, &err), 0);
+	assert_int_equal(spec_put_str(&spec->listen[1], "tcp://localhost:80", &err), 0);
+	assert_int_equal(spec_validate(spec, &err), -1);
+	assert_non_null(strstr(err.hint, "unix:///"));
+	spec_clear_list(&spec->listen, &spec->n_listen);
 	assert_int_equal(spec_add_str(&spec->env_files, &spec->n_env_files, ".env", &err), 0);
 	assert_int_equal(spec_validate(spec, &err), -1);
 	spec_clear_list(&spec->env_files, &spec->n_env_files);

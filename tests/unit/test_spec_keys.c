@@ -73,6 +73,7 @@ static const struct sample samples[] = {
 	{ "instance_var", "N", "A=B" },
 	{ "increment_var", "PORT", "" },
 	{ "depends_on", "db,cache", NULL },
+	{ "listen", "web=tcp://:80,unix:///run/x.sock", NULL },
 	{ "start_timeout", "1h", "1y" },
 	{ "source_map_support", "true", "x" },
 	{ "disable_source_map_support", "true", "x" },
