@@ -1,4 +1,5 @@
 /* cmd_agent.c - `agent status`, `agent upgrade`, `update`: the agent's own life. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +8,9 @@
 #include "cli/fmt.h"
 #include "cli/json_out.h"
 #include "proto/units.h"
+
+#define UPGRADE_WAIT_MS 60000 /* self-check, exec, and the way back if that fails: 5 s each */
+#define UPGRADE_LOOK_MS 20
 
 static int status_json(const struct ctx *ctx, const Pm__AgentStatus *a, struct pm_error *err)
 {
@@ -70,36 +74,86 @@ static int agent_status(struct ctx *ctx, struct pm_error *err)
 	return 0;
 }
 
-static int upgrade(struct ctx *ctx, struct pm_error *err)
+/* What is known of the supervisor that took the order. */
+struct before {
+	uint32_t pid;
+	char note[256];
+};
+
+static int look(struct ctx *ctx, struct client_status **status, struct pm_error *err)
+{
+	if (client_agent_status(ctx->client, ctx->timeout_ms, status, err) < 0)
+		return -1;
+	if ((*status)->agent != NULL)
+		return 0;
+	return pm_fail(err, PM_PROTOCOL, "the agent did not say how it is");
+}
+
+/* Until another supervisor tells how it went, or the old one that it did not. */
+static int wait_for_news(struct ctx *ctx, const struct before *before,
+                         struct client_status **status, struct pm_error *err)
+{
+	uint32_t wait_ms = ctx->timeout_ms == 0 ? UPGRADE_WAIT_MS : ctx->timeout_ms;
+	uint64_t deadline = pm_now_ms() + wait_ms;
+
+	while (pm_now_ms() < deadline) {
+		PM_STATUS *now = NULL;
+
+		if (client_reconnect(ctx->client, wait_ms, err) < 0)
+			return -1;
+		if (look(ctx, &now, err) == 0 && now->agent->upgrade[0] != '\0' &&
+		    (now->agent->supervisor_pid != before->pid ||
+		     strcmp(now->agent->upgrade, before->note) != 0)) {
+			*status = PM_STEAL(now);
+			return 0;
+		}
+		(void)poll(NULL, 0, UPGRADE_LOOK_MS);
+	}
+	return pm_fail(err, PM_DEADLINE, "no new supervisor answers after %u s", wait_ms / 1000);
+}
+
+static int order_upgrade(struct ctx *ctx, struct pm_error *err)
 {
 	Pm__Command cmd = PM__COMMAND__INIT;
 	PM_RESULT *result = NULL;
-	PM_STATUS *status = NULL;
-	const Pm__AgentStatus *a = NULL;
 
 	cmd.verb = PM__VERB__VERB_UPGRADE;
 	cmd.timeout_ms = ctx->timeout_ms;
-	if (client_command(ctx->client, &cmd, NULL, NULL, &result, err) < 0) {
-		/* The supervisor that took the order may be gone before it could answer. */
-		if (err->code != PM_UNKNOWN)
-			return -1;
-	} else if (result->code != PM_OK) {
-		pm_fail(err, result->code, "upgrade: %s", result->text);
-		if (result->hint[0] != '\0')
-			pm_hint(err, "%s", result->hint);
+	if (client_command(ctx->client, &cmd, NULL, NULL, &result, err) < 0)
+		/* The supervisor that took the order may be gone before its answer got out. */
+		return err->code == PM_UNKNOWN ? 0 : -1;
+	if (result->code == PM_OK)
+		return 0;
+	pm_fail(err, result->code, "%s", result->text);
+	if (result->hint[0] != '\0')
+		pm_hint(err, "%s", result->hint);
+	return -1;
+}
+
+static int upgrade(struct ctx *ctx, struct pm_error *err)
+{
+	PM_STATUS *old = NULL;
+	PM_STATUS *new = NULL;
+	struct before before;
+	const Pm__AgentStatus *a;
+
+	if (look(ctx, &old, err) < 0)
+		return -1;
+	before.pid = old->agent->supervisor_pid;
+	(void)snprintf(before.note, sizeof(before.note), "%s", old->agent->upgrade);
+	if (order_upgrade(ctx, err) < 0 || wait_for_news(ctx, &before, &new, err) < 0)
+		return pm_wrap(err, "upgrade");
+	a = new->agent;
+	if (strncmp(a->upgrade, "upgrade failed", 14) == 0 ||
+	    strncmp(a->upgrade, "upgrade refused", 15) == 0) {
+		pm_fail(err, PM_FAILED, "%s", a->upgrade);
+		pm_hint(err, "the old version goes on, and so do the apps");
 		return -1;
 	}
-	if (client_reconnect(ctx->client, ctx->timeout_ms == 0 ? 30000 : ctx->timeout_ms, err) <
-	            0 ||
-	    client_agent_status(ctx->client, ctx->timeout_ms, &status, err) < 0)
-		return pm_wrap(err, "upgrade");
-	a = status->agent;
-	if (a == NULL)
-		return pm_fail(err, PM_PROTOCOL, "upgrade: the agent did not say how it went");
 	if (ctx->json)
 		return status_json(ctx, a, err);
-	say(ctx, "the agent is now %s, supervisor pid %u%s%s", a->version, a->supervisor_pid,
-	    a->upgrade[0] == '\0' ? "" : ": ", a->upgrade);
+	say(ctx, "the agent is now %s, supervisor pid %u: %s", a->version, a->supervisor_pid,
+	    a->upgrade);
 	return 0;
 }
 

@@ -12,10 +12,9 @@
 #include "cli/target.h"
 #include "proto/sanitize.h"
 
-#define NAME_WIDTH_MAX   32
-#define RECONNECT_MS     30000
-#define RESUME_LINES     5000    /* asked for again after a reconnect, at first */
-#define RESUME_LINES_MAX 1000000 /* then this many */
+#define NAME_WIDTH_MAX 32
+#define RECONNECT_MS   30000
+#define RESUME_LINES   20000 /* asked for again after a reconnect; what is known is left out */
 
 /* One file, over reconnects: the numbers of a new stream are others. */
 struct source {
@@ -23,7 +22,6 @@ struct source {
 	uint64_t next;      /* offset behind the last line shown */
 	bool seen;          /* a line was shown, next counts */
 	bool resuming;      /* the history of a new stream may repeat what was shown */
-	bool gap;           /* its history began behind `next`: not enough was asked for */
 	struct pm_buf tail; /* with headings: its lines until the history of all is there */
 };
 
@@ -166,7 +164,7 @@ static void show_history(struct viewer *v)
 }
 
 /* Whether the line was shown before the connection was lost. */
-static bool is_repeated(struct source *source, const Pm__LogLine *line)
+static bool is_repeated(const struct viewer *v, struct source *source, const Pm__LogLine *line)
 {
 	if (!source->resuming)
 		return false;
@@ -176,7 +174,8 @@ static bool is_repeated(struct source *source, const Pm__LogLine *line)
 	}
 	source->resuming = false;
 	if (line->offset > source->next)
-		source->gap = true;
+		say_warn(v->ctx, "%s: %llu bytes were written meanwhile and are not shown",
+		         source->view.path, (unsigned long long)(line->offset - source->next));
 	return false;
 }
 
@@ -185,7 +184,7 @@ static void on_line(struct viewer *v, const Pm__LogLine *line)
 	struct source *source = by_number(v, line->source);
 	struct pm_buf *to = &v->out;
 
-	if (source == NULL || is_repeated(source, line))
+	if (source == NULL || is_repeated(v, source, line))
 		return;
 	if (v->request->raw_stderr && source->view.err)
 		to = &v->err_out;
@@ -320,9 +319,6 @@ static int follow(struct viewer *v, int fd, struct pm_error *err)
 		if (ended == ENDED_BY_USER)
 			return interrupted ? 130 : 0;
 		v->resume_lines = RESUME_LINES;
-		for (size_t i = 0; i < v->n_sources; i++)
-			if (v->sources[i].gap)
-				v->resume_lines = RESUME_LINES_MAX;
 		if (client_reconnect(v->ctx->client, RECONNECT_MS, err) < 0)
 			return pm_wrap(err, "logs");
 		if (v->ctx->tty_out && v->request->style.form != LOG_JSON)

@@ -182,6 +182,16 @@ class OwnWords(pmdtest.PmdTestCase):
                                   input=steady(shape)).out
         self.assertEqual(steady(pretty).split(), wanted.split())
 
+    def test_upgrade_ends_when_the_new_supervisor_answers(self):
+        self.sleeper("api")
+        pid = self.pid("api")
+        for _ in range(3):
+            before = self.pmctl("agent", "status", "--json").json()["supervisor_pid"]
+            after = self.pmctl("agent", "upgrade", "--json").json()
+            self.assertNotEqual(after["supervisor_pid"], before)
+            self.pmctl("stop", "nosuch", check=4)  # whoever comes next is served
+        self.assertEqual(self.pid("api"), pid)
+
     def test_kill_leaves_nothing_and_may_be_repeated(self):
         self.sleeper("api")
         self.assertIn("the agent is gone", self.pmctl("kill").out)
