@@ -288,6 +288,17 @@ static void start_item(struct order *o, size_t at)
 	instance_give_order(inst, &order);
 }
 
+/* One of several is done: whoever waits hears it at once. */
+static void tell(struct order *o, const struct item *it)
+{
+	Pm__Outcome message;
+
+	if (o->session == NULL || o->n < 2 || o->answered)
+		return;
+	fill_outcome(it, &message);
+	session_reply_progress(o->session, o->id, &message);
+}
+
 static void dependency_failed(struct order *o, struct item *it, const char *need, const char *how)
 {
 	char text[PM_NAME_MAX + 64], hint[PM_NAME_MAX + 64];
@@ -296,6 +307,7 @@ static void dependency_failed(struct order *o, struct item *it, const char *need
 	(void)snprintf(hint, sizeof(hint), "see 'pmctl why %s'", need);
 	it->inst = NULL;
 	item_done(o, it, PM_FAILED, text, hint);
+	tell(o, it);
 	(void)order_deps_settled(o->deps, it->app_serial, false); /* the pump goes on */
 }
 
@@ -444,7 +456,6 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
                    const struct order_outcome *outcome)
 {
 	struct item *it = &o->items[at];
-	Pm__Outcome message;
 
 	it->inst = NULL;
 	it->pid = (uint32_t)instance_core(inst)->pid;
@@ -455,10 +466,7 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
 	o->n_running--;
 	if (o->deps != NULL && starts(it))
 		(void)order_deps_settled(o->deps, it->app_serial, outcome->code == PM_OK);
-	if (o->session != NULL && o->n > 1 && !o->answered) {
-		fill_outcome(it, &message);
-		session_reply_progress(o->session, o->id, &message);
-	}
+	tell(o, it);
 	if (!o->running)
 		pump(o);
 }

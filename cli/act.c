@@ -134,7 +134,8 @@ struct progress {
 	const struct ctx *ctx;
 	const struct action *action;
 	struct account *account;
-	size_t n; /* seen as progress */
+	uint32_t *told; /* owned: ids that came as progress, in whatever order they were done */
+	size_t n_told, cap;
 };
 
 static void one_outcome(struct progress *p, const Pm__Outcome *o)
@@ -159,24 +160,45 @@ static void on_progress(void *arg, const Pm__Outcome *o)
 {
 	struct progress *p = arg;
 
-	p->n++;
+	if (p->n_told == p->cap) {
+		size_t cap = p->cap == 0 ? 64 : p->cap * 2;
+		uint32_t *more = pm_realloc(p->told, cap * sizeof(uint32_t));
+
+		if (more == NULL)
+			return; /* told with the result, then */
+		p->told = more;
+		p->cap = cap;
+	}
+	p->told[p->n_told++] = o->pm_id;
 	one_outcome(p, o);
 	(void)fflush(stdout); /* main looks at errors */
+}
+
+static bool was_told(const struct progress *p, const Pm__Outcome *o)
+{
+	for (size_t i = 0; i < p->n_told; i++)
+		if (o->has_id && p->told[i] == o->pm_id)
+			return true;
+	return false;
 }
 
 int act_send(struct ctx *ctx, const struct action *action, Pm__Command *cmd,
              struct account *account, struct pm_error *err)
 {
-	struct progress p = { ctx, action, account, 0 };
+	struct progress p = { .ctx = ctx, .action = action, .account = account };
 	PM_RESULT *result = NULL;
 
 	cmd->verb = action->verb;
 	cmd->timeout_ms = ctx->timeout_ms;
-	if (client_command(ctx->client, cmd, on_progress, &p, &result, err) < 0)
+	if (client_command(ctx->client, cmd, on_progress, &p, &result, err) < 0) {
+		free(p.told);
 		return -1;
+	}
 	/* What came as progress is not told twice. */
-	for (size_t i = p.n; i < result->n_outcomes; i++)
-		one_outcome(&p, result->outcomes[i]);
+	for (size_t i = 0; i < result->n_outcomes; i++)
+		if (!was_told(&p, result->outcomes[i]))
+			one_outcome(&p, result->outcomes[i]);
+	free(p.told);
 	if (result->code != PM_OK && result->n_outcomes == 0) {
 		pm_fail(err, result->code, "%s", result->text);
 		if (result->hint[0] != '\0')
