@@ -191,8 +191,9 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 	               o->who);
 	actions = life_step(&inst->core.life, o->event);
 	if (actions & ACT_SUPERSEDED) {
+		/* What was up was started, even if it did not stay so for long. */
 		inst_fail_words(inst, PM_FAILED, "a later order replaced this one", "");
-		inst_settle(inst, PM_FAILED, false);
+		inst_settle(inst, before.state == LIFE_UP ? PM_OK : PM_FAILED, false);
 	}
 	if (actions & ACT_REFUSE) {
 		inst_refuse(inst, o, PM_NOT_FOUND, "it is being deleted");

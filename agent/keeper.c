@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/keeper_int.h"
@@ -344,6 +345,7 @@ static int open_signals(struct keeper *k)
 {
 	static const int handled[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGQUIT };
 	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
+	const unsigned long kernel_dfl[8] = { 0 }; /* the kernel's struct sigaction */
 	sigset_t set;
 
 	/* Children inherit what is ignored, so nothing is, but SIGPIPE, which spawning puts right.
@@ -352,6 +354,9 @@ static int open_signals(struct keeper *k)
 		if (sig != SIGKILL && sig != SIGSTOP && sig != SIGSEGV && sig != SIGBUS &&
 		    sig != SIGFPE && sig != SIGILL && sig != SIGABRT)
 			(void)sigaction(sig, &dfl, NULL);
+	/* libc's own two, which sigaction(3) refuses: its posix_spawn(3) leaves them ignored. */
+	for (int sig = 32; sig < SIGRTMIN; sig++)
+		(void)syscall(SYS_rt_sigaction, sig, kernel_dfl, NULL, _NSIG / 8);
 	(void)sigaction(SIGPIPE, &ign, NULL);
 	(void)sigemptyset(&set);
 	for (size_t i = 0; i < PM_COUNT(handled); i++)

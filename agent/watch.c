@@ -21,13 +21,12 @@
 /* Editors write in several steps: one restart for what comes within this time at least. */
 #define DEBOUNCE_MIN_MS 50
 
-#define EVENTS                                                                              \
-	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | \
-	 IN_ONLYDIR)
+#define EVENTS          (IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
 
 struct watched_dir {
 	int wd;
 	char *path; /* owned */
+	char *only; /* owned; the one file in it that counts; NULL: all of it, and what is below */
 };
 
 struct watch {
@@ -102,24 +101,58 @@ static bool wrong_extension(const Pm__AppSpec *spec, const char *name)
 	return true;
 }
 
+/* The log file itself, or what rotation made of it. */
+static bool is_log(const char *path, const char *log)
+{
+	size_t len = strlen(log);
+
+	if (len == 0)
+		return false;
+	if (strncmp(path, log, len) == 0 && (path[len] == '\0' || path[len] == '.'))
+		return true;
+	if (len > 4 && strcmp(log + len - 4, ".log") == 0)
+		len -= 4;
+	return strncmp(path, log, len) == 0 && strncmp(path + len, "__", 2) == 0;
+}
+
 /* Our own files change because the app runs: they never restart it. */
 static bool is_ours(const struct watch *w, const char *path)
 {
-	const Pm__AppSpec *spec = w->app->spec;
 	size_t len = strlen(w->app->su->home);
+	struct log_names names;
+	struct pm_error err;
 
-	return (strncmp(path, w->app->su->home, len) == 0 &&
-	        (path[len] == '/' || path[len] == '\0')) ||
-	       strcmp(path, spec->out_file) == 0 || strcmp(path, spec->error_file) == 0 ||
-	       strcmp(path, spec->log_file) == 0;
+	if (strncmp(path, w->app->su->home, len) == 0 && (path[len] == '/' || path[len] == '\0'))
+		return true;
+	for (size_t i = 0; i < w->app->n; i++)
+		if (instance_log_names(w->app->instances[i], &names, &err) == 0 &&
+		    (is_log(path, names.out) || is_log(path, names.err) ||
+		     is_log(path, names.combined) || strcmp(path, names.pid) == 0))
+			return true;
+	return false;
 }
 
 /* ---- directories ---- */
 
-static int remember(struct watch *w, int wd, const char *path, struct pm_error *err)
+static bool same(const char *a, const char *b)
 {
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static void drop_dir(struct watch *w, size_t i)
+{
+	free(w->dirs[i].path);
+	free(w->dirs[i].only);
+	w->dirs[i] = w->dirs[--w->n];
+}
+
+static int remember(struct watch *w, int wd, const char *path, const char *only,
+                    struct pm_error *err)
+{
+	struct watched_dir *d;
+
 	for (size_t i = 0; i < w->n; i++)
-		if (w->dirs[i].wd == wd)
+		if (w->dirs[i].wd == wd && same(w->dirs[i].only, only))
 			return 0; /* the same directory by another name */
 	if (w->n == w->cap) {
 		size_t cap = w->cap == 0 ? 16 : w->cap * 2;
@@ -130,14 +163,18 @@ static int remember(struct watch *w, int wd, const char *path, struct pm_error *
 		w->dirs = more;
 		w->cap = cap;
 	}
-	w->dirs[w->n].path = pm_strdup(path);
-	if (w->dirs[w->n].path == NULL)
+	d = &w->dirs[w->n];
+	*d = (struct watched_dir){ wd, pm_strdup(path), pm_strdup(only) };
+	if (d->path == NULL || (only != NULL && d->only == NULL)) {
+		free(d->path);
+		free(d->only);
 		return pm_fail(err, PM_NO_MEMORY, "watch %s", path);
-	w->dirs[w->n++].wd = wd;
+	}
+	w->n++;
 	return 0;
 }
 
-static int add_one(struct watch *w, const char *path, uint32_t mask, struct pm_error *err)
+static int add_one(struct watch *w, const char *path, const char *only, struct pm_error *err)
 {
 	int wd;
 
@@ -149,7 +186,7 @@ static int add_one(struct watch *w, const char *path, uint32_t mask, struct pm_e
 		w->full = true;
 		return 0;
 	}
-	wd = inotify_add_watch(w->fd, path, mask);
+	wd = inotify_add_watch(w->fd, path, EVENTS);
 	if (wd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
 		return 0; /* gone meanwhile, or not ours to see */
 	if (wd < 0) {
@@ -157,7 +194,20 @@ static int add_one(struct watch *w, const char *path, uint32_t mask, struct pm_e
 		pm_hint(err, "raise fs.inotify.max_user_watches, or use ignore_watch");
 		return -1;
 	}
-	return remember(w, wd, path, err);
+	return remember(w, wd, path, only, err);
+}
+
+/* A file is watched through its directory: an editor puts a new file in the old one's place. */
+static int add_file(struct watch *w, const char *path, struct pm_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+
+	if (slash == NULL || slash[1] == '\0' ||
+	    (size_t)snprintf(dir, sizeof(dir), "%.*s", (int)PM_MAX(slash - path, 1), path) >=
+	            sizeof(dir))
+		return 0;
+	return add_one(w, dir, slash + 1, err);
 }
 
 /* A directory and what is below it, without recursion: the list of directories is the work list. */
@@ -167,8 +217,8 @@ static int add_tree(struct watch *w, const char *top, struct pm_error *err)
 	struct stat st;
 
 	if (stat(top, &st) < 0 || !S_ISDIR(st.st_mode))
-		return add_one(w, top, EVENTS & ~(uint32_t)IN_ONLYDIR, err);
-	if (add_one(w, top, EVENTS, err) < 0)
+		return add_file(w, top, err);
+	if (add_one(w, top, NULL, err) < 0)
 		return -1;
 	for (; next < w->n && !w->full; next++) {
 		DIR *dir = opendir(w->dirs[next].path);
@@ -182,7 +232,7 @@ static int add_tree(struct watch *w, const char *top, struct pm_error *err)
 			                     entry->d_name) >= sizeof(path) ||
 			    ignored(w, path) || is_ours(w, path))
 				continue;
-			if (add_one(w, path, EVENTS, err) < 0) {
+			if (add_one(w, path, NULL, err) < 0) {
 				(void)closedir(dir);
 				return -1;
 			}
@@ -195,13 +245,27 @@ static int add_tree(struct watch *w, const char *top, struct pm_error *err)
 
 /* ---- events ---- */
 
-static const char *dir_of(const struct watch *w, int wd)
+/* The directory of an event, if what it is about counts. */
+static const char *dir_of(const struct watch *w, const struct inotify_event *e)
 {
 	for (size_t i = 0; i < w->n; i++)
-		if (w->dirs[i].wd == wd)
+		if (w->dirs[i].wd == e->wd &&
+		    (w->dirs[i].only == NULL ||
+		     (e->len > 0 && strcmp(w->dirs[i].only, e->name) == 0)))
 			return w->dirs[i].path;
 	return NULL;
 }
+
+/* The kernel watches it no more: it is gone. */
+static void forget_dir(struct watch *w, int wd)
+{
+	for (size_t i = w->n; i-- > 0;)
+		if (w->dirs[i].wd == wd)
+			drop_dir(w, i);
+	w->full = w->n == WATCH_DIRS_MAX;
+}
+
+static int add_paths(struct watch *w, struct pm_error *err);
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -210,14 +274,29 @@ static void on_timer(uv_timer_t *timer)
 	triggers_fire(w->app, CAUSE_WATCH); /* may close w */
 }
 
+static void fire_soon(struct watch *w)
+{
+	/* Further events within the delay belong to this restart. */
+	if (!uv_is_active((uv_handle_t *)&w->timer))
+		(void)uv_timer_start(&w->timer, on_timer,
+		                     PM_MAX(w->app->spec->watch_delay_ms, DEBOUNCE_MIN_MS), 0);
+}
+
 static void on_event(struct watch *w, const struct inotify_event *e)
 {
-	const char *dir = dir_of(w, e->wd);
-	uint32_t delay = w->app->spec->watch_delay_ms;
+	const char *dir = dir_of(w, e);
 	struct pm_error err;
 	char path[PATH_MAX];
 
-	if (dir == NULL || (e->mask & (IN_IGNORED | IN_Q_OVERFLOW)) != 0)
+	if ((e->mask & IN_Q_OVERFLOW) != 0) { /* much has changed, nobody knows what */
+		if (add_paths(w, &err) < 0)
+			super_degraded(w->app->su, "watch", err.what);
+		fire_soon(w);
+		return;
+	}
+	if ((e->mask & IN_IGNORED) != 0)
+		forget_dir(w, e->wd);
+	if (dir == NULL || (e->mask & IN_IGNORED) != 0)
 		return;
 	if (e->len == 0)
 		(void)snprintf(path, sizeof(path), "%s", dir);
@@ -231,9 +310,7 @@ static void on_event(struct watch *w, const struct inotify_event *e)
 	} else if (wrong_extension(w->app->spec, path) || e->mask == IN_CREATE) {
 		return; /* a new file is news when it has been written */
 	}
-	/* Further events within the delay belong to this restart. */
-	if (!uv_is_active((uv_handle_t *)&w->timer))
-		(void)uv_timer_start(&w->timer, on_timer, PM_MAX(delay, DEBOUNCE_MIN_MS), 0);
+	fire_soon(w);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -264,8 +341,8 @@ static void on_closed(uv_handle_t *handle)
 	if (--w->open > 0)
 		return;
 	(void)close(w->fd);
-	for (size_t i = 0; i < w->n; i++)
-		free(w->dirs[i].path);
+	while (w->n > 0)
+		drop_dir(w, w->n - 1);
 	free(w->dirs);
 	regfree(&w->default_ignore);
 	free(w);
