@@ -1,0 +1,280 @@
+/* The primary's side of node's cluster protocol, against a worker that is played here; the sockets
+ * are played, too. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/node_primary.h"
+
+/* In place of the real ones: the port says what happens. */
+enum {
+	PORT_TAKEN = 81
+};
+static struct socket_key asked;
+static int null_fd;
+
+int sockets_get(struct sockets *s, const struct socket_key *key, uint32_t seat, unsigned generation,
+                int *fd, int *errnum, struct pm_error *err)
+{
+	(void)s;
+	assert_int_equal(seat, 3);
+	assert_int_equal(generation, 1);
+	asked = *key;
+	if (key->port == PORT_TAKEN) {
+		*errnum = EADDRINUSE;
+		return pm_fail(err, PM_FAILED, "port taken");
+	}
+	*fd = null_fd;
+	return 0;
+}
+
+struct rig {
+	uv_loop_t loop;
+	int worker; /* its end of the channel */
+	struct ipc *ipc;
+	struct node_shared shared;
+	struct node_primary *primary;
+	char heard[256]; /* what the hooks were told */
+};
+
+static void hear(struct rig *r, const char *what, const char *text)
+{
+	size_t len = strlen(r->heard);
+
+	(void)snprintf(r->heard + len, sizeof(r->heard) - len, "%s(%s)", what, text);
+}
+
+static void on_online(void *arg)
+{
+	hear(arg, "online", "");
+}
+
+static void on_listening(void *arg, const char *address)
+{
+	hear(arg, "listening", address);
+}
+
+static void on_refused(void *arg, const char *address, const char *why)
+{
+	hear(arg, "refused", address);
+	hear(arg, "why", why);
+}
+
+static void on_app_message(void *arg, const char *line, size_t len)
+{
+	assert_int_equal(strlen(line), len);
+	hear(arg, "app", line);
+}
+
+static void on_line(void *arg, const char *line, size_t len)
+{
+	struct rig *r = arg;
+
+	node_primary_on_line(r->primary, line, len);
+}
+
+static int set_up(void **state)
+{
+	static struct rig r;
+	const struct node_primary_hooks hooks = {
+		.arg = &r,
+		.online = on_online,
+		.listening = on_listening,
+		.refused = on_refused,
+		.message = on_app_message,
+	};
+	struct pm_error err;
+	int ends[2];
+
+	memset(&r, 0, sizeof(r));
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_true(null_fd >= 0);
+	assert_int_equal(uv_loop_init(&r.loop), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	r.worker = ends[1];
+	assert_int_equal(ipc_create(&r.loop, ends[0], on_line, NULL, &r, &r.ipc, &err), 0);
+	assert_int_equal(
+		node_primary_create(r.ipc, NULL, &r.shared, 3, 1, &hooks, &r.primary, &err), 0);
+	*state = &r;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct rig *r = *state;
+
+	node_primary_destroy(r->primary);
+	node_shared_finish(&r->shared);
+	ipc_close(r->ipc);
+	(void)close(r->worker);
+	(void)uv_run(&r->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&r->loop), 0);
+	return close(null_fd);
+}
+
+static void say(struct rig *r, const char *line)
+{
+	assert_int_equal(send(r->worker, line, strlen(line), 0), strlen(line));
+	assert_int_equal(send(r->worker, "\n", 1, 0), 1);
+	for (int i = 0; i < 4; i++)
+		(void)uv_run(&r->loop, UV_RUN_NOWAIT);
+}
+
+/* What the worker got: text, and whether a descriptor came along. "" when nothing. */
+static const char *got(struct rig *r, bool *with_fd)
+{
+	static char text[4096];
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { text, sizeof(text) - 1 };
+	struct msghdr msg = { .msg_iov = &part,
+		              .msg_iovlen = 1,
+		              .msg_control = &control,
+		              .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(r->worker, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int fd;
+
+	*with_fd = n > 0 && msg.msg_controllen > 0;
+	text[n > 0 ? n : 0] = '\0';
+	if (*with_fd) {
+		memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+		(void)close(fd);
+	}
+	return text;
+}
+
+static void a_worker_gets_the_socket_it_asks_for(void **state)
+{
+	struct rig *r = *state;
+	bool with_fd;
+
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"online\",\"seq\":0}");
+	say(r,
+	    "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"index\":0,\"data\":null,\"address\":null,"
+	    "\"port\":3000,\"addressType\":4,\"backlog\":0,\"seq\":1}");
+	assert_non_null(strstr(got(r, &with_fd), "\"type\":\"net.Native\""));
+	assert_true(with_fd);
+	assert_int_equal(asked.family, AF_INET6); /* node's "any" takes both */
+	assert_true(asked.dual);
+	assert_int_equal(asked.port, 3000);
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"listening\",\"address\":null,\"port\":3000,"
+	       "\"addressType\":4}");
+	assert_string_equal(r->heard, "online()listening(*:3000)");
+	assert_int_equal(node_primary_n_listening(r->primary), 1);
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"close\",\"key\":\"x\"}");
+	assert_int_equal(node_primary_n_listening(r->primary), 0);
+}
+
+static void descriptors_go_out_one_at_a_time(void **state)
+{
+	static const char query[] =
+		"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":\"127.0.0.1\",\"port\":90,"
+		"\"addressType\":4,\"seq\":7}";
+	struct rig *r = *state;
+	bool with_fd;
+
+	say(r, query);
+	say(r, query);
+	assert_non_null(strchr(got(r, &with_fd), '{'));
+	assert_true(with_fd);
+	assert_string_equal(got(r, &with_fd), "");
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	assert_non_null(strstr(got(r, &with_fd), "\"ack\":7"));
+	assert_true(with_fd);
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}"); /* one too many harms nobody */
+	assert_string_equal(got(r, &with_fd), "");
+}
+
+static void an_address_in_use_is_said_to_worker_and_supervisor(void **state)
+{
+	struct rig *r = *state;
+	bool with_fd;
+
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":\"::1\",\"port\":81,"
+	       "\"addressType\":6,\"seq\":2}");
+	assert_non_null(strstr(got(r, &with_fd), "\"errno\":-98"));
+	assert_false(with_fd);
+	assert_string_equal(r->heard, "refused(::1:81)why(port taken)");
+}
+
+static void the_first_workers_data_is_everybodys(void **state)
+{
+	struct rig *r = *state;
+	bool with_fd;
+
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":null,\"port\":443,"
+	       "\"addressType\":4,\"data\":{\"k\":[1]},\"seq\":1}");
+	assert_non_null(strstr(got(r, &with_fd), "\"data\":{\"k\":[1]}"));
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":null,\"port\":443,"
+	       "\"addressType\":4,\"data\":{\"k\":[2]},\"seq\":2}");
+	assert_non_null(strstr(got(r, &with_fd), "\"data\":{\"k\":[1]}"));
+}
+
+static void what_is_not_the_protocols_is_the_apps(void **state)
+{
+	struct rig *r = *state;
+
+	say(r, "\"ready\"");
+	say(r, "{\"type\":\"NODE_ISH\"}");
+	assert_string_equal(r->heard, "app(\"ready\")app({\"type\":\"NODE_ISH\"})");
+}
+
+static void nonsense_is_answered_with_an_error_or_not_at_all(void **state)
+{
+	static const char *const lines[] = {
+		"{\"cmd\":\"NODE_CLUSTER\"}",
+		"{\"cmd\":\"NODE_CLUSTER\",\"act\":7}",
+		"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\"}",
+		"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"listening\",\"addressType\":99}",
+		"{\"cmd\":\"NODE_HANDLE_NACK\"}",
+		"{\"cmd\":\"NODE_DEBUG_ENABLED\"}",
+	};
+	struct rig *r = *state;
+	bool with_fd;
+
+	for (size_t i = 0; i < PM_COUNT(lines); i++) {
+		say(r, lines[i]);
+		assert_string_equal(got(r, &with_fd), "");
+	}
+	say(r,
+	    "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"fd\":3,\"addressType\":4,\"seq\":9}");
+	assert_non_null(strstr(got(r, &with_fd), "\"errno\":-22"));
+	say(r, "{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\",\"msg\":\"here\"}");
+	assert_non_null(strstr(got(r, &with_fd), "NODE_HANDLE_ACK"));
+}
+
+static void disconnect_is_nodes_own_message(void **state)
+{
+	struct rig *r = *state;
+	bool with_fd;
+
+	assert_true(node_primary_disconnect(r->primary));
+	assert_non_null(strstr(got(r, &with_fd), "\"act\":\"disconnect\""));
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"exitedAfterDisconnect\",\"seq\":4}");
+	assert_non_null(strstr(got(r, &with_fd), "\"ack\":4"));
+}
+
+int main(void)
+{
+#define RIGGED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		RIGGED(a_worker_gets_the_socket_it_asks_for),
+		RIGGED(descriptors_go_out_one_at_a_time),
+		RIGGED(an_address_in_use_is_said_to_worker_and_supervisor),
+		RIGGED(the_first_workers_data_is_everybodys),
+		RIGGED(what_is_not_the_protocols_is_the_apps),
+		RIGGED(nonsense_is_answered_with_an_error_or_not_at_all),
+		RIGGED(disconnect_is_nodes_own_message),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
