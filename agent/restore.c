@@ -298,6 +298,38 @@ static bool load_state(struct super *su, struct state_set *set)
 	return false;
 }
 
+/* The keeper has a process, and the memory that went with it is lost: the saved state tells what it
+ * is. */
+static void take_slot(struct super *su, struct told *t, bool loaded)
+{
+	struct instance *inst = t->r.is_job != 0 ? NULL : super_find_id(su, (uint32_t)t->r.user[1]);
+	struct process *p = NULL;
+	struct pm_error err;
+
+	if (t->r.state != KEEPER_SLOT_ALIVE || (loaded && inst == NULL) ||
+	    (inst != NULL && instance_process(inst) != NULL)) {
+		drop_slot(su, t);
+		return;
+	}
+	if (inst == NULL) {
+		su->strays[t->r.slot] = true; /* it runs on; see restore_leave_orphans() */
+		close_fds(t);
+		return;
+	}
+	/* Of what lies in the stages nobody knows how much is in the files. */
+	pm_closep(&t->fds[KEEPER_FD_OUT_STAGE]);
+	pm_closep(&t->fds[KEEPER_FD_ERR_STAGE]);
+	if (process_adopt(su, inst, &t->r, t->fds, &p, &err) < 0)
+		super_degraded(su, "adoption", err.what);
+	if (p == NULL) {
+		close_fds(t);
+		return;
+	}
+	instance_set_process(inst, p);
+	instance_set_up(inst);
+	(void)instance_take_wanted(inst); /* it runs */
+}
+
 static int start_fresh(struct super *su, struct pm_error *err)
 {
 	struct state_set set = { 0 };
@@ -316,7 +348,7 @@ static int start_fresh(struct super *su, struct pm_error *err)
 	store_changed(su->store);
 	store_publish(su->store); /* from here on a successor adopts from memory */
 	for (size_t i = 0; i < told.n; i++)
-		drop_slot(su, &told.slots[i]);
+		take_slot(su, &told.slots[i], loaded);
 	if (!loaded)
 		restore_leave_orphans(su);
 	else if (restore_adopt_orphans(su, &damage) < 0)

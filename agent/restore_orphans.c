@@ -137,6 +137,9 @@ int restore_adopt_orphans(struct super *su, struct pm_error *err)
 		struct instance *inst = super_find_id(su, tree_tag_pm_id(orphans.list[i].tag));
 		struct pm_error why;
 
+		if (inst != NULL && instance_process(inst) != NULL &&
+		    instance_core(inst)->tag == orphans.list[i].tag)
+			continue; /* the keeper has it */
 		if (inst == NULL || instance_process(inst) != NULL ||
 		    adopt_orphan(su, &orphans.list[i], inst, &why) < 0) {
 			kill_orphan(&orphans.list[i]);

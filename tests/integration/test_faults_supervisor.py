@@ -38,5 +38,169 @@ class Killed(FaultCase):
         self.assertLess(min(seconds), 1 * PATIENCE)  # the least: the machine may have other work
 
 
+STATE_POINTS = ["open", "after_open", "after_write", "close", "after_fsync", "keep", "after_link", "after_keep", "rename",
+                "fsync_dir", "after_fsync_dir"]
+
+# What a command passes on its way; each point is a moment to die at.
+START = ["order.before_publish", "store.after_publish", "instance.after_order_commit", "instance.before_spawn",
+         "instance.after_spawn"] + [f"state.{p}" for p in STATE_POINTS]
+STOP = ["order.before_publish", "store.after_publish", "instance.after_order_commit", "instance.before_exit_commit",
+        "instance.after_exit_commit"]
+RESTART = [*STOP, "instance.before_spawn", "instance.after_spawn"]
+DELETE = [*STOP, "instance.after_forget"]
+CRASH = ["instance.before_exit_commit", "instance.after_exit_commit", "instance.before_spawn", "instance.after_spawn"]
+
+
+class KilledAtPoint(FaultCase):
+    """SIGKILL at each named point of what the supervisor does; at the second passing too where several are acted on."""
+
+    def setUp(self):
+        super().setUp()
+        self.start([self.silent("bystander"), self.forker("forker")])
+        self.bystanders = self.table()
+
+    def at(self, points, act, check, skips=(0,)):
+        for point in points:
+            for skip in skips:
+                with self.subTest(point=point, skip=skip):
+                    supervisor = self.supervisor_pid()
+                    self.arm(f"{point}={skip}+kill" if skip else f"{point}=kill")
+                    outcome = act()
+                    if skip and alive(supervisor):
+                        kill(supervisor)  # passed but once: what is armed must not hit the next one
+                    self.wait_dead(supervisor)
+                    self.answer_time(0)
+                    check(point, outcome)
+                    self.assert_one_each()
+                    table = self.table()
+                    self.assertEqual({i: table.get(i) for i in self.bystanders}, self.bystanders, "the bystanders")
+
+    def settled(self, name, *states):
+        """Waits until every instance with this name is in one of the states; returns them, or [] when none is left."""
+        def look():
+            found = [v for v in self.table().values() if v[0] == name]
+            return (found or True) if all(s in states for _, _, s, _ in found) else None
+        found = self.wait(look, 10, lambda: f"{name} in {states}: {self.table()}")
+        return [] if found is True else found
+
+    def test_x02_a_start_is_finished_or_was_never_made(self):
+        def check(point, outcome):
+            found = self.settled("new", "online")
+            self.inject(f"{point}=kill while an app was started")
+            self.saw(f"exit {outcome.code}, {'running' if found else 'not declared'}")
+            self.pmctl("delete", "new", check=bool(found) or False)
+        self.at(START, lambda: self.pmctl("start", "/bin/sleep", "--name", "new", "--interpreter", "none", "--", "1000000",
+                                          check=False), check)
+
+    def test_x02_a_stop_is_finished_or_was_never_made(self):
+        def check(point, outcome):
+            found = self.settled("app", "online", "stopped")
+            self.inject(f"{point}=kill while an app was stopped")
+            self.saw(f"exit {outcome.code}, {found[0][2]}")
+            self.pmctl("start", "app")
+        self.start([self.silent("app")])
+        self.at(STOP, lambda: self.pmctl("stop", "app", check=False), check)
+
+    def test_x02_a_restart_is_counted_once_and_leaves_one_process(self):
+        self.start([self.forker("app")])
+        before = list(self.settled("app", "online"))
+
+        def check(point, outcome):
+            found = self.settled("app", "online")
+            self.inject(f"{point}=kill while an app was restarted")
+            self.saw(f"exit {outcome.code}, pid {before[0][1]} -> {found[0][1]}, restarts {before[0][3]} -> {found[0][3]}")
+            self.assertEqual(found[0][3] - before[0][3], int(found[0][1] != before[0][1]))
+            before[:] = found
+        self.at(RESTART, lambda: self.pmctl("restart", "app", check=False), check)
+
+    def test_x02_a_delete_is_finished_or_was_never_made(self):
+        def check(point, outcome):
+            found = self.settled("app", "online")
+            self.inject(f"{point}=kill while an app was deleted")
+            self.saw(f"exit {outcome.code}, {'running' if found else 'gone'}")
+            if not found:
+                self.start([self.silent("app")])
+        self.start([self.silent("app")])
+        self.at(DELETE, lambda: self.pmctl("delete", "app", check=False), check)
+
+    def test_x02_a_scale_leaves_no_instance_half_made(self):
+        self.start([self.silent("app", instances=2)])
+
+        def up(point, outcome):
+            found = self.settled("app", "online")
+            self.inject(f"{point}=kill while 2 instances were made 4")
+            self.saw(f"exit {outcome.code}, {len(found)} instances online")
+            self.assertIn(len(found), (2, 4))
+            self.pmctl("scale", "app", 2)
+        self.at(START[:5], lambda: self.pmctl("scale", "app", 4, check=False), up, (0, 1))
+        self.pmctl("scale", "app", 4)
+
+        def down(point, outcome):
+            found = self.settled("app", "online")
+            self.inject(f"{point}=kill while 4 instances were made 2")
+            self.saw(f"exit {outcome.code}, {len(found)} instances online")
+            self.assertIn(len(found), (2, 3, 4))
+            self.pmctl("scale", "app", 4)
+        self.at(DELETE, lambda: self.pmctl("scale", "app", 2, check=False), down, (0, 1))
+
+    def test_x02_a_crash_is_counted_once_and_its_status_known(self):
+        self.start([self.silent("app", min_uptime=100)])
+        before = list(self.settled("app", "online"))
+
+        def crash():
+            kill(before[0][1])
+            self.wait_dead(before[0][1])
+
+        def check(point, _):
+            found = self.wait(lambda: (lambda f: f if f and f[0][1] != before[0][1] else None)(
+                self.settled("app", "online")), 10, "another process")
+            self.inject(f"{point}=kill while the exit of an app was dealt with")
+            why = self.pmctl("why", "app").out
+            self.saw(f"restarts {before[0][3]} -> {found[0][3]}, and {why.splitlines()[0]!r}")
+            self.assertIn("SIGKILL", why)
+            self.assertEqual(found[0][3], before[0][3] + 1)
+            before[:] = found
+        self.at(CRASH, crash, check)
+
+
+class KilledAtRandom(FaultCase):
+    def test_x02_sixty_random_kills_under_commands_leave_every_instance_whole(self):
+        rounds, done = 60, 0
+        dice = random.Random(20260101)
+        self.start([self.silent("a", instances=3), self.forker("b"), self.silent("bystander")])
+        before = [v for v in self.table().values() if v[0] == "bystander"]
+        commands = (["stop", "a"], ["restart", "a"], ["start", "a"], ["scale", "a", 4], ["scale", "a", 2], ["restart", "b"],
+                    ["stop", "b"], ["start", "b"], ["delete", "extra"],
+                    ["start", "/bin/sleep", "--name", "extra", "--interpreter", "none", "--", "1000000"])
+        codes = {}
+        for n in range(rounds):
+            supervisor = self.supervisor_pid()
+            self.pmctl_popen(*map(str, dice.choice(commands)))
+            second = self.pmctl_popen(*map(str, dice.choice(commands)))
+            time.sleep(dice.random() * 0.06)  # the moment is what is tried
+            kill(supervisor)
+            self.wait_dead(supervisor)
+            code = second.wait()
+            codes[code] = codes.get(code, 0) + 1
+            self.answer_time(0)
+            if n % 10 == 9:
+                self.assert_one_each_soon()
+            done += 1
+        for name, want in (("a", 3), ("b", 1)):
+            self.pmctl("scale", name, want, check=False)
+            self.pmctl("start", name, check=False)
+            self.wait_status(name)
+        self.assert_one_each_soon()
+        self.assertEqual([v for v in self.table().values() if v[0] == "bystander"], before)
+        self.inject(f"{done} times SIGKILL of the supervisor at random moments of two commands at once")
+        self.saw(f"exit statuses of the commands {codes}; a, b whole afterwards: {self.table()}")
+
+    def assert_one_each_soon(self):
+        def settled():
+            return all(s in ("online", "stopped") for _, _, s, _ in self.table().values())
+        self.wait(settled, 20, lambda: f"rest in {self.table()}")
+        self.assert_one_each()
+
+
 if __name__ == "__main__":
     unittest.main()
