@@ -62,6 +62,8 @@ class KeeperKilled(FaultCase):
             self.assert_one_each()
             self.inject(f"SIGKILL of the keeper over '{' '.join(command)}'")
             self.saw(f"exit {child.returncode}, then {sorted(v[2] for v in self.table().values())}")
+            if any(v[2] == "stopped" for v in self.table().values()):
+                self.pmctl("start", "a")
         self.pmctl("start", "a", "b", check=False)
         self.wait_status("a")
         self.assert_one_each()
