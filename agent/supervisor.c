@@ -42,6 +42,7 @@ static struct {
 	struct super su;
 	uv_signal_t signals[5];
 	uv_timer_t watchdog, goodbye;
+	int low_fd; /* keeps a low number for the control socket's use */
 	uv_check_t turn;
 } me; /* one a process */
 
@@ -444,6 +445,9 @@ static int start_control(struct super *su, struct pm_error *err)
 		if (fd < 0 || keeper_client_hold(su->keeper, "listen", fd, err) < 0)
 			return -1;
 	}
+	/* So that the descriptor kept for refusals has a low number, which a limit lowered while we
+	 * run leaves usable (X-19). */
+	pm_closep(&me.low_fd);
 	return control_create(su->loop, fd, &api_handlers, su, &su->control, err);
 }
 
@@ -483,6 +487,7 @@ int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd
 	(void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
 	(void)mallopt(M_ARENA_MAX, 1);
 	raise_nofile();
+	me.low_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	su->loop = uv_default_loop();
 	cgroup_find(&su->cgroup);
 	su->foreground = foreground;
