@@ -141,15 +141,12 @@ static int start_staged(const struct request *r, struct pm_error *err)
 
 /* ---- existing ones ---- */
 
-static int order_targets(const struct request *r, enum life_event event, enum cause cause,
-                         uint32_t parallel, bool settle, struct pm_error *err)
+static int order_list(const struct request *r, struct instance *const *list, size_t n,
+                      enum life_event event, enum cause cause, uint32_t parallel, bool settle,
+                      struct pm_error *err)
 {
-	PM_FREE struct instance **list = NULL;
 	struct order *o;
-	size_t n;
 
-	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
-		return -1;
 	if (parallel == 0 && (event == EV_RESTART))
 		parallel = default_parallel(n);
 	if (api_new_order(r, parallel, settle, &o, err) < 0)
@@ -159,6 +156,17 @@ static int order_targets(const struct request *r, enum life_event event, enum ca
 			break; /* out of memory: run what could be added */
 	order_run(o);
 	return 0;
+}
+
+static int order_targets(const struct request *r, enum life_event event, enum cause cause,
+                         uint32_t parallel, bool settle, struct pm_error *err)
+{
+	PM_FREE struct instance **list = NULL;
+	size_t n;
+
+	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
+		return -1;
+	return order_list(r, list, n, event, cause, parallel, settle, err);
 }
 
 static void set_watching(const struct request *r, bool on)
@@ -246,16 +254,13 @@ static int patch_app(struct app *app, const Pm__Command *cmd, struct pm_error *e
 	return 0;
 }
 
-static int patch_targets(const struct request *r, struct pm_error *err)
+static int patch_list(const struct request *r, struct instance *const *list, size_t n,
+                      struct pm_error *err)
 {
-	PM_FREE struct instance **list = NULL;
 	struct app *last = NULL;
-	size_t n;
 
 	if (r->cmd->patch == NULL && !r->cmd->update_env)
 		return 0;
-	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
-		return -1;
 	for (size_t i = 0; i < n; i++) {
 		struct app *app = instance_app(list[i]);
 
@@ -272,6 +277,8 @@ static int patch_targets(const struct request *r, struct pm_error *err)
 
 int api_restart(const struct request *r, struct pm_error *err)
 {
+	PM_FREE struct instance **list = NULL;
+	size_t n;
 	int rc;
 
 	if (r->cmd->use_staged) {
@@ -279,9 +286,12 @@ int api_restart(const struct request *r, struct pm_error *err)
 		api_staged_clear(api_staged(r->session));
 		return rc;
 	}
-	if (patch_targets(r, err) < 0)
+	/* Found once: the options may give the app another name. */
+	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0 ||
+	    patch_list(r, list, n, err) < 0)
 		return -1;
-	return order_targets(r, EV_RESTART, cause_of(r->cmd->verb), r->cmd->parallel, true, err);
+	return order_list(r, list, n, EV_RESTART, cause_of(r->cmd->verb), r->cmd->parallel, true,
+	                  err);
 }
 
 /* ---- scale ---- */
