@@ -86,7 +86,8 @@ static int walk(struct tree_scan *s, struct pm_error *err)
 		return -1;
 	if (s->failed)
 		return pm_fail(err, PM_NO_MEMORY, "look for processes");
-	qsort(s->list, s->n, sizeof(s->list[0]), by_tag);
+	if (s->n > 1)
+		qsort(s->list, s->n, sizeof(s->list[0]), by_tag);
 	s->end_ns = uv_hrtime();
 	s->cost_ns = s->end_ns - start;
 	s->fresh = true;

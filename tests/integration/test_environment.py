@@ -129,6 +129,8 @@ def in_memory(pid, needle):
             if not rights.startswith("rw"):
                 continue
             start, end = (int(x, 16) for x in span.split("-"))
+            if end - start > 256 << 20:
+                continue  # a sanitizer's own
             try:
                 mem.seek(start)
                 if needle in mem.read(end - start):
