@@ -121,7 +121,7 @@ bool job_on_spawned(struct super *su, const struct keeper_record *r, int pidfd)
 	if (job == NULL)
 		return false;
 	if (r->error != 0) {
-		finish(su, r->slot, -1);
+		finish(su, r->slot, -r->error);
 		return true;
 	}
 	job->pidfd = pidfd;
@@ -135,7 +135,7 @@ bool job_on_exited(struct super *su, const struct keeper_record *r)
 	if (!job_has_slot(su, r->slot))
 		return false;
 	finish(su, r->slot,
-	       r->status_known == 0  ? -1
+	       r->status_known == 0  ? -ECHILD
 	       : r->exit_signal != 0 ? 128 + r->exit_signal
 	                             : r->exit_code);
 	return true;

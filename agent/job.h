@@ -7,7 +7,8 @@
 
 struct job;
 
-/* status: the exit code, 128 + signal, or -1 when it could not be run. Called once, from the loop.
+/* status: the exit code, 128 + signal, or -errno when it could not be run. Called once, from the
+ * loop.
  */
 typedef void job_done_fn(void *arg, int status);
 

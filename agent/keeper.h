@@ -64,5 +64,8 @@ int keeper_promote(const char *home, int lock_fd, const struct keeper_saved_slot
 /* What keeper_promote() needs beside that, told once by agent_main(): the origin's memfd (borrowed)
  * and how the agent was started. */
 void keeper_promote_prepare(int origin_fd, bool foreground, bool as_pm2);
+/* What a promotion is to say of the last upgrade, under KEEPER_NAME_MAX bytes: the keeper was asked
+ * for one, and what dies then is the new program. */
+void keeper_promote_note(const char *text);
 
 #endif

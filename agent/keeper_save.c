@@ -45,6 +45,7 @@ struct state_head {
 static struct {
 	int origin_fd;
 	bool foreground, as_pm2;
+	char note[KEEPER_NAME_MAX];
 } prepared = { .origin_fd = -1 };
 
 #ifdef PM_FAILPOINTS
@@ -455,6 +456,11 @@ void keeper_promote_prepare(int origin_fd, bool foreground, bool as_pm2)
 	prepared.as_pm2 = as_pm2;
 }
 
+void keeper_promote_note(const char *text)
+{
+	(void)snprintf(prepared.note, sizeof(prepared.note), "%s", text);
+}
+
 static bool write_promoted(int fd, const struct keeper_saved_slot *slots, size_t n_slots,
                            const struct keeper_saved_held *held, size_t n_held)
 {
@@ -479,6 +485,7 @@ int keeper_promote(const char *home, int lock_fd, const struct keeper_saved_slot
 
 	set_head(&h, UPGRADE_PROMOTED);
 	h.lock_fd = lock_fd;
+	memcpy(h.note, prepared.note, sizeof(h.note));
 	h.n_slots = (uint32_t)n_slots;
 	h.n_held = (uint32_t)n_held;
 	if (origin_read(prepared.origin_fd, &h.origin, err) < 0)

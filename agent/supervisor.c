@@ -17,6 +17,7 @@
 #include "agent/app.h"
 #include "agent/app_deps.h"
 #include "agent/job.h"
+#include "agent/keeper.h"
 #include "agent/notify.h"
 #include "agent/order.h"
 #include "agent/own_log.h"
@@ -282,6 +283,7 @@ static void on_note(void *arg, const char *text)
 	struct super *su = arg;
 
 	pm_log(PM_LOG_INFO, "agent.upgrade", "%s", text);
+	keeper_promote_note(""); /* the keeper that was asked lives */
 	(void)snprintf(su->upgrade_note, sizeof(su->upgrade_note), "%s", text);
 }
 

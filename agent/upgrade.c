@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/job.h"
+#include "agent/keeper.h"
 #include "agent/store.h"
 #include "proto/log.h"
 
@@ -57,8 +58,13 @@ static int ask_keeper(struct upgrade *up, int status, struct pm_error *err)
 	PM_CLOSE int fd = -1;
 
 	if (status != 0) {
-		pm_fail(err, PM_FAILED, "upgrade: %.150s does not pass its self-check (status %d)",
-		        up->path, status);
+		if (status < 0)
+			pm_fail(err, PM_FAILED, "upgrade: %.150s cannot be executed: %s", up->path,
+			        strerror(-status));
+		else
+			pm_fail(err, PM_FAILED,
+			        "upgrade: %.150s does not pass its self-check (status %d)",
+			        up->path, status);
 		pm_hint(err, "the running version goes on; install a program that works");
 		return -1;
 	}
@@ -66,6 +72,7 @@ static int ask_keeper(struct upgrade *up, int status, struct pm_error *err)
 	if (fd < 0)
 		return pm_fail_errno(err, errno, "upgrade: open %s", up->path);
 	store_publish(up->su->store);
+	keeper_promote_note("upgrade failed: the new keeper died");
 	return keeper_client_upgrade(up->su->keeper, fd, err);
 }
 
