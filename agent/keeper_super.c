@@ -153,6 +153,19 @@ static void count_death(struct supervisor *s)
 	s->restarts++;
 }
 
+/* A supervisor that could not even be started; during an upgrade that speaks against the new
+ * program. */
+static void start_failed(struct keeper *k)
+{
+	count_death(&k->super);
+	if (k->upgrade.phase == UPGRADE_TRYING && ++k->upgrade.deaths >= UPGRADE_DEATHS_MAX &&
+	    !k->upgrade.going_back)
+		keeper_upgrade_go_back(k, "its supervisor does not start");
+	if (k->upgrade.going_back)
+		keeper_upgrade_exec_old(k);
+	start_later(k);
+}
+
 void keeper_super_attach(struct keeper *k)
 {
 	keeper_watch(k, k->super.sock, WATCH_SUPERVISOR, 0, false);
@@ -168,8 +181,7 @@ void keeper_super_start(struct keeper *k)
 	s->start_at_ms = 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
 		pm_log(PM_LOG_ERROR, "supervisor.start", "socketpair: %s", strerror(errno));
-		count_death(s);
-		start_later(k);
+		start_failed(k);
 		return;
 	}
 	theirs = pair[1];
@@ -180,8 +192,7 @@ void keeper_super_start(struct keeper *k)
 		pm_log(PM_LOG_ERROR, "supervisor.start", "stage=%d %s", (int)result.stage,
 		       strerror(error));
 		(void)close(pair[0]);
-		count_death(s);
-		start_later(k);
+		start_failed(k);
 		return;
 	}
 	s->pid = result.pid;
