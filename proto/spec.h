@@ -44,7 +44,8 @@ PM_MUST_CHECK int spec_unpack(const uint8_t *bytes, size_t len, Pm__AppSpec **ou
                               struct pm_error *err);
 
 /*
- * A copy in one block of memory, half the size of one on the heap, that must not be changed but in place.
+ * A copy in one block of memory, half the size of one on the heap, that must not be changed but in
+ * place.
  *
  * ownership  *out is the caller's, for free() and not for spec_free()
  * errors     as spec_pack()
