@@ -125,15 +125,71 @@ static void find_pmd(char *out, size_t size)
 	(void)snprintf(out, size, "pmd");
 }
 
+/*
+ * What the agent takes from the caller's environment: nothing that a caller may keep a secret in,
+ * as it would stand in the agent's /proc entry for as long as it lives (S-16). Apps get theirs with
+ * their specs. A name that ends in * stands for all that begin so.
+ */
+static bool agent_takes(const char *var)
+{
+	static const char *const names[] = {
+		"PATH",
+		"HOME",
+		"USER",
+		"LOGNAME",
+		"SHELL",
+		"LANG",
+		"LANGUAGE",
+		"LC_*",
+		"TZ",
+		"TMPDIR",
+		"XDG_RUNTIME_DIR",
+		"PMD_*",
+		"PM2_HOME",
+		"ASAN_OPTIONS",
+		"UBSAN_OPTIONS",
+		"TSAN_OPTIONS",
+	};
+	size_t len = strcspn(var, "=");
+
+	for (size_t i = 0; i < PM_COUNT(names); i++) {
+		size_t n = strlen(names[i]);
+		bool prefix = names[i][n - 1] == '*';
+
+		n -= prefix;
+		if (strncmp(var, names[i], n) == 0 && (prefix || len == n))
+			return true;
+	}
+	return false;
+}
+
+/* The list is the caller's, its strings are not. NULL: no memory. */
+static char **agent_environment(void)
+{
+	size_t n = 0, kept = 0;
+	char **list;
+
+	while (environ[n] != NULL)
+		n++;
+	list = pm_calloc(n + 1, sizeof(char *));
+	for (size_t i = 0; i < n && list != NULL; i++)
+		if (agent_takes(environ[i]))
+			list[kept++] = environ[i];
+	return list;
+}
+
 static int spawn_with(posix_spawn_file_actions_t *fa, posix_spawnattr_t *attr, struct start *st,
                       struct pm_error *err)
 {
 	char pmd[PM_PATH_MAX], agent[] = "agent", opt[] = "--home", pm2[] = "--pm2";
 	char home[PM_PATH_MAX];
 	char *argv[] = { pmd, agent, opt, home, st->as_pm2 ? pm2 : NULL, NULL };
+	PM_FREE char **env = agent_environment();
 	sigset_t none, all;
 	int rc;
 
+	if (env == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "start the agent");
 	(void)snprintf(home, sizeof(home), "%s", st->home); /* was opened, so it fits */
 	find_pmd(pmd, sizeof(pmd));
 	(void)sigemptyset(&none);
@@ -152,7 +208,7 @@ static int spawn_with(posix_spawn_file_actions_t *fa, posix_spawnattr_t *attr, s
 	if (rc == 0)
 		rc = posix_spawn_file_actions_addchdir_np(fa, "/");
 	if (rc == 0)
-		rc = posix_spawnp(&st->pid, pmd, fa, attr, argv, environ);
+		rc = posix_spawnp(&st->pid, pmd, fa, attr, argv, env);
 	if (rc != 0) {
 		st->pid = 0;
 		(void)pm_fail_errno(err, rc, "start %s", pmd);

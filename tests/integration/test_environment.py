@@ -43,6 +43,8 @@ class Environment(PmdTestCase):
         self.pmctl("save")
         for path in glob.glob(self.home + "/state/*"):
             self.assertNotIn(CANARY, self.read(path))
+        for p in self.agents().values():
+            self.assertNotIn(CANARY, str(p.environ), "what pmctl started has no more of the shell than its apps")
 
     def test_env_is_the_files_and_a_profile_wins(self):
         keys = dict(env={"A": "1", "B": "2", "O": {"x": 1}}, env_production={"B": "prod"})
