@@ -89,6 +89,7 @@ static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spe
 {
 	struct app *app = r->cmd->force ? NULL : app_find_name(r->su, (*spec)->name);
 	struct pm_error exists;
+	size_t n_up;
 
 	if (app != NULL && r->cmd->verb == PM__VERB__VERB_START && any_up(app)) {
 		pm_fail(&exists, PM_EXISTS, "%s is running already", (*spec)->name);
@@ -104,10 +105,11 @@ static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spe
 		return -1;
 	*spec = NULL;
 	app_refresh_triggers(app);
-	for (size_t i = 0; i < app->n && app->spec->autostart; i++)
+	n_up = app->spec->autostart ? app->n - PM_MIN(app->n, (size_t)r->cmd->n_held) : 0;
+	for (size_t i = 0; i < n_up; i++)
 		if (order_add(o, app->instances[i], EV_START, CAUSE_START, false, err) < 0)
 			return -1;
-	for (size_t i = 0; i < app->n && !app->spec->autostart; i++)
+	for (size_t i = n_up; i < app->n; i++)
 		if (order_add(o, app->instances[i], EV_STOP, CAUSE_STOP, false, err) < 0)
 			return -1;
 	return 0;

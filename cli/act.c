@@ -100,10 +100,13 @@ static void print_ours(const struct ctx *ctx, const struct action *action, const
 	else
 		(void)snprintf(who, sizeof(who), "%.*s", PM_NAME_MAX, o->name);
 	if (o->code == PM_OK) {
+		const char *done = o->existed && action->done_again != NULL ? action->done_again
+		                                                            : action->done;
+
 		if (o->pid != 0 && o->text[0] == '\0')
-			say(ctx, "%s: %s, pid %u", who, action->done, o->pid);
+			say(ctx, "%s: %s, pid %u", who, done, o->pid);
 		else
-			say(ctx, "%s: %s", who, o->text[0] == '\0' ? action->done : o->text);
+			say(ctx, "%s: %s", who, o->text[0] == '\0' ? done : o->text);
 	} else if (!ctx->json) {
 		struct pm_error err;
 
@@ -142,6 +145,7 @@ static void one_outcome(struct progress *p, const Pm__Outcome *o)
 {
 	if (o->code == PM_OK) {
 		p->account->n_ok++;
+		p->account->n_again += o->existed && p->action->done_again != NULL;
 	} else {
 		if (p->account->n_failed++ == 0)
 			p->account->code = pm_code_from_wire(o->code);
@@ -452,6 +456,21 @@ static int account_json(const struct ctx *ctx, const struct action *action, cons
 	return say_buf(&out, err);
 }
 
+static void say_account(const struct ctx *ctx, const struct action *action, const struct account *a)
+{
+	bool again = action->done_again != NULL && a->n_again > 0;
+	bool both = again && a->n_again < a->n_ok;
+	char done[64];
+
+	(void)snprintf(done, sizeof(done), "%s%s%s", again && !both ? "" : action->done,
+	               both ? " or " : "", again ? action->done_again : "");
+	if (a->n_failed == 0)
+		say(ctx, "%zu instances: all %s", a->n_ok, done);
+	else
+		say(ctx, "%zu instances: %zu %s, %zu failed", a->n_ok + a->n_failed, a->n_ok, done,
+		    a->n_failed);
+}
+
 int act_finish(struct ctx *ctx, const struct action *action, const struct account *a,
                struct pm_error *err)
 {
@@ -464,11 +483,7 @@ int act_finish(struct ctx *ctx, const struct action *action, const struct accoun
 	} else if (a->n_ok + a->n_failed == 0) {
 		say(ctx, "%s: there is nothing to do", action->name);
 	} else if (a->n_ok + a->n_failed > 1) {
-		if (a->n_failed == 0)
-			say(ctx, "%zu instances: all %s", a->n_ok, action->done);
-		else
-			say(ctx, "%zu instances: %zu %s, %zu failed", a->n_ok + a->n_failed,
-			    a->n_ok, action->done, a->n_failed);
+		say_account(ctx, action, a);
 	}
 	if (a->n_failed == 0)
 		return 0;

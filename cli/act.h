@@ -9,6 +9,7 @@ struct action {
 	Pm__Verb verb;
 	const char *name;        /* "restart": for messages */
 	const char *done;        /* "restarted" */
+	const char *done_again;  /* of what was in the list before; NULL: the same word */
 	const char *pm2_rpc;     /* "restartProcessId": PM2's messages name it */
 	const char *pm2_unknown; /* what PM2 says of an unknown id; %s is the id */
 	bool pm2_table;          /* PM2 ends with the table */
@@ -17,6 +18,7 @@ struct action {
 /* What all commands of one verb's run did, target by target. */
 struct account {
 	size_t n_ok, n_failed;
+	size_t n_again;    /* of n_ok: were in the list before */
 	enum pm_code code; /* of the first failure */
 	uint32_t *ids;     /* owned: the instances acted on */
 	size_t n_ids;

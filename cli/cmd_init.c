@@ -21,31 +21,18 @@ static const char simple_apps[] = "  apps: [{\n"
 				  "  }],\n"
 				  "};\n";
 
-static const char full_apps[] =
-	"  apps: [{\n"
-	"    name: 'app1',\n"
-	"    script: './app.js',\n"
-	"    watch: false,\n"
-	"    env: { NODE_ENV: 'development' },\n"
-	"    env_production: { NODE_ENV: 'production' },\n"
-	"  }, {\n"
-	"    name: 'service-worker',\n"
-	"    script: './service-worker.js',\n"
-	"    max_memory_restart: '300M',\n"
-	"  }],\n"
-	"\n"
-	"  deploy: {\n"
-	"    production: {\n"
-	"      user: 'SSH_USERNAME',\n"
-	"      host: 'SSH_HOSTNAME',\n"
-	"      ref: 'origin/main',\n"
-	"      repo: 'GIT_REPOSITORY',\n"
-	"      path: 'DESTINATION_PATH',\n"
-	"      'post-deploy': 'npm install && pm2 reload ecosystem.config.js "
-	"--env production',\n"
-	"    },\n"
-	"  },\n"
-	"};\n";
+static const char full_apps[] = "  apps: [{\n"
+				"    name: 'app1',\n"
+				"    script: './app.js',\n"
+				"    watch: false,\n"
+				"    env: { NODE_ENV: 'development' },\n"
+				"    env_production: { NODE_ENV: 'production' },\n"
+				"  }, {\n"
+				"    name: 'service-worker',\n"
+				"    script: './service-worker.js',\n"
+				"    max_memory_restart: '300M',\n"
+				"  }],\n"
+				"};\n";
 
 /* Whether node reads .js files of this directory as ES modules. */
 static bool is_module_package(void)

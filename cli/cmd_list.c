@@ -151,7 +151,9 @@ static int list_run(struct ctx *ctx, struct pm_error *err)
 		return watch(ctx, every_ms, err);
 	if (render(ctx, &out, err) < 0)
 		return -1;
-	return ctx->silent && !ctx->json ? 0 : say_buf(&out, err);
+	/* Silent turns off messages; the table is what was asked for. Of PM2 it turns off that too.
+	 */
+	return ctx->silent && ctx->as_pm2 && !ctx->json ? 0 : say_buf(&out, err);
 }
 
 static const struct cmd_option options[] = {

@@ -25,6 +25,7 @@ static const struct action file_action = {
 	.verb = PM__VERB__VERB_START_OR_RESTART,
 	.name = "start",
 	.done = "started",
+	.done_again = "restarted",
 	.pm2_rpc = "restartProcessId",
 	.pm2_table = true,
 };
@@ -264,6 +265,7 @@ static int do_words(struct plan *p, struct pm_error *err)
 
 static int run(struct ctx *ctx, struct pm_error *err)
 {
+	struct action finish = start_action;
 	Pm__Command cmd = PM__COMMAND__INIT;
 	PM_PATCH patch = { 0 };
 	PM_ACCOUNT account = { 0 };
@@ -280,7 +282,8 @@ static int run(struct ctx *ctx, struct pm_error *err)
 		cmd.no_wait = true;
 	if (do_words(&plan, err) < 0)
 		return -1;
-	status = act_finish(ctx, &start_action, &account, err);
+	finish.done_again = file_action.done_again;
+	status = act_finish(ctx, &finish, &account, err);
 	if (status == 0 && args_has(ctx->args, "attach"))
 		return logs_follow(ctx, account.ids, account.n_ids, err);
 	return status;

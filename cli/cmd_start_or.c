@@ -30,6 +30,7 @@ static int restart_run(struct ctx *ctx, struct pm_error *err)
 		.verb = PM__VERB__VERB_START_OR_RESTART,
 		.name = "startOrRestart",
 		.done = "started",
+		.done_again = "restarted",
 		.pm2_rpc = "restartProcessId",
 		.pm2_table = true,
 	};
@@ -43,6 +44,7 @@ static int reload_run(struct ctx *ctx, struct pm_error *err)
 		.verb = PM__VERB__VERB_START_OR_RELOAD,
 		.name = "startOrReload",
 		.done = "started",
+		.done_again = "reloaded",
 		.pm2_rpc = "reloadProcessId",
 		.pm2_table = true,
 	};

@@ -3,6 +3,7 @@
 
 #include "cli/act.h"
 #include "cli/cmd_list.h"
+#include "cli/dump_verbs.h"
 #include "proto/paths.h"
 
 /* A command without targets; its own text is what there is to say. */
@@ -10,12 +11,6 @@ static int plain(struct ctx *ctx, const struct action *action, Pm__Command *cmd,
                  struct account *account, struct pm_error *err)
 {
 	return ctx_connect(ctx, true, err) < 0 ? -1 : act_send(ctx, action, cmd, account, err);
-}
-
-static int dump_path(const struct ctx *ctx, char *out, size_t size, struct pm_error *err)
-{
-	return pm_home_file(ctx->home, ctx->as_pm2 ? PM_HOME_PM2_DUMP : PM_HOME_STATE_DIR, out,
-	                    size, err);
 }
 
 static int save_run(struct ctx *ctx, struct pm_error *err)
@@ -34,7 +29,7 @@ static int save_run(struct ctx *ctx, struct pm_error *err)
 	if (ctx->as_pm2)
 		say(ctx, "Saving current process list...");
 	if (ctx_connect(ctx, true, err) < 0 || ctx_status(ctx, NULL, false, &status, err) < 0 ||
-	    dump_path(ctx, path, sizeof(path), err) < 0)
+	    pm_home_file(ctx->home, PM_HOME_STATE_DIR, path, sizeof(path), err) < 0)
 		return -1;
 	if (status->n_instances == 0 && !cmd.force) {
 		if (ctx->as_pm2) {
@@ -46,7 +41,9 @@ static int save_run(struct ctx *ctx, struct pm_error *err)
 		pm_hint(err, "'pmctl save --force' saves the empty list");
 		return -1;
 	}
-	if (plain(ctx, &action, &cmd, &account, err) < 0)
+	/* The agent's own list and dump.pm2 are to hold the same. */
+	if (plain(ctx, &action, &cmd, &account, err) < 0 ||
+	    (ctx->as_pm2 && dump_save_now(ctx, path, err) < 0))
 		return pm_wrap(err, "save");
 	if (ctx->as_pm2)
 		say(ctx, "Successfully saved in %s", path);
@@ -64,19 +61,13 @@ static int resurrect_run(struct ctx *ctx, struct pm_error *err)
 		.verb = PM__VERB__VERB_RESURRECT,
 		.name = "resurrect",
 		.done = "restored",
-		.pm2_table = true,
 	};
 	Pm__Command cmd = PM__COMMAND__INIT;
 	PM_ACCOUNT account = { 0 };
-	char path[PM_PATH_MAX];
 
-	if (dump_path(ctx, path, sizeof(path), err) < 0 || ctx_connect(ctx, true, err) < 0)
-		return -1;
-	if (ctx->as_pm2) {
-		say(ctx, "Resurrecting");
-		say(ctx, "Restoring processes located in %s", path);
-	}
-	cmd.no_wait = args_has(ctx->args, "no-wait") || ctx->as_pm2;
+	if (ctx->as_pm2)
+		return dump_resurrect(ctx, err);
+	cmd.no_wait = args_has(ctx->args, "no-wait");
 	if (plain(ctx, &action, &cmd, &account, err) < 0)
 		return pm_wrap(err, "resurrect");
 	return act_finish(ctx, &action, &account, err);
@@ -93,8 +84,8 @@ static int cleardump_run(struct ctx *ctx, struct pm_error *err)
 	PM_ACCOUNT account = { 0 };
 	char path[PM_PATH_MAX];
 
-	if (dump_path(ctx, path, sizeof(path), err) < 0 ||
-	    plain(ctx, &action, &cmd, &account, err) < 0)
+	if (plain(ctx, &action, &cmd, &account, err) < 0 ||
+	    (ctx->as_pm2 && dump_save_empty(ctx, path, err) < 0))
 		return -1;
 	if (ctx->as_pm2)
 		say(ctx, "Successfully created %s", path);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/dump_file.h"
 #include "cli/target.h"
 
 int ctx_connect(struct ctx *ctx, bool start, struct pm_error *err)
@@ -20,6 +21,8 @@ int ctx_connect(struct ctx *ctx, bool start, struct pm_error *err)
 		return 0;
 	if (client_connect(ctx->home, &options, &ctx->client, err) < 0)
 		return -1;
+	if (ctx->as_pm2)
+		dump_make_module_conf(ctx->home);
 	if (client_started_agent(ctx->client) && ctx->as_pm2 && ctx->tty_out) {
 		say(ctx, "Spawning PM2 daemon with pm2_home=%s", ctx->home);
 		say(ctx, "PM2 Successfully daemonized");

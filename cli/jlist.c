@@ -159,8 +159,30 @@ static void watch(struct json_out *j, const Pm__InstanceStatus *s)
 		json_kuint(j, "watch_delay", spec->watch_delay_ms);
 }
 
+/* In a dump a command line is what PM2 makes of it, a shell's -c: PM2 can read it back. */
+static bool as_shell(const Pm__AppSpec *spec, const struct jlist_style *style)
+{
+	return style->dump && spec->command;
+}
+
+static void arguments(struct json_out *j, const Pm__AppSpec *spec, const struct jlist_style *style)
+{
+	if (spec->n_args == 0 && !as_shell(spec, style))
+		return;
+	json_key(j, "args");
+	json_begin_array(j);
+	if (as_shell(spec, style)) {
+		json_str(j, "-c");
+		json_str(j, spec->script);
+	}
+	for (size_t i = 0; i < spec->n_args; i++)
+		json_str(j, spec->args[i]);
+	json_end_array(j);
+}
+
 /* What was declared. */
-static void declared(struct json_out *j, const Pm__InstanceStatus *s)
+static void declared(struct json_out *j, const Pm__InstanceStatus *s,
+                     const struct jlist_style *style)
 {
 	const Pm__AppSpec *spec = s->spec;
 
@@ -213,20 +235,20 @@ static void declared(struct json_out *j, const Pm__InstanceStatus *s)
 		}
 	json_kstr(j, "namespace", s->namespace_);
 	strings(j, "node_args", spec->interpreter_args, spec->n_interpreter_args);
-	if (spec->n_args > 0)
-		strings(j, "args", spec->args, spec->n_args);
+	arguments(j, spec, style);
 }
 
-static void paths(struct json_out *j, const Pm__InstanceStatus *s)
+static void paths(struct json_out *j, const Pm__InstanceStatus *s, const struct jlist_style *style)
 {
 	const Pm__AppSpec *spec = s->spec;
 	bool cluster = s->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER;
 
-	json_kstr(j, "pm_exec_path", spec->script);
+	json_kstr(j, "pm_exec_path", as_shell(spec, style) ? spec->interpreter : spec->script);
 	json_kstr(j, "pm_cwd", spec->cwd);
-	json_kstr(j, "exec_interpreter", spec->interpreter);
+	json_kstr(j, "exec_interpreter", as_shell(spec, style) ? "none" : spec->interpreter);
 	json_kstr(j, "exec_mode", cluster ? "cluster_mode" : "fork_mode");
-	json_kuint(j, "instances", spec->instances);
+	if (!style->dump)
+		json_kuint(j, "instances", spec->instances);
 	json_kstr(j, "pm_out_log_path", s->out_file);
 	json_kstr(j, "pm_err_log_path", s->error_file);
 	if (s->log_file[0] != '\0')
@@ -235,16 +257,18 @@ static void paths(struct json_out *j, const Pm__InstanceStatus *s)
 }
 
 /* What is so now. */
-static void present(struct json_out *j, const Pm__InstanceStatus *s)
+static void present(struct json_out *j, const Pm__InstanceStatus *s,
+                    const struct jlist_style *style)
 {
 	json_kstr(j, "unique_id", s->unique_id);
 	json_kstr(j, "status", apps_state_name(s->state));
 	json_kint(j, "pm_uptime", s->started_wall_ms);
 	json_kint(j, "created_at", s->created_wall_ms);
-	json_kuint(j, "pm_id", s->pm_id);
+	if (!style->dump)
+		json_kuint(j, "pm_id", s->pm_id);
 	json_kuint(j, "restart_time", s->restarts);
 	json_kuint(j, "unstable_restarts", s->unstable_restarts);
-	if (s->restart_delay_now_ms != 0)
+	if (s->restart_delay_now_ms != 0 && !style->dump)
 		json_kuint(j, "prev_restart_delay", s->restart_delay_now_ms);
 	if (s->exit_known) {
 		json_kint(j, "exit_code", s->exit_code);
@@ -267,6 +291,21 @@ static void present(struct json_out *j, const Pm__InstanceStatus *s)
 	json_raw(j, "{}");
 }
 
+void jlist_write_env(struct json_out *j, const Pm__InstanceStatus *s,
+                     const struct jlist_style *style)
+{
+	json_begin_object(j);
+	json_kstr(j, "name", s->name);
+	if (s->spec != NULL) {
+		env(j, s, style);
+		declared(j, s, style);
+		paths(j, s, style);
+		flat_env(j, s, style);
+		present(j, s, style);
+	}
+	json_end_object(j);
+}
+
 void jlist_write_one(struct json_out *j, const Pm__InstanceStatus *s,
                      const struct jlist_style *style)
 {
@@ -274,16 +313,7 @@ void jlist_write_one(struct json_out *j, const Pm__InstanceStatus *s,
 	json_kuint(j, "pid", s->pid);
 	json_kstr(j, "name", s->name);
 	json_key(j, "pm2_env");
-	json_begin_object(j);
-	json_kstr(j, "name", s->name);
-	if (s->spec != NULL) {
-		env(j, s, style);
-		declared(j, s);
-		paths(j, s);
-		flat_env(j, s, style);
-		present(j, s);
-	}
-	json_end_object(j);
+	jlist_write_env(j, s, style);
 	json_kuint(j, "pm_id", s->pm_id);
 	json_key(j, "monit");
 	json_begin_object(j);

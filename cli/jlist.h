@@ -8,6 +8,7 @@
 struct jlist_style {
 	bool as_pm2; /* every variable also stands flat in pm2_env, and nothing is redacted */
 	bool reveal; /* show the values of secrets */
+	bool dump;   /* as dump.pm2 holds it: without what a new start gives anew */
 };
 
 /*
@@ -19,6 +20,10 @@ void jlist_write(struct json_out *j, Pm__InstanceStatus *const *instances, size_
 
 /* One of them. */
 void jlist_write_one(struct json_out *j, const Pm__InstanceStatus *s,
+                     const struct jlist_style *style);
+
+/* The object pm2_env of one of them. */
+void jlist_write_env(struct json_out *j, const Pm__InstanceStatus *s,
                      const struct jlist_style *style);
 
 #endif

@@ -197,3 +197,41 @@ void json_knull(struct json_out *j, const char *key)
 	json_key(j, key);
 	json_nil(j);
 }
+
+static void new_line(struct pm_buf *out, size_t depth)
+{
+	pm_buf_char(out, '\n');
+	while (depth-- > 0)
+		pm_buf_str(out, "  ");
+}
+
+void json_indent(const char *json, size_t len, struct pm_buf *out)
+{
+	size_t depth = 0;
+	bool text = false;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = json[i];
+
+		if (text) {
+			pm_buf_char(out, c);
+			if (c == '\\' && i + 1 < len)
+				pm_buf_char(out, json[++i]);
+			text = c != '"';
+		} else if ((c == '{' || c == '[') && i + 1 < len && json[i + 1] == c + 2) {
+			pm_buf_char(out, c); /* an empty one stays on its line */
+			pm_buf_char(out, json[++i]);
+		} else {
+			if ((c == '}' || c == ']') && depth > 0)
+				new_line(out, --depth);
+			pm_buf_char(out, c);
+			if (c == '{' || c == '[')
+				new_line(out, ++depth);
+			else if (c == ',')
+				new_line(out, depth);
+			else if (c == ':')
+				pm_buf_char(out, ' ');
+			text = c == '"';
+		}
+	}
+}

@@ -40,4 +40,7 @@ void json_kuint(struct json_out *j, const char *key, uint64_t n);
 void json_kbool(struct json_out *j, const char *key, bool on);
 void json_knull(struct json_out *j, const char *key);
 
+/* Append JSON that was written without blanks, laid out as JSON.stringify(value, null, 2) does. */
+void json_indent(const char *json, size_t len, struct pm_buf *out);
+
 #endif

@@ -225,7 +225,7 @@ int startup_install(const struct startup_options *o, FILE *out, struct pm_error 
 	bool running;
 
 	if (startup_plan_make(&p, o, err) < 0)
-		return -1;
+		return pm_wrap(err, "startup");
 	if (!p.user_unit && geteuid() != 0)
 		return need_root(&p, "startup", out, err);
 	(void)snprintf(unit, sizeof(unit), "%s.service", p.service);
@@ -262,7 +262,7 @@ int startup_remove(const struct startup_options *o, FILE *out, struct pm_error *
 	struct startup_plan p;
 
 	if (startup_plan_make(&p, o, err) < 0)
-		return -1;
+		return pm_wrap(err, "unstartup");
 	if (!p.user_unit && geteuid() != 0)
 		return need_root(&p, "unstartup", out, err);
 	(void)snprintf(unit, sizeof(unit), "%s.service", p.service);

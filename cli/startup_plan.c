@@ -43,7 +43,7 @@ static const struct {
 
 static int other_init(const char *init, struct pm_error *err)
 {
-	(void)pm_fail(err, PM_UNSUPPORTED, "startup: %s is not supported, only systemd is", init);
+	(void)pm_fail(err, PM_UNSUPPORTED, "%s is not supported, only systemd is", init);
 	pm_hint(err, "let it run 'pmd agent --foreground' as the user at boot");
 	return -1;
 }
@@ -54,8 +54,7 @@ static int check_platform(const char *platform, struct pm_error *err)
 
 	for (size_t i = 0; platform != NULL && i <= PM_COUNT(platforms); i++) {
 		if (i == PM_COUNT(platforms))
-			return pm_fail(err, PM_USAGE, "startup: no such init system: %.40s",
-			               platform);
+			return pm_fail(err, PM_USAGE, "no such init system: %.40s", platform);
 		if (strcmp(platform, platforms[i].name) != 0)
 			continue;
 		if (platforms[i].init != NULL)
@@ -67,7 +66,7 @@ static int check_platform(const char *platform, struct pm_error *err)
 		return 0;
 	if (access("/sbin/openrc-run", F_OK) == 0)
 		return other_init("OpenRC", err);
-	(void)pm_fail(err, PM_UNSUPPORTED, "startup: systemd does not run here");
+	(void)pm_fail(err, PM_UNSUPPORTED, "systemd does not run here");
 	pm_hint(err, "let your init system run 'pmd agent --foreground' at boot");
 	return -1;
 }
@@ -77,7 +76,7 @@ static int check_platform(const char *platform, struct pm_error *err)
 static int copy(char *to, size_t size, const char *from, const char *what, struct pm_error *err)
 {
 	if ((size_t)snprintf(to, size, "%s", from) >= size)
-		return pm_fail(err, PM_CONFIG, "startup: %s is too long", what);
+		return pm_fail(err, PM_CONFIG, "%s is too long", what);
 	return 0;
 }
 
@@ -89,15 +88,15 @@ static int plan_user(struct startup_plan *p, const struct startup_options *o, st
 	errno = 0;
 	pw = o->user != NULL ? getpwnam(o->user) : getpwuid(geteuid());
 	if (pw == NULL && o->user != NULL)
-		return pm_fail(err, PM_NOT_FOUND, "startup: no such user: %.60s", o->user);
+		return pm_fail(err, PM_NOT_FOUND, "no such user: %.60s", o->user);
 	if (pw == NULL)
-		return pm_fail(err, PM_NOT_FOUND, "startup: user %u has no name", geteuid());
+		return pm_fail(err, PM_NOT_FOUND, "user %u has no name", geteuid());
 	if (home_dir == NULL && o->user == NULL)
 		home_dir = getenv("HOME");
 	if (home_dir == NULL || home_dir[0] == '\0')
 		home_dir = pw->pw_dir;
 	if (home_dir[0] != '/')
-		return pm_fail(err, PM_CONFIG, "startup: not an absolute path: %.100s", home_dir);
+		return pm_fail(err, PM_CONFIG, "not an absolute path: %.100s", home_dir);
 	p->uid = pw->pw_uid;
 	if (copy(p->user, sizeof(p->user), pw->pw_name, "the user's name", err) < 0 ||
 	    copy(p->user_home, sizeof(p->user_home), home_dir, "the home directory", err) < 0)
@@ -117,8 +116,7 @@ static int plan_home(struct startup_plan *p, const struct startup_options *o, st
 	if (copy(p->home, sizeof(p->home), p->home_given ? o->home : usual, "the home", err) < 0)
 		return -1;
 	if (stat(p->home, &st) == 0 && st.st_uid != p->uid) {
-		(void)pm_fail(err, PM_CONFIG, "startup: %.150s does not belong to %s", p->home,
-		              p->user);
+		(void)pm_fail(err, PM_CONFIG, "%.150s does not belong to %s", p->home, p->user);
 		pm_hint(err, "name its owner with -u, or another home with --hp");
 		return -1;
 	}
@@ -133,19 +131,18 @@ static int plan_programs(struct startup_plan *p, struct pm_error *err)
 	char *slash;
 
 	if (len < 0)
-		return pm_fail_errno(err, errno, "startup: find this program");
+		return pm_fail_errno(err, errno, "find this program");
 	exe[len] = '\0';
 	if (copy(p->pmctl, sizeof(p->pmctl), exe, "this program's path", err) < 0)
 		return -1;
 	slash = strrchr(exe, '/');
 	if (slash == NULL)
-		return pm_fail(err, PM_INTERNAL, "startup: this program has no directory: %.100s",
-		               exe);
+		return pm_fail(err, PM_INTERNAL, "this program has no directory: %.100s", exe);
 	*slash = '\0';
 	if (pm_home_file(exe, "pmd", p->pmd, sizeof(p->pmd), err) < 0)
 		return -1;
 	if (access(p->pmd, X_OK) < 0)
-		return pm_fail_errno(err, errno, "startup: %.150s", p->pmd);
+		return pm_fail_errno(err, errno, "%.150s", p->pmd);
 	return 0;
 }
 
@@ -163,7 +160,7 @@ static int plan_unit(struct startup_plan *p, const struct startup_options *o, st
 		(void)snprintf(p->service, sizeof(p->service), "%s-%s", prefix, p->user);
 	}
 	if (!startup_name_ok(p->service)) {
-		(void)pm_fail(err, PM_CONFIG, "startup: no name for a unit: %.100s", p->service);
+		(void)pm_fail(err, PM_CONFIG, "no name for a unit: %.100s", p->service);
 		pm_hint(err, "give one of letters, digits and ':-_.' with --service-name");
 		return -1;
 	}
@@ -182,8 +179,7 @@ int startup_plan_make(struct startup_plan *p, const struct startup_options *o, s
 	    plan_home(p, o, err) < 0 || plan_programs(p, err) < 0 || plan_unit(p, o, err) < 0)
 		return -1;
 	if (p->user_unit && p->uid != geteuid())
-		return pm_fail(err, PM_USAGE, "startup: --user is for the caller; run it as %s",
-		               p->user);
+		return pm_fail(err, PM_USAGE, "--user is for the caller; run it as %s", p->user);
 	return 0;
 }
 

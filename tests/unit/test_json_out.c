@@ -43,6 +43,22 @@ static void commas_and_escapes_are_put_where_they_belong(void **state)
 	                    "\"list\":[1,\"bad \xef\xbf\xbd byte\"],\"raw\":{\"x\":1}},{}]");
 }
 
+static void it_is_laid_out_as_node_does(void **state)
+{
+	/* JSON.stringify(value, null, 2) */
+	static const char flat[] = "[{\"a\":{},\"b\":[],\"c\\\"{\":[1,\"x,[:\\\\\"]},[{}]]";
+	PM_BUF buf = { 0 };
+
+	(void)state;
+	json_indent(flat, sizeof(flat) - 1, &buf);
+	assert_string_equal(buf.bytes, "[\n  {\n    \"a\": {},\n    \"b\": [],\n"
+	                               "    \"c\\\"{\": [\n      1,\n      \"x,[:\\\\\"\n"
+	                               "    ]\n  },\n  [\n    {}\n  ]\n]");
+	pm_buf_reset(&buf);
+	json_indent("[]", 2, &buf);
+	assert_string_equal(buf.bytes, "[]");
+}
+
 static void node_prints_these_values_so(void **state)
 {
 	/* Every wanted text here is node v20's util.inspect(JSON.parse(json), {depth: null}). */
@@ -137,6 +153,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commas_and_escapes_are_put_where_they_belong),
+		cmocka_unit_test(it_is_laid_out_as_node_does),
 		cmocka_unit_test(node_prints_these_values_so),
 		cmocka_unit_test(what_is_not_json_is_refused),
 		cmocka_unit_test(nesting_has_a_limit),
