@@ -59,5 +59,5 @@ int listen_fds_get(const struct listen_fds *l, struct sockets *s, uint32_t seat,
 void listen_fds_env(const struct listen_fds *l, char *fds, size_t fds_size, const char **pid)
 {
 	(void)snprintf(fds, fds_size, "%zu", l->n);
-	*pid = SPAWN_LISTEN_PID + strlen("LISTEN_PID=");
+	*pid = &SPAWN_LISTEN_PID[strlen("LISTEN_PID=")];
 }
