@@ -211,7 +211,7 @@ class Words(DumpCase):
 
     def test_what_runs_already_is_not_said_to_be_started(self):
         self.write("sleep.sh", "#!/bin/sh\nexec sleep 100000\n", 0o755)
-        one, two = ({"name": name, "script": "./sleep.sh"} for name in ("one", "two"))
+        one, two = ({"name": name, "script": "./sleep.sh", "min_uptime": 100} for name in ("one", "two"))
         self.write("a.json", [one])
         self.write("b.json", [one, two])
         for verb, word in (("startOrRestart", "restarted"), ("startOrReload", "reloaded"), ("start", "restarted")):
