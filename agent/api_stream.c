@@ -264,6 +264,8 @@ void events_tell(struct super *su, const struct instance *inst, const char *even
 	Pm__StreamData data = PM__STREAM_DATA__INIT;
 	Pm__ProcessEvent msg = PM__PROCESS_EVENT__INIT;
 
+	if (su->streams == NULL)
+		return;
 	msg.event = (char *)(uintptr_t)event;
 	msg.pm_id = instance_core(inst)->pm_id;
 	msg.name = instance_spec(inst)->name;
@@ -273,6 +275,7 @@ void events_tell(struct super *su, const struct instance *inst, const char *even
 	data.what_case = PM__STREAM_DATA__WHAT_EVENT;
 	data.event = &msg;
 	for (struct stream *st = su->streams; st != NULL; st = st->next)
-		if (st->events && stream_send(st->st, &data) == STREAM_BLOCKED)
+		if ((st->events || (st->query != NULL && st->query->events && wants(st, inst))) &&
+		    stream_send(st->st, &data) == STREAM_BLOCKED)
 			continue; /* a slow viewer misses events; the status it asks for is whole */
 }

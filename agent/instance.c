@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/events.h"
 #include "agent/order.h"
 #include "agent/process.h"
 #include "agent/sample.h"
@@ -109,6 +110,7 @@ static void forget(struct instance *inst)
 
 	pm_log(PM_LOG_INFO, "instance.delete", "app=%s pm_id=%u", app->spec->name,
 	       inst->core.pm_id);
+	events_tell(su, inst, "delete", true);
 	app_remove_instance(app, inst);
 	instance_close(inst, true);
 	sample_refresh(su->sampler);

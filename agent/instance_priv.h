@@ -25,6 +25,7 @@ struct instance {
 	pid_t last_pid;          /* of the process before, until its tree is gone; 0: unknown */
 	bool closing;
 	bool wanted; /* restored, and not started yet */
+	bool again;  /* the start under way is the second half of a restart that was ordered */
 	uint32_t poll_ms;
 	struct waiter *waiters; /* owned */
 	struct instance_usage usage;

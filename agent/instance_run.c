@@ -172,9 +172,20 @@ void inst_prepare_spawn(struct instance *inst)
 	inst->core.heirs = 0;
 	inst->core.started_ms = pm_now_ms();
 	inst->core.started_wall_ms = pm_wall_ms();
+	inst->again = inst->core.cause != CAUSE_NONE && inst->core.cause != CAUSE_START;
 	inst->core.cause = CAUSE_NONE;
 	inst->core.tag = tree_tag(inst->su->home_nonce, inst->core.pm_id, inst->core.spawns);
 	inst_make_unique_id(inst->core.unique_id);
+}
+
+/* As PM2 tells it: each process that runs, and then whose doing that is; a crash is nobody's. */
+static void tell_start(const struct instance *inst)
+{
+	events_tell(inst->su, inst, "online", false);
+	if (inst->again)
+		events_tell(inst->su, inst, "restart", true);
+	else if (inst->core.restarts == 0)
+		events_tell(inst->su, inst, "start", true);
 }
 
 void inst_spawn(struct instance *inst)
@@ -301,6 +312,7 @@ void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
 		write_pid_file(inst);
 		pm_log(PM_LOG_INFO, "instance.start", "app=%s pm_id=%u pid=%d",
 		       inst->app->spec->name, inst->core.pm_id, r->pid);
+		tell_start(inst);
 		inst_step(inst, EV_SPAWNED);
 		return;
 	}
@@ -388,6 +400,9 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 		inst->why_code =
 			PM_OK; /* it ran and ended well, and nobody wants it to run again */
 	remove_pid_file(inst);
+	events_tell(inst->su, inst, "exit", life_is_ending(&inst->core.life));
+	if (life_is_ending(&inst->core.life) && inst->core.cause == CAUSE_STOP)
+		events_tell(inst->su, inst, "stop", true);
 	(void)PM_FAIL_POINT("instance.before_exit_commit");
 	actions = inst_advance(inst, event);
 	(void)PM_FAIL_POINT("instance.after_exit_commit");

@@ -130,6 +130,7 @@ static int logs_run(struct ctx *ctx, struct pm_error *err)
 	                     !args_has(ctx->args, "out") && !args_has(ctx->args, "err"));
 	if (ctx->as_pm2 && (r.style.form == LOG_JSON || r.style.form == LOG_FORMAT))
 		r.query.lines = 0; /* these forms are of live lines only */
+	r.query.events = ctx->as_pm2 && r.style.form == LOG_JSON && r.query.follow;
 	announce(ctx, &r, word);
 	status = settle_target(ctx, word, &list, err);
 	if (status == 0) {

@@ -174,6 +174,22 @@ static void add_json(const struct log_source *source, const Pm__LogLine *line, s
 	pm_buf_char(out, '\n');
 }
 
+void log_view_event(const Pm__ProcessEvent *event, struct pm_buf *out)
+{
+	struct json_out j;
+	char when[FMT_MAX];
+
+	fmt_iso(event->wall_ms, when);
+	json_init(&j, out);
+	json_begin_object(&j);
+	json_kstr(&j, "timestamp", when);
+	json_kstr(&j, "type", "process_event");
+	json_kstr(&j, "status", event->event);
+	json_kstr(&j, "app_name", event->name);
+	json_end_object(&j);
+	pm_buf_char(out, '\n');
+}
+
 void log_view_line(const struct log_style *style, const struct log_source *source,
                    const Pm__LogLine *line, unsigned width, struct pm_buf *out)
 {

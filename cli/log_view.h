@@ -35,6 +35,9 @@ struct log_source {
 void log_view_line(const struct log_style *style, const struct log_source *source,
                    const Pm__LogLine *line, unsigned width, struct pm_buf *out);
 
+/* Append PM2's object of an event, with its newline; only LOG_JSON shows events. */
+void log_view_event(const Pm__ProcessEvent *event, struct pm_buf *out);
+
 /* "0|api", or "PM2" for the agent's own log: its columns. */
 unsigned log_view_width(const struct log_source *source, bool as_pm2);
 

@@ -244,6 +244,9 @@ static int on_data(struct viewer *v, const Pm__StreamData *data, struct pm_error
 		on_gap(v, data->gap);
 		break;
 	case PM__STREAM_DATA__WHAT_EVENT:
+		if (v->request->style.form == LOG_JSON)
+			log_view_event(data->event, &v->out);
+		break;
 	case PM__STREAM_DATA__WHAT__NOT_SET:
 	case _PM__STREAM_DATA__WHAT__CASE_IS_INT_SIZE:
 		break;

@@ -202,6 +202,35 @@ class Resurrected(DumpCase):
         self.assertEqual(self.aside(), [])
 
 
+class Events(DumpCase):
+    def test_json_logs_tell_what_happens_to_apps(self):
+        self.start("other")
+        self.start("one", "--", "first")
+        path = self.path("events")
+        with open(path, "wb") as file:
+            self.popen([os.path.join(self.bin, "pm2"), "logs", "one", "--json"], stdout=file)
+
+        def told():
+            return [json.loads(t) for t in self.read(path).splitlines() if '"process_event"' in t]
+
+        def statuses():
+            return [e["status"] for e in told()]
+
+        def heard():
+            self.pm2("restart", "one")
+            return "restart" in statuses()
+
+        self.wait(heard, message="the first event")
+        self.pm2("restart", "other")
+        for verb, last in (("restart", "restart"), ("stop", "stop"), ("delete", "delete")):
+            before = len(told())
+            self.pm2(verb, "one")
+            self.wait(lambda before=before, last=last: last in statuses()[before:], message=lambda: str(told()))
+        self.assertEqual(statuses()[-6:], ["exit", "online", "restart", "exit", "stop", "delete"])
+        self.assertEqual({e["app_name"] for e in told()}, {"one"})
+        self.assertEqual(set(told()[0]), {"timestamp", "type", "status", "app_name"})
+
+
 class Words(DumpCase):
     def test_a_silent_list_is_still_a_list(self):
         self.start("one")
