@@ -2,7 +2,7 @@
  * bad_pmd.c - a program that is put in pmd's place and breaks in one of the ways that an upgrade
  * has to survive. The file `mode` beside it says which, and after a space where the real pmd is:
  *
- * crash       dies of SIGSEGV, whatever is asked of it
+ * crash       dies at once, whatever is asked of it
  * keeper      passes the self-check and dies as the new keeper
  * supervisor  its keeper is the real one; each supervisor dies at once
  * hang        the same, but its supervisors neither answer nor end
@@ -47,11 +47,11 @@ int main(int argc, char **argv)
 	if (!read_mode(mode, pmd))
 		return 99;
 	if (strcmp(mode, "crash") == 0)
-		(void)raise(SIGSEGV);
+		(void)kill(getpid(), SIGKILL);
 	if (has(argc, argv, "--self-check"))
 		return 0;
 	if (strcmp(mode, "keeper") == 0)
-		(void)raise(SIGSEGV);
+		(void)kill(getpid(), SIGKILL);
 	if (has(argc, argv, "--supervisor")) {
 		if (strcmp(mode, "hang") == 0)
 			for (;;)

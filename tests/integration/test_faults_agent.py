@@ -219,8 +219,10 @@ class Descriptors(FaultCase):
         self.inject(f"RLIMIT_NOFILE of the live supervisor lowered to {used}")
         self.saw(f"list: exit {refused.code} {refused.err.strip()!r}; start: exit {start.code} {start.err.strip()!r}; "
                  f"{busy:.2f} s of CPU in {seconds:.1f} s")
-        self.assertIn("out of descriptors", refused.err)
-        self.assertIn("out of descriptors", start.err)
+        if refused.code != 0:  # a number below the limit may just have been free
+            self.assertIn("out of descriptors", refused.err)
+        self.assertNotEqual(start.code, 0)
+        self.assertRegex(start.err, "out of descriptors|Too many open files")
         self.assertLess(busy, 0.5 * seconds + 0.3, "a busy loop")
         self.assertTrue(alive(pid))
         self.assertEqual(self.pid("a"), pid)
@@ -261,7 +263,8 @@ class Descriptors(FaultCase):
         self.saw(f"descriptors and memory of keeper and supervisor before {before}, after {after}")
         for name in before:
             self.assertLessEqual(abs(after[name][0] - before[name][0]), 6, f"descriptors of the {name}")
-            self.assertLessEqual(after[name][1], before[name][1] + 512, f"KiB of the {name}")
+            if PATIENCE == 1:  # a sanitizer keeps what was freed
+                self.assertLessEqual(after[name][1], before[name][1] + 512, f"KiB of the {name}")
 
     def sizes(self):
         out = {}
