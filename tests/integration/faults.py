@@ -48,6 +48,17 @@ class FaultCase(PmdTestCase):
         args = ["-w", name, "-c", self.counts, "-r", rate, "-b", keys.pop("batch", 20), "-l", keys.pop("padding", 60)]
         return {"name": name, "script": LINES, "args": [str(a) for a in args], "kill_timeout": 5000, **keys}
 
+    def writers_of_one_file(self, name, **keys):
+        """Three instances that write one log; each writer's name is its pid."""
+        app = self.writer(name, rate=700, instances=3, merge_logs=True, **keys)
+        return {**app, "args": app["args"][2:]}
+
+    def check_merged(self, name):
+        """The log of writers_of_one_file(), after they have stopped; returns how many lines it holds."""
+        counts = {w: n for w, n in written(self.counts).items() if w.isdigit()}
+        self.assertGreaterEqual(len(counts), 3)
+        return sum(check_lines(rotated(self.log(name)), counts, split_ok=True).values())
+
     def forker(self, name):
         """An app whose main process has children, one of them in a session of its own."""
         self.write(f"{name}.sh", "#!/bin/sh\nsetsid sleep 1000000 &\nsleep 1000000 &\nwait\n", 0o755)
