@@ -134,6 +134,7 @@ enum stream_sent stream_send(struct session_stream *st, const Pm__StreamData *da
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__StreamData body = *data;
 	size_t cost = pm_stream_cost(data);
+	bool owed = st->blocked; /* an event that fits does not pay for a line that did not */
 
 	if (cost > PM_RECORD_MAX)
 		return STREAM_TOO_LARGE;
@@ -144,7 +145,7 @@ enum stream_sent stream_send(struct session_stream *st, const Pm__StreamData *da
 	}
 	if (!session_is_open(s) || core == NULL || !pm_stream_spend(core, cost))
 		return STREAM_BLOCKED;
-	st->blocked = false;
+	st->blocked = owed;
 	env.stream = st->id;
 	env.body_case = PM__ENVELOPE__BODY_STREAM_DATA;
 	env.stream_data = &body;

@@ -280,7 +280,8 @@ class Pm2Words(pmdtest.PmdTestCase):
         self.says(0, ["[PM2] Saving current process list...",
                       "[PM2][WARN] PM2 is not managing any process, skipping save...",
                       "[PM2][WARN] To force saving use: pm2 save --force"], [], "save")
-        self.says(0, ["[PM2] Resurrecting", f"[PM2] Restoring processes located in {dump}"], [], "resurrect")
+        self.says(0, ["[PM2] Resurrecting", f"[PM2] Restoring processes located in {dump}",
+                      f"[PM2] Process {self.path('echo.sh')} restored"], [], "resurrect")
         self.wait_status("echo")
         self.says(0, ["Reloading all logs...", "All logs reloaded"], [], "reloadLogs")
         self.says(0, ["[PM2] Logs flushed"], [], "flush", "nosuch")

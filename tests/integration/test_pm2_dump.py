@@ -208,7 +208,7 @@ class Events(DumpCase):
         self.start("one", "--", "first")
         path = self.path("events")
         with open(path, "wb") as file:
-            self.popen([os.path.join(self.bin, "pm2"), "logs", "one", "--json"], stdout=file)
+            viewer = self.popen([os.path.join(self.bin, "pm2"), "logs", "one", "--json"], stdout=file)
 
         def told():
             return [json.loads(t) for t in self.read(path).splitlines() if '"process_event"' in t]
@@ -229,6 +229,7 @@ class Events(DumpCase):
         self.assertEqual(statuses()[-6:], ["exit", "online", "restart", "exit", "stop", "delete"])
         self.assertEqual({e["app_name"] for e in told()}, {"one"})
         self.assertEqual(set(told()[0]), {"timestamp", "type", "status", "app_name"})
+        self._end_child(viewer)  # it would start the agent again after the `pmctl kill` of the end
 
 
 class Words(DumpCase):
