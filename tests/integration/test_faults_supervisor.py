@@ -6,7 +6,7 @@ import time
 import unittest
 
 from faults import FaultCase, TIMED, without_json, without_time
-from pmdtest import PATIENCE, alive, kill
+from pmdtest import PATIENCE, alive, helper, kill, written
 
 
 class Killed(FaultCase):
@@ -192,6 +192,38 @@ class KilledWhileLogging(FaultCase):
             lines, files = self.check_log(name, message)
             self.saw(f"{name}: {lines} lines, each once, in {files} files")
         self.saw(f"merged: 3 writers, {self.check_merged('merged')} lines, each once")
+
+
+class KilledInAMassStart(FaultCase):
+    def test_x02_three_hundred_that_log_at_once_are_started_once_and_lose_nothing(self):
+        # They write all they have at once, and stay.
+        apps = [{"name": f"w{i}", "script": helper("lines"), "log_date_format": TIMED,
+                 "args": ["-w", f"w{i}", "-c", self.counts, "-n", "200", "-b", "50"]} for i in range(300)]
+        dice = random.Random(3)
+        child = self.pmctl_popen("start", self.write("apps.json", {"apps": apps}))
+        for n in range(6):
+            supervisor = self.supervisor_pid()
+            time.sleep(dice.random() * 0.15)  # the moment is what is tried
+            kill(supervisor)
+            self.wait_dead(supervisor)
+        child.wait()
+        self.answer_time(0)
+        found = self.table()
+        self.assertIn(len(found), (0, 300), "all were declared, or none")
+        if not found:
+            self.start(apps)
+        self.wait(lambda: all(v[2] == "online" for v in self.table().values()), 60, lambda: f"online: {self.table()}")
+        self.assert_one_each()
+        self.assertEqual({v[3] for v in self.table().values()}, {0}, "restarts")
+
+        def all_written():
+            return all(done == 200 for done, _ in written(self.counts).values()) and len(written(self.counts)) == 300
+        self.wait(all_written, 30, "300 times 200 lines")
+        self.pmctl("stop", "all", timeout=60)
+        for i in range(300):
+            self.check_log(f"w{i}", without_time)
+        self.inject("6 times SIGKILL of the supervisor while 300 apps that log at once were started by one command")
+        self.saw(f"exit {child.returncode} of the command; 300 apps with one process each, 200 lines of each once")
 
 
 class KilledAtRandom(FaultCase):
