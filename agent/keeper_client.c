@@ -97,6 +97,23 @@ static void flush(struct keeper_client *k)
 	watch(k, false);
 }
 
+void keeper_client_flush(struct keeper_client *k, uint32_t ms)
+{
+	uint64_t deadline = pm_now_ms() + ms;
+
+	while (k->first != NULL && k->fd >= 0 && pm_now_ms() < deadline) {
+		struct request *q = k->first;
+
+		if (keeper_send_until(k->fd, &q->r, q->fds, q->n_fds, deadline) != 0)
+			return; /* the loop goes on with it */
+		k->first = q->next;
+		if (k->first == NULL)
+			k->last = &k->first;
+		k->n_queued--;
+		request_free(q);
+	}
+}
+
 static int enqueue(struct keeper_client *k, const struct keeper_record *r, const int *fds,
                    size_t n_fds, struct pm_error *err)
 {

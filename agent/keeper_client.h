@@ -53,6 +53,9 @@ PM_MUST_CHECK int keeper_client_release(struct keeper_client *k, uint32_t slot,
                                         struct pm_error *err);
 PM_MUST_CHECK int keeper_client_slot_hold(struct keeper_client *k, uint32_t slot,
                                           enum keeper_fd role, int fd, struct pm_error *err);
+/* Wait until the keeper has been sent all that was asked of it so far, at most so long: what it is
+ * to hold outlives us only from then on. */
+void keeper_client_flush(struct keeper_client *k, uint32_t ms);
 PM_MUST_CHECK int keeper_client_hold(struct keeper_client *k, const char *name, int fd,
                                      struct pm_error *err);
 PM_MUST_CHECK int keeper_client_drop(struct keeper_client *k, const char *name,

@@ -38,6 +38,8 @@
 /* Time for the last answers to reach their readers. */
 #define GOODBYE_MS   20
 #define JOB_ARGS_MAX 8
+/* Longest wait for the keeper to take what must outlive us. */
+#define HOLD_WAIT_MS 1000
 
 static struct {
 	struct super su;
@@ -316,6 +318,8 @@ static void hook_hold(void *arg, uint32_t slot, enum keeper_fd role, int fd)
 		su->processes[slot]->fds[role] = fd;
 	if (keeper_client_slot_hold(su->keeper, slot, role, fd, &err) < 0)
 		pm_log(PM_LOG_ERROR, "logs.hold", "slot=%u %s", slot, err.what);
+	/* Before any output goes into it. During a mass start many spawns stand before it. */
+	keeper_client_flush(su->keeper, HOLD_WAIT_MS);
 }
 
 static int hook_run_job(void *arg, const char *const argv[], void (*done)(void *, int),
