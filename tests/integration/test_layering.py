@@ -13,9 +13,10 @@ PRODUCT = tuple(part for part in ARROWS if part != "tests")
 # pmd's main() picks the part to be, so it sees these two headers, and nothing else of them.
 PARTS_OF_PMD = ("agent/agent.h", "coordinator/coordinator.h")
 LINES_MAX = 700
+TEST_LINES_MAX = 900  # a table of cases has no second owner to part from
 
 UNSAFE = r"strcpy|strcat|stpcpy|sprintf|vsprintf|gets|system|popen|strtok|alloca|tmpnam|mktemp|atoi|atol|longjmp"
-ALLOC = r"malloc|calloc|realloc|reallocarray|strdup|strndup|asprintf|vasprintf"
+ALLOC = r"malloc|calloc|realloc|reallocarray|strdup|strndup"
 # A pure module decides from what it is given: no loop, no transport, no clock, no file, no process, no environment.
 IMPURE_HEADERS = r"uv\.h|nng/.*|sys/socket\.h|sys/stat\.h|sys/wait\.h|fcntl\.h|dirent\.h|poll\.h"
 IMPURE_CALLS = (r"uv_\w+|nng_\w+|pm_now_ms|pm_wall_ms|clock_gettime|clock|gettimeofday|time|localtime|open|openat|fopen"
@@ -74,8 +75,8 @@ def unsafe_calls(path, text):
 
 
 def too_long(path, text):
-    lines = text.count("\n")
-    return [f"{path}: {lines} lines, at most {LINES_MAX}"] if lines > LINES_MAX else []
+    lines, most = text.count("\n"), TEST_LINES_MAX if part_of(path) == "tests" else LINES_MAX
+    return [f"{path}: {lines} lines, at most {most}"] if lines > most else []
 
 
 def wrong_guard(path, text):

@@ -518,7 +518,13 @@ static void x30_a_line_of_100_mb_costs_no_memory_and_is_whole(void **state)
 		p.config.combined_path = how == 2 ? p.combined : NULL;
 		place_open_logs(&p);
 		struct log_stream *s = attach(&p, app_that(write_long_line, &pid), &words);
-		assert_true(run_to_end(&p, s, pid) <= 1024);
+		long grown = run_to_end(&p, s, pid);
+
+#ifndef PM_SANITIZED /* whose shadow memory grows with what is touched */
+		assert_true(grown <= 1024);
+#else
+		(void)grown;
+#endif
 		check_long_line(p.path, how > 0 ? "T: " : "",
 		                how == 2 ? "T: [line continues] " : NULL);
 		if (how == 2)

@@ -747,10 +747,10 @@ static void a_line_longer_than_a_message_comes_in_parts(void **state)
 
 	(void)state;
 	assert_non_null(text);
-	(void)strcpy(text, "first\n");
+	memcpy(text, "first\n", 6);
 	for (size_t i = 0; i < LEN; i++)
 		text[6 + i] = (char)('a' + i % 26);
-	(void)strcpy(text + 6 + LEN, "\nlast\n");
+	memcpy(text + 6 + LEN, "\nlast\n", 7);
 	place_init(&p);
 	place_open_logs(&p);
 	write_file(p.path, text);

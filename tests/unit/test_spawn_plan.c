@@ -225,7 +225,7 @@ static void make_file(const char *name, const char *text, mode_t mode, char *pat
 {
 	int fd;
 
-	(void)sprintf(path, "%s/%s", dir, name);
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
@@ -427,7 +427,7 @@ static void the_user_and_the_groups_are_the_plans_alone(void **state)
 	assert_string_equal(r.out, "12345\n12346\n12346 4242 4243\nCapEff:\t0000000000000000\n"
 	                           "NoNewPrivs:\t1\n");
 	/* As that user: a directory of root's is closed to it. */
-	(void)sprintf(closed, "%s/closed", dir);
+	(void)snprintf(closed, sizeof(closed), "%s/closed", dir);
 	assert_int_equal(mkdir(closed, 0700), 0);
 	p.cwd = closed;
 	run_shell("id", &p, NULL, &r);
