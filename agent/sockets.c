@@ -140,6 +140,7 @@ static ssize_t add_row(struct sockets *s, const struct socket_key *key, int *err
 			continue;
 		r->key = *key;
 		r->n = 0;
+		r->in_use = 0;
 		r->used = 1;
 		if (sockets_extend(s, i, errnum, err) == 0)
 			return (ssize_t)i;

@@ -108,6 +108,13 @@ PM_MUST_CHECK int sockets_set_seats(struct sockets *s, uint32_t n_seats, struct 
 PM_MUST_CHECK int sockets_get(struct sockets *s, const struct socket_key *key, uint32_t seat,
                               unsigned generation, int *fd, int *errnum, struct pm_error *err);
 
+/*
+ * A worker has asked for a socket only to connect from its address: close it for all, unless some
+ * worker listens on it (sockets_set_in_use). false: it stays.
+ */
+bool sockets_release(struct sockets *s, const struct socket_key *key);
+void sockets_set_in_use(struct sockets *s, const struct socket_key *key);
+
 /* The address a key is bound to, as text "127.0.0.1:8080", and its port. false: not bound. */
 bool sockets_address(const struct sockets *s, const struct socket_key *key, char *out, size_t size,
                      uint16_t *port);

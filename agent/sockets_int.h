@@ -21,7 +21,8 @@ struct sockets_row {
 	uint32_t n; /* sockets of the group; 1 for a unix socket */
 	struct socket_key key;
 	struct socket_place place;
-	uint8_t reserved[64];
+	uint32_t in_use; /* some worker has listened on it */
+	uint8_t reserved[60];
 	/* Where each socket is in the kernel's array of the group; its own index, unless a worker
 	 * has shut one down. */
 	uint16_t position[SOCKETS_INDICES];

@@ -153,6 +153,27 @@ int sockets_room(struct sockets *s, uint32_t n, struct pm_error *err)
 	return 0;
 }
 
+bool sockets_release(struct sockets *s, const struct socket_key *key)
+{
+	ssize_t row = sockets_find(s, key);
+	struct sockets_row *r = row < 0 ? NULL : &s->table->rows[row];
+
+	if (r == NULL || r->in_use != 0)
+		return r == NULL;
+	socket_place_remove(&r->key, &s->owner, &r->place);
+	r->used = 0;
+	sockets_drop(s, (size_t)row, 0, true);
+	return true;
+}
+
+void sockets_set_in_use(struct sockets *s, const struct socket_key *key)
+{
+	ssize_t row = sockets_find(s, key);
+
+	if (row >= 0)
+		s->table->rows[row].in_use = 1;
+}
+
 /* ---- after a death ---- */
 
 bool sockets_restore(struct sockets *s, const char *name, int fd)
