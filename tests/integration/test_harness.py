@@ -67,12 +67,14 @@ class Numbered(PmdTestCase):
 
     def test_the_count_of_lines_outlives_sigkill_and_sigterm_ends_after_a_line(self):
         for number, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 0)):
+            counts = self.path(f"counts-{number:d}")  # each its own: the first one's would count as the second's
+            os.mkdir(counts)
             with open(self.path("x.log"), "wb") as file:
-                child = self.popen([helper("lines"), "-w", "k", "-c", self.work], stdout=file)
-            self.wait(lambda: written(self.work).get("k", (0, 0))[0] > 1000, message="1000 lines")
+                child = self.popen([helper("lines"), "-w", "k", "-c", counts], stdout=file)
+            self.wait(lambda: written(counts).get("k", (0, 0))[0] > 1000, message="1000 lines")
             child.send_signal(number)
             self.assertEqual(child.wait(20), status)
-            check_lines([self.path("x.log")], written(self.work))
+            check_lines([self.path("x.log")], written(counts))
 
 
 class Processes(PmdTestCase):
