@@ -198,6 +198,9 @@ void inst_spawn(struct instance *inst)
 	events_started(inst->su, inst);
 	if (process_spawn(inst, &inst->process, &err) < 0) {
 		inst->process = NULL;
+		if (err.code == PM_NOT_RUNNING)
+			return; /* no keeper: whoever has its place next finds us asking, and asks
+			         */
 		inst_fail_words(inst, err.code, err.what, err.hint);
 		inst_note(inst, err.what);
 		inst_commit(inst);

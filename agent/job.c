@@ -45,6 +45,7 @@ static void finish(struct super *su, uint32_t slot, int status)
 	struct pm_error err;
 
 	*at = job->next;
+	su->next_slot = PM_MIN(su->next_slot, slot);
 	if (keeper_client_release(su->keeper, slot, &err) < 0)
 		pm_log(PM_LOG_WARN, "job.release", "%s", err.what);
 	pm_closep(&job->pidfd);

@@ -152,6 +152,8 @@ static int request(struct keeper_client *k, const struct keeper_record *r, const
 	error = k->first != NULL ? EAGAIN : keeper_send(k->fd, r, fds, n_fds);
 	if (error == 0)
 		return 0;
+	if (error == EPIPE || error == ECONNRESET) /* the loop is about to see that, too */
+		return pm_fail(err, PM_NOT_RUNNING, "the keeper is gone");
 	if (error != EAGAIN && error != ETOOMANYREFS)
 		return pm_fail_errno(err, error, "ask the keeper");
 	if (enqueue(k, r, fds, n_fds, err) < 0)

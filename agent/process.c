@@ -121,6 +121,8 @@ static void try_free(struct process *p)
 	/* The slot's record stays until the next process: while the keeper has not yet heard of the
 	 * release, a successor of ours must find there that all output was dealt with. */
 	p->su->processes[p->slot] = NULL;
+	p->su->next_slot =
+		PM_MIN(p->su->next_slot, p->slot); /* low ones first: less memory is touched */
 	pm_closep(&p->pidfd);
 	pm_closep(&p->stdin_fd);
 	ipc_close(p->ipc);

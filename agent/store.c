@@ -143,7 +143,8 @@ static int publish_bytes(struct store *s, const struct pm_buf *bytes, struct pm_
 			return pm_fail_errno(err, errno, "memory for the apps");
 		done += (size_t)n;
 	}
-	if (keeper_client_hold(s->su->keeper, "specs", fd, err) < 0)
+	/* Without a keeper it is ours to hand to the one that we are about to become. */
+	if (keeper_client_hold(s->su->keeper, "specs", fd, err) < 0 && err->code != PM_NOT_RUNNING)
 		return -1;
 	pm_closep(&s->specs_fd);
 	s->specs_fd = PM_STEAL_FD(fd);

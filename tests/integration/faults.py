@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import socket
 import time
 
-import pmdtest
-from pmdtest import PATIENCE, PmdTestCase, alive, check_lines, helper, kill, process, rotated, written
+from pmdtest import PmdTestCase, alive, check_lines, helper, kill, process, rotated, written
 
 LINES = helper("lines")
 TIMED = "YYYY-MM-DDTHH:mm:ss.SSS"

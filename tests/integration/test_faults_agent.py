@@ -6,13 +6,13 @@ import os
 import re
 import resource
 import signal
+import socket
 import struct
-import subprocess
 import time
 import unittest
 
 from faults import FaultCase
-from pmdtest import BUILD, PATIENCE, alive, helper, kill, process, require
+from pmdtest import BUILD, PATIENCE, alive, kill, process, require
 
 
 class FirstStart(FaultCase):
@@ -43,7 +43,6 @@ class FirstStart(FaultCase):
         self.assertIn(str(self.keeper_pid()), outcome.err)
 
     def test_x06_stale_files_are_replaced_and_no_stranger_is_signalled(self):
-        import socket
         stranger = self.popen(["sleep", "1000000"])
         for pid, what in ((1, "pid 1"), (stranger.pid, "a live stranger's pid"), (4194303, "a dead pid")):
             stale = socket.socket(socket.AF_UNIX)

@@ -11,8 +11,8 @@ import subprocess
 import time
 import unittest
 
-from faults import FaultCase, LINES, TIMED, without_time
-from pmdtest import BUILD, PATIENCE, alive, helper, kill, process, require, written
+from faults import FaultCase, TIMED, without_time
+from pmdtest import BUILD, kill, process, require, written
 from numbered import LINE
 
 

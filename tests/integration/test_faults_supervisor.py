@@ -1,7 +1,6 @@
 """The supervisor dies: at rest, under load, and at every named point of what it does (X-01, X-02)."""
 
 import random
-import signal
 import time
 import unittest
 

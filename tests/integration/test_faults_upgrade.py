@@ -8,7 +8,7 @@ import time
 import unittest
 
 from faults import FaultCase, TIMED, without_json, without_time
-from pmdtest import BUILD, PATIENCE, alive, helper, kill, process
+from pmdtest import BUILD, PATIENCE, helper
 
 
 class Upgrade(FaultCase):
