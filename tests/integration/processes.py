@@ -138,10 +138,25 @@ class Popen(_popen):
         return super()._handle_exitstatus(*args, **kwargs)
 
 
+_reaping = _again = False
+
+
 def reap(*_):
-    """Waits for every orphan that came to us and has ended."""
-    if _spawning:
+    """Waits for every orphan that came to us and has ended. Also the handler of SIGCHLD, which may come meanwhile."""
+    global _reaping, _again
+    _again = True
+    if _spawning or _reaping:
         return  # a child may exist that is not in _own yet; the end of the spawn calls us again
+    _reaping = True
+    try:
+        while _again:
+            _again = False
+            _wait_for_orphans()
+    finally:
+        _reaping = False
+
+
+def _wait_for_orphans():
     me = os.getpid()
     for p in all_processes().values():
         if p.ppid == me and p.state == "Z" and p.pid not in _own:
