@@ -164,13 +164,23 @@ class LastCommandedState(FaultCase):
 
 
 class Disk(FaultCase):
+    def settled(self, path):
+        """What is in the file once nothing is about to write it: what the point before has left undone is done by then."""
+        seen = []
+
+        def look():
+            with open(path, "rb") as file:
+                seen.append(file.read())
+            return len(seen) >= 10 and len(set(seen[-10:])) == 1
+        self.wait(look, message="the state file at rest")
+        return seen[-1]
+
     def test_x11_no_space_for_the_state_is_degraded_keeps_the_old_file_and_is_retried(self):
         self.start([self.silent("a")])
         path = os.path.join(self.home, "state", "apps")
         for point in ("state.open=ENOSPC", "state.after_write=ENOSPC", "state.fsync=EIO", "state.close=EIO", "state.rename=EIO",
                       "state.fsync_dir=EIO"):
-            with open(path, "rb") as file:
-                before = file.read()
+            before = self.settled(path)
             self.arm(",".join([point] * 3))  # each acts once, and a command saves twice
             self.pmctl("stop", "a")
             told = self.pmctl("agent", "status").out

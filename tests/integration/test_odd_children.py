@@ -118,7 +118,14 @@ def take(number):
 os.kill(supervisor, signal.SIGSTOP)
 os.kill(pid, signal.SIGKILL)
 deadline = time.monotonic() + 20
-while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0] != "Z":
+def lives(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0] != "Z"
+    except OSError:  # it may go between any two looks
+        return False
+
+
+while lives(pid):
     assert time.monotonic() < deadline
 held = os.path.exists(f"/proc/{pid}")
 stranger = None if held else take(pid)
