@@ -146,6 +146,9 @@ int api_new_order(const struct request *r, uint32_t parallel, bool settle, struc
 		.no_wait = r->cmd->no_wait,
 		.settle = settle && !session_is_pm2(r->session),
 		.timeout_ms = r->cmd->timeout_ms,
+		.gated = r->cmd->verb == PM__VERB__VERB_RELOAD ||
+		         r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD,
+		.force = r->cmd->force,
 	};
 
 	return order_create(&config, out, err);

@@ -5,6 +5,7 @@
 #include "agent/api_internal.h"
 #include "agent/app.h"
 #include "agent/app_deps.h"
+#include "agent/cluster.h"
 #include "agent/sample.h"
 #include "agent/store.h"
 #include "agent/targets.h"
@@ -30,11 +31,9 @@ static int check_spec(const Pm__AppSpec *spec, struct pm_error *err)
 {
 	struct user user;
 
-	if (spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER) {
-		pm_fail(err, PM_UNSUPPORTED, "%s: cluster mode is not in this version", spec->name);
-		pm_hint(err, "use exec_mode: fork (option -x): N processes without a shared port");
-		return -1;
-	}
+	if (cluster_can_share(spec) && spec->instances > SOCKETS_SEATS_MAX)
+		return pm_fail(err, PM_LIMIT, "%s: instances that share a socket: at most %d",
+		               spec->name, SOCKETS_SEATS_MAX);
 	return user_lookup(spec->uid, spec->gid, &user, err);
 }
 

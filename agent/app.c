@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cluster.h"
 #include "agent/triggers.h"
 #include "proto/spec.h"
 
@@ -66,21 +67,29 @@ int app_create(struct super *su, Pm__AppSpec *spec, struct app **out, struct pm_
 	return 0;
 }
 
+/* Room for one more. */
+static int grow(struct instance ***list, size_t n, size_t *cap, struct pm_error *err)
+{
+	size_t want = *cap == 0 ? 1 : *cap * 2;
+	struct instance **more;
+
+	if (n < *cap)
+		return 0;
+	more = pm_realloc(*list, want * sizeof(struct instance *));
+	if (more == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "a new instance");
+	*list = more;
+	*cap = want;
+	return 0;
+}
+
 int app_attach_instance(struct app *app, struct instance *inst, struct pm_error *err)
 {
 	uint32_t id = instance_core(inst)->pm_id;
 	size_t at = app->n;
 
-	if (app->n == app->cap) {
-		size_t cap = app->cap == 0 ? 1 : app->cap * 2;
-		struct instance **more =
-			pm_realloc(app->instances, cap * sizeof(struct instance *));
-
-		if (more == NULL)
-			return pm_fail(err, PM_NO_MEMORY, "a new instance");
-		app->instances = more;
-		app->cap = cap;
-	}
+	if (grow(&app->instances, app->n, &app->cap, err) < 0)
+		return -1;
 	while (at > 0 && instance_core(app->instances[at - 1])->pm_id > id)
 		at--;
 	memmove(app->instances + at + 1, app->instances + at,
@@ -105,20 +114,76 @@ int app_add_instance(struct app *app, uint32_t pm_id, uint32_t number, struct in
 	return 0;
 }
 
+/* Take it out of a list. false: it is not there. */
+static bool take_out(struct instance **list, size_t *n, const struct instance *inst)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (list[i] == inst) {
+			memmove(list + i, list + i + 1, (*n - i - 1) * sizeof(struct instance *));
+			(*n)--;
+			return true;
+		}
+	return false;
+}
+
 void app_remove_instance(struct app *app, struct instance *inst)
 {
-	for (size_t i = 0; i < app->n; i++)
-		if (app->instances[i] == inst) {
-			memmove(app->instances + i, app->instances + i + 1,
-			        (app->n - i - 1) * sizeof(struct instance *));
-			app->n--;
-			lookup_remove_instance(&app->su->lookup, inst);
-			break;
-		}
-	if (app->n == 0) {
+	if (take_out(app->instances, &app->n, inst))
+		lookup_remove_instance(&app->su->lookup, inst);
+	else if (take_out(app->hidden, &app->n_hidden, inst))
+		lookup_remove_hidden(&app->su->lookup, inst);
+	if (app->n == 0)
 		triggers_stop(app);
+	if (app_n_all(app) == 0)
 		app_close(app, true);
-	}
+	else
+		cluster_rest(app);
+}
+
+int app_add_hidden(struct app *app, struct instance *inst, struct pm_error *err)
+{
+	if (grow(&app->hidden, app->n_hidden, &app->cap_hidden, err) < 0)
+		return -1;
+	app->hidden[app->n_hidden++] = inst;
+	lookup_add_hidden(&app->su->lookup, inst);
+	return 0;
+}
+
+int app_hide(struct app *app, struct instance *inst, struct pm_error *err)
+{
+	if (grow(&app->hidden, app->n_hidden, &app->cap_hidden, err) < 0)
+		return -1;
+	if (take_out(app->instances, &app->n, inst))
+		lookup_remove_instance(&app->su->lookup, inst);
+	app->hidden[app->n_hidden++] = inst;
+	lookup_add_hidden(&app->su->lookup, inst);
+	if (app->n == 0)
+		triggers_stop(app);
+	return 0;
+}
+
+void app_swap_hidden(struct app *app, struct instance *hidden, struct instance *shown)
+{
+	struct lookup *l = &app->su->lookup;
+
+	for (size_t i = 0; i < app->n_hidden; i++)
+		if (app->hidden[i] == hidden)
+			app->hidden[i] = shown;
+	for (size_t i = 0; i < app->n; i++)
+		if (app->instances[i] == shown)
+			app->instances[i] = hidden;
+	lookup_remove_hidden(l, hidden);
+	lookup_remove_instance(l, shown);
+	lookup_add_instance(l, hidden);
+	lookup_add_hidden(l, shown);
+}
+
+struct instance *app_find_shown(const struct app *app, uint32_t pm_id)
+{
+	for (size_t i = 0; i < app->n; i++)
+		if (instance_core(app->instances[i])->pm_id == pm_id)
+			return app->instances[i];
+	return NULL;
 }
 
 /* Frees the app later: an instance that is being forgotten still looks at its spec. */
@@ -126,8 +191,10 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct app *app = handle->data;
 
+	cluster_destroy(app->cluster, false); /* closed already, if that was wanted */
 	drop_spec(app);
 	free(app->instances);
+	free(app->hidden);
 	free(app);
 	free(handle);
 }
@@ -157,7 +224,12 @@ void app_close(struct app *app, bool forget)
 		lookup_remove_instance(&app->su->lookup, app->instances[i]);
 		instance_close(app->instances[i], forget);
 	}
-	app->n = 0;
+	for (size_t i = 0; i < app->n_hidden; i++) {
+		lookup_remove_hidden(&app->su->lookup, app->hidden[i]);
+		instance_close(app->hidden[i], forget);
+	}
+	app->n = app->n_hidden = 0;
+	cluster_destroy(PM_STEAL(app->cluster), forget);
 	lookup_remove_app(&app->su->lookup, app);
 	unlink_app(app);
 	if (later == NULL)
@@ -188,8 +260,8 @@ uint32_t app_free_number(const struct app *app)
 	uint8_t taken[PM_SLOTS_MAX / 8] = { 0 }; /* of more numbers than there are instances */
 	uint32_t number = 0;
 
-	for (size_t i = 0; i < app->n; i++) {
-		uint32_t n = instance_core(app->instances[i])->instance;
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		uint32_t n = instance_core(app_any(app, i))->instance;
 
 		if (n < PM_SLOTS_MAX)
 			taken[n / 8] |= (uint8_t)(1u << n % 8);

@@ -14,8 +14,11 @@ struct app {
 	bool frozen;                 /* spec is one block, for free() */
 	struct instance **instances; /* owned, by pm_id */
 	size_t n, cap;
-	struct cron_job *cron; /* owned; NULL: none */
-	struct watch *watch;   /* owned; NULL: not watching */
+	struct instance **hidden; /* owned: successors and retirees (reload.h) */
+	size_t n_hidden, cap_hidden;
+	struct cluster *cluster; /* owned; NULL: none of its processes ever shared a socket */
+	struct cron_job *cron;   /* owned; NULL: none */
+	struct watch *watch;     /* owned; NULL: not watching */
 	int64_t created_wall_ms;
 	uint32_t wave; /* when all end, those of the highest go first (app_deps.h) */
 };
@@ -34,8 +37,28 @@ PM_MUST_CHECK int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t
 PM_MUST_CHECK int app_add_instance(struct app *app, uint32_t pm_id, uint32_t number,
                                    struct instance **out, struct pm_error *err);
 PM_MUST_CHECK int app_attach_instance(struct app *app, struct instance *inst, struct pm_error *err);
-/* The instance is freed by its owner; an app without instances goes too, unless `keep`. */
+/* The instance, hidden or not, is freed by its owner; an app without instances goes too. */
 void app_remove_instance(struct app *app, struct instance *inst);
+
+/* Add one that commands do not see. errors: PM_NO_MEMORY */
+PM_MUST_CHECK int app_add_hidden(struct app *app, struct instance *inst, struct pm_error *err);
+/* Take one away from what commands see. errors: PM_NO_MEMORY; it is as before then */
+PM_MUST_CHECK int app_hide(struct app *app, struct instance *inst, struct pm_error *err);
+/* A hidden one and one that commands see, of the same pm_id, change places. */
+void app_swap_hidden(struct app *app, struct instance *hidden, struct instance *shown);
+/* The one that commands see, of a pm_id; NULL: none. */
+struct instance *app_find_shown(const struct app *app, uint32_t pm_id);
+
+/* All of them, hidden ones too: the i-th of app_n_all(). */
+static inline size_t app_n_all(const struct app *app)
+{
+	return app->n + app->n_hidden;
+}
+static inline struct instance *app_any(const struct app *app, size_t i)
+{
+	return i < app->n ? app->instances[i] : app->hidden[i - app->n];
+}
+
 void app_close(struct app *app, bool forget);
 
 /* Take another spec (taken); running processes keep what they were started with. */

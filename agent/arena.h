@@ -44,6 +44,18 @@ enum cause {
 };
 const char *cause_word(enum cause cause);
 
+/* What an instance is to its app. The hidden ones are beside the one that has their pm_id. */
+enum inst_role {
+	ROLE_NORMAL,
+	ROLE_SUCCESSOR, /* hidden: starts, and takes the place of the other when it has proved
+	                   itself */
+	ROLE_RETIREE,   /* hidden: finishes what it has, and goes */
+};
+
+/* What a run has said of itself. */
+#define SAID_LISTENING 1u
+#define SAID_READY     2u
+
 struct inst_exit {
 	int64_t wall_ms;
 	uint64_t run_ms;
@@ -79,7 +91,10 @@ struct inst_core {
 	uint32_t order_uid; /* who ordered last */
 	char order[32];     /* "restart (pmctl)" */
 	char unique_id[40];
-	uint8_t reserved[64];
+	uint32_t role;       /* enum inst_role */
+	uint32_t generation; /* which of its seat's two sockets its process has (cluster.h) */
+	uint32_t said;       /* SAID_* of this run */
+	uint8_t reserved[52];
 };
 
 struct inst_record {

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/cluster.h"
 #include "agent/events.h"
 #include "agent/order.h"
 #include "agent/process.h"
+#include "agent/reload.h"
 #include "agent/sample.h"
 #include "agent/store.h"
 #include "proto/failpoint.h"
@@ -16,10 +18,6 @@
 
 /* No room to fork: the next try. */
 #define SPAWN_RETRY_MS 1000
-/* An order to start is answered when the app has stayed up so long, or for min_uptime if that is
- * less. */
-#define SETTLE_MS 500
-
 static void on_timer(uv_timer_t *timer);
 
 void inst_arm(struct instance *inst, uint64_t ms)
@@ -45,9 +43,7 @@ static void on_timer(uv_timer_t *timer)
 		inst_step(inst, EV_DELAY_OVER);
 		break;
 	case LIFE_UP_WAIT:
-		inst_fail_words(inst, PM_FAILED, "not ready in time: it runs, but did not say so",
-		                "raise listen_timeout, or send 'ready' earlier");
-		inst_step(inst, EV_READY_TIMEOUT);
+		inst_gate_over(inst);
 		break;
 	case LIFE_ENDING:
 	case LIFE_KILLING:
@@ -74,21 +70,6 @@ static void on_timer(uv_timer_t *timer)
 	}
 }
 
-static void arm_ready(struct instance *inst)
-{
-	uint32_t settle_ms = PM_MIN(SETTLE_MS, inst->app->spec->min_uptime_ms);
-
-	if (inst_has_gate(inst)) {
-		inst->core.deadline_ms = pm_now_ms() + inst->app->spec->listen_timeout_ms;
-		inst_commit(inst);
-		inst_arm(inst, inst->app->spec->listen_timeout_ms);
-		return;
-	}
-	inst_step(inst, EV_READY);
-	if (inst->core.life.state == LIFE_UP && inst->waiters != NULL)
-		inst_arm(inst, settle_ms);
-}
-
 static void arm_delay(struct instance *inst)
 {
 	uint64_t now = pm_now_ms();
@@ -110,7 +91,9 @@ static void forget(struct instance *inst)
 
 	pm_log(PM_LOG_INFO, "instance.delete", "app=%s pm_id=%u", app->spec->name,
 	       inst->core.pm_id);
-	events_tell(su, inst, "delete", true);
+	if (inst->core.role == ROLE_NORMAL || inst->core.cause == CAUSE_SCALE)
+		events_tell(su, inst, "delete", true);
+	reload_forget(inst);
 	app_remove_instance(app, inst);
 	instance_close(inst, true);
 	sample_refresh(su->sampler);
@@ -137,7 +120,7 @@ void inst_act(struct instance *inst, uint32_t actions)
 	if (actions & ACT_SIGNAL)
 		inst_begin_stop(inst);
 	if (actions & ACT_ARM_READY)
-		arm_ready(inst);
+		inst_arm_gate(inst);
 	if (actions & ACT_ARM_DELAY)
 		arm_delay(inst);
 	if (actions & ACT_SPAWN)
@@ -146,6 +129,15 @@ void inst_act(struct instance *inst, uint32_t actions)
 		forget(inst);
 	if (su->stopping)
 		super_stop_check(su);
+}
+
+/* Commit a new state, and let new connections go where it says. */
+static void inst_went(struct instance *inst)
+{
+	if (inst->core.life.state == LIFE_UP && inst->app->spec->n_listen > 0)
+		inst->core.said |= SAID_LISTENING; /* it was given the sockets that it takes */
+	inst_commit(inst);
+	cluster_refresh(inst);
 }
 
 uint32_t inst_advance(struct instance *inst, enum life_event event)
@@ -165,18 +157,57 @@ uint32_t inst_advance(struct instance *inst, enum life_event event)
 		actions |= ACT_REPLY_FAIL;
 	if (actions & ACT_SPAWN)
 		inst_prepare_spawn(inst);
-	inst_commit(inst);
+	inst_went(inst);
 	return actions;
+}
+
+/* After a step was carried out, perhaps the last one. */
+void inst_after_step(struct instance *inst)
+{
+	if (inst->closing)
+		return;
+	if (!life_has_process(&inst->core.life) && !life_is_wanted(&inst->core.life))
+		cluster_rest(inst->app);
+	reload_poke(inst);
 }
 
 void inst_step(struct instance *inst, enum life_event event)
 {
 	inst_act(inst, inst_advance(inst, event));
+	inst_after_step(inst);
 }
 
 static bool is_start_event(enum life_event event)
 {
 	return event == EV_START || event == EV_RESTART;
+}
+
+/* What a successor carries out, or a quiet end. Returns whether the order was taken. */
+static bool give_reload(struct instance *inst, const struct instance_order *o)
+{
+	struct pm_error err;
+
+	if (inst->reload != NULL && (o->gated || o->cause == CAUSE_SCALE)) {
+		if (o->gated && (o->force || o->order == NULL)) {
+			reload_again(inst, o);
+			if (o->force)
+				reload_interrupt(inst);
+		} else {
+			inst_refuse(inst, o, PM_LOCKED, "a reload of it is under way");
+		}
+		return true;
+	}
+	if (o->gated && reload_is_possible(inst)) {
+		if (reload_begin(inst, o, &err) < 0)
+			inst_refuse(inst, o, err.code, err.what);
+		return true;
+	}
+	if (o->event == EV_DELETE && o->cause == CAUSE_SCALE && reload_is_possible(inst) &&
+	    reload_retire(inst, o, &err) == 0)
+		return true;
+	if (o->event != EV_START)
+		reload_interrupt(inst);
+	return false;
 }
 
 void instance_give_order(struct instance *inst, const struct instance_order *o)
@@ -191,6 +222,8 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 	inst->core.order_uid = o->uid;
 	(void)snprintf(inst->core.order, sizeof(inst->core.order), "%s (%s)", cause_word(o->cause),
 	               o->who);
+	if (inst->core.role == ROLE_NORMAL && give_reload(inst, o))
+		return;
 	actions = life_step(&inst->core.life, o->event);
 	if (actions & ACT_SUPERSEDED) {
 		/* What was up was started, even if it did not stay so for long. */
@@ -213,12 +246,13 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 	if (actions & ACT_SPAWN)
 		inst_prepare_spawn(inst);
 	inst->wanted = false; /* the state says it from here on */
-	inst_commit(inst);
+	inst_went(inst);
 	(void)PM_FAIL_POINT("instance.after_order_commit");
 	if (inst->core.life.state == LIFE_UP && o->event == EV_START && o->settle &&
 	    inst->core.heirs == 0 && !uv_is_active((uv_handle_t *)&inst->timer))
 		inst_arm(inst, 1); /* it is up already: answer from the loop */
 	inst_act(inst, actions);
+	inst_after_step(inst);
 }
 
 void instance_set_watching(struct instance *inst, bool on)
@@ -307,6 +341,12 @@ void instance_set_process(struct instance *inst, struct process *p)
 	inst_commit(inst);
 }
 
+void instance_set_replaced(struct instance *inst)
+{
+	inst->core.role = ROLE_RETIREE;
+	inst_commit(inst);
+}
+
 void instance_restore(struct instance *inst, const Pm__SavedInstance *saved)
 {
 	inst->core.restarts = saved->restarts;
@@ -392,6 +432,8 @@ void instance_resume(struct instance *inst)
 			inst_arm(inst, 1);
 		break;
 	}
+	if (!inst->closing)
+		cluster_refresh(inst);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -409,6 +451,7 @@ void instance_close(struct instance *inst, bool forget_it)
 	if (inst->closing)
 		return;
 	inst->closing = true;
+	reload_close(inst);
 	if (forget_it)
 		orders_forget(inst->su, inst);
 	while (inst->waiters != NULL) {

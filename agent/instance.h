@@ -25,6 +25,8 @@ struct instance_order {
 	struct order *order; /* gets the outcome; NULL: nobody waits */
 	uint32_t at;         /* its place in the order */
 	bool settle;         /* answer when it has stayed up for a moment, not at once */
+	bool gated; /* EV_RESTART: by a successor beside it, where that can be (reload.h) */
+	bool force; /* gated: also while another reload is going on, which is given up */
 };
 
 /* A new instance of the app, down. errors PM_LIMIT, PM_NO_MEMORY */
@@ -36,6 +38,8 @@ PM_MUST_CHECK int instance_adopt(struct app *app, uint32_t index, struct instanc
 void instance_set_process(struct instance *inst, struct process *p);
 /* An orphan that was adopted: it is up. */
 void instance_set_up(struct instance *inst);
+/* Another has taken its place (reload.h). */
+void instance_set_replaced(struct instance *inst);
 /* After adoption of everything: go on from where the record says. */
 void instance_resume(struct instance *inst);
 /* Take counters and state of a saved one; true from instance_wanted() once: it shall run. */
@@ -58,6 +62,8 @@ void instance_drop_order(struct instance *inst, const struct order *order);
 void instance_on_spawned(struct instance *inst, const struct keeper_record *r);
 void instance_on_exited(struct instance *inst, const struct keeper_record *r);
 void instance_on_message(struct instance *inst, const char *line, size_t len);
+/* A worker listens on an address, as text. */
+void instance_on_listening(struct instance *inst, const char *address);
 
 /*
  * It is to run, but nothing was done about that yet: restored, or waiting for its turn in an order.
@@ -82,12 +88,15 @@ uint32_t instance_index(const struct instance *inst);
 uint32_t instance_log_id(const struct instance *inst);
 const char *instance_note(const struct instance *inst); /* "waiting: ...", or "" */
 bool instance_is_online(const struct instance *inst);
+/* Is a successor about to take its place? */
+bool instance_is_replaced(const struct instance *inst);
 
 /* Names of its files; the process's arguments and environment as they would be now. */
 PM_MUST_CHECK int instance_log_names(const struct instance *inst, struct log_names *out,
                                      struct pm_error *err);
 PM_MUST_CHECK int instance_procenv(const struct instance *inst, const struct user *user, int ipc_fd,
-                                   struct procenv *out, struct pm_error *err);
+                                   const struct procenv_worker *worker, struct procenv *out,
+                                   struct pm_error *err);
 /* The same for display: without what env_files hold. */
 PM_MUST_CHECK int instance_shown_env(const struct instance *inst, const struct user *user,
                                      struct procenv *out, struct pm_error *err);

@@ -61,6 +61,11 @@ bool instance_is_online(const struct instance *inst)
 	return inst->core.life.state == LIFE_UP;
 }
 
+bool instance_is_replaced(const struct instance *inst)
+{
+	return inst->reload != NULL;
+}
+
 struct instance_usage *instance_usage(struct instance *inst)
 {
 	return &inst->usage;
@@ -72,7 +77,8 @@ int instance_log_names(const struct instance *inst, struct log_names *out, struc
 }
 
 static int build_procenv(const struct instance *inst, const struct user *user, int ipc_fd,
-                         bool secrets, struct procenv *out, struct pm_error *err)
+                         const struct procenv_worker *worker, bool secrets, struct procenv *out,
+                         struct pm_error *err)
 {
 	struct log_names names;
 	const struct procenv_facts facts = {
@@ -88,6 +94,7 @@ static int build_procenv(const struct instance *inst, const struct user *user, i
 		.user = user,
 		.ipc_fd = ipc_fd,
 		.secrets = secrets,
+		.worker = worker,
 	};
 
 	if (instance_log_names(inst, &names, err) < 0)
@@ -96,15 +103,15 @@ static int build_procenv(const struct instance *inst, const struct user *user, i
 }
 
 int instance_procenv(const struct instance *inst, const struct user *user, int ipc_fd,
-                     struct procenv *out, struct pm_error *err)
+                     const struct procenv_worker *worker, struct procenv *out, struct pm_error *err)
 {
-	return build_procenv(inst, user, ipc_fd, true, out, err);
+	return build_procenv(inst, user, ipc_fd, worker, true, out, err);
 }
 
 int instance_shown_env(const struct instance *inst, const struct user *user, struct procenv *out,
                        struct pm_error *err)
 {
-	return build_procenv(inst, user, -1, false, out, err);
+	return build_procenv(inst, user, -1, NULL, false, out, err);
 }
 
 static const struct {

@@ -7,12 +7,16 @@
 /* Polls of a tree that is ending start short and grow to the app's kill_retry_time. */
 #define POLL_MIN_MS 5
 
+struct order_outcome;
+
 struct waiter {
 	struct waiter *next;
 	struct order *order; /* borrowed */
 	uint32_t at;
 	bool settle;
 };
+
+struct reload;
 
 struct instance {
 	struct super *su;
@@ -28,6 +32,7 @@ struct instance {
 	bool again;  /* the start under way is the second half of a restart that was ordered */
 	uint32_t poll_ms;
 	struct waiter *waiters; /* owned */
+	struct reload *reload;  /* borrowed; NULL: none is under way */
 	struct instance_usage usage;
 	char *note; /* owned; NULL: none. Words, here and below, are few, and instances many */
 	char *why;  /* owned: of the last failure, for the orders that wait */
@@ -41,15 +46,23 @@ void inst_step(struct instance *inst, enum life_event event);
 /* The two halves of a step: change and commit the state, then carry out what it says. */
 uint32_t inst_advance(struct instance *inst, enum life_event event);
 void inst_act(struct instance *inst, uint32_t actions);
+/* What follows from a step that inst_act() has carried out. */
+void inst_after_step(struct instance *inst);
 void inst_arm(struct instance *inst, uint64_t ms);
 void inst_disarm(struct instance *inst);
+
+/* ---- instance_gate.c: when it counts as online ---- */
+/* Begin to wait for it, or do not. */
+void inst_arm_gate(struct instance *inst);
+/* The time for that is over. */
+void inst_gate_over(struct instance *inst);
 
 /* ---- instance_run.c: start, exit, stop ---- */
 /* Name the next run. Committed together with the state that wants it, so that no crash leaves that
  * state with the name of the run before. */
 void inst_prepare_spawn(struct instance *inst);
 void inst_spawn(struct instance *inst);
-bool inst_has_gate(const struct instance *inst);
+void inst_write_pid_file(struct instance *inst);
 void inst_begin_stop(struct instance *inst);
 void inst_kill_tree(struct instance *inst);
 /* While ending: is anything left? Looks again after a while. */
@@ -60,6 +73,10 @@ void inst_check_heirs(struct instance *inst);
 bool inst_add_waiter(struct instance *inst, const struct instance_order *o);
 /* Answer all that wait; leave_settlers: but those that want to see it stay up. */
 void inst_settle(struct instance *inst, enum pm_code code, bool leave_settlers);
+/* The same to all, with words of the caller's; takes the log tail. */
+void inst_settle_with(struct instance *inst, const struct order_outcome *outcome);
+/* What the last run wrote: the caller's to free; NULL: nothing. */
+char *inst_log_tail(struct instance *inst, size_t *len);
 /* Answer an order that is not taken. */
 void inst_refuse(struct instance *inst, const struct instance_order *o, enum pm_code code,
                  const char *text);

@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/cluster.h"
 #include "agent/events.h"
 #include "agent/ipc.h"
 #include "agent/order.h"
 #include "agent/process.h"
+#include "agent/reload.h"
 #include "agent/store.h"
 #include "agent/sweep.h"
 #include "agent/tree.h"
@@ -166,7 +168,8 @@ static void hold(struct instance *inst, const char *why)
 
 void inst_prepare_spawn(struct instance *inst)
 {
-	inst->core.spawns++;
+	inst->core.spawns = PM_MAX(inst->core.spawns, reload_spawns(inst)) + 1;
+	inst->core.said = 0;
 	inst->core.slot = SLOT_NONE;
 	inst->core.pid = 0;
 	inst->core.heirs = 0;
@@ -181,6 +184,8 @@ void inst_prepare_spawn(struct instance *inst)
 /* As PM2 tells it: each process that runs, and then whose doing that is; a crash is nobody's. */
 static void tell_start(const struct instance *inst)
 {
+	if (inst->core.role != ROLE_NORMAL)
+		return; /* told when it takes over */
 	events_tell(inst->su, inst, "online", false);
 	if (inst->again)
 		events_tell(inst->su, inst, "restart", true);
@@ -217,19 +222,14 @@ void inst_spawn(struct instance *inst)
 	(void)PM_FAIL_POINT("instance.after_spawn");
 }
 
-bool inst_has_gate(const struct instance *inst)
-{
-	return inst->app->spec->wait_ready && inst->process != NULL && inst->process->ipc != NULL;
-}
-
-static void write_pid_file(struct instance *inst)
+void inst_write_pid_file(struct instance *inst)
 {
 	struct log_names names;
 	struct pm_error err;
 	char text[16];
 	int fd, len;
 
-	if (instance_log_names(inst, &names, &err) < 0)
+	if (inst->core.role != ROLE_NORMAL || instance_log_names(inst, &names, &err) < 0)
 		return;
 	fd = open(names.pid, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
 	          0600);
@@ -246,7 +246,7 @@ static void remove_pid_file(struct instance *inst)
 	struct log_names names;
 	struct pm_error err;
 
-	if (instance_log_names(inst, &names, &err) == 0)
+	if (inst->core.role == ROLE_NORMAL && instance_log_names(inst, &names, &err) == 0)
 		(void)unlink(names.pid); /* it may never have been written */
 }
 
@@ -312,7 +312,7 @@ void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
 		inst->core.start_ticks = r->start_ticks;
 		inst->core.started_ms = (uint64_t)r->spawn_boot_ms;
 		inst_commit(inst);
-		write_pid_file(inst);
+		inst_write_pid_file(inst);
 		pm_log(PM_LOG_INFO, "instance.start", "app=%s pm_id=%u pid=%d",
 		       inst->app->spec->name, inst->core.pm_id, r->pid);
 		tell_start(inst);
@@ -361,7 +361,8 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 	uint64_t run_ms =
 		PM_MAX(r->exit_boot_ms, (int64_t)inst->core.started_ms) - inst->core.started_ms;
 	const struct restart_policy policy = {
-		.autorestart = spec->autorestart && !inst->su->stopping,
+		.autorestart =
+			spec->autorestart && !inst->su->stopping && inst->core.role == ROLE_NORMAL,
 		.restart_delay_ms = spec->restart_delay_ms,
 		.exp_backoff_ms = spec->exp_backoff_ms,
 		.min_uptime_ms = spec->min_uptime_ms,
@@ -411,7 +412,10 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 	(void)PM_FAIL_POINT("instance.after_exit_commit");
 	if (gone != NULL)
 		process_let_go(gone); /* after the commit: with it the keeper forgets the exit */
+	if (inst->core.role == ROLE_NORMAL)
+		cluster_sweep(inst->app, inst->core.instance, inst->core.generation);
 	inst_act(inst, actions);
+	inst_after_step(inst);
 }
 
 /*
@@ -478,18 +482,4 @@ void inst_check_heirs(struct instance *inst)
 		                "start it in the foreground instead");
 	inst->poll_ms = PM_MIN(inst->poll_ms * 2, HEIRS_POLL_MAX_MS);
 	inst_arm(inst, inst->poll_ms);
-}
-
-void instance_on_message(struct instance *inst, const char *line, size_t len)
-{
-	static const char ready[] = "\"ready\"";
-
-	if (len == sizeof(ready) - 1 && memcmp(line, ready, len) == 0) {
-		inst_step(inst, EV_READY);
-		if (inst->core.life.state == LIFE_UP)
-			inst_settle(inst, PM_OK,
-			            false); /* it said so itself: nothing more to wait for */
-	} else {
-		super_on_message(inst->su, inst, line, len);
-	}
 }

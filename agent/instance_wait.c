@@ -9,6 +9,7 @@
 
 #include "agent/app.h"
 #include "agent/order.h"
+#include "agent/reload.h"
 
 /* Log text that goes with a failed start. */
 #define TAIL_MAX 4096
@@ -37,7 +38,7 @@ static char *read_tail(const char *path, off_t from, size_t *len)
 }
 
 /* What the last run wrote: stderr, or stdout when there was none. */
-static char *log_tail(struct instance *inst, size_t *len)
+char *inst_log_tail(struct instance *inst, size_t *len)
 {
 	struct log_names names;
 	struct pm_error err;
@@ -68,7 +69,7 @@ static void settle_one(struct instance *inst, struct waiter *w, enum pm_code cod
 	if (code != PM_OK) {
 		out.text = inst->why != NULL ? inst->why : "";
 		out.hint = inst->hint != NULL ? inst->hint : "";
-		out.log_tail = log_tail(inst, &out.log_tail_len);
+		out.log_tail = inst_log_tail(inst, &out.log_tail_len);
 	}
 	order_settled(w->order, w->at, inst, &out);
 	free(w);
@@ -99,10 +100,28 @@ void inst_settle(struct instance *inst, enum pm_code code, bool leave_settlers)
 	}
 }
 
+void inst_settle_with(struct instance *inst, const struct order_outcome *outcome)
+{
+	struct waiter *list = PM_STEAL(inst->waiters);
+	struct order_outcome out = *outcome;
+
+	while (list != NULL) {
+		struct waiter *w = list;
+
+		list = w->next;
+		order_settled(w->order, w->at, inst, &out);
+		out.log_tail = NULL; /* the first one has it */
+		out.log_tail_len = 0;
+		free(w);
+	}
+	free(out.log_tail);
+}
+
 void instance_drop_order(struct instance *inst, const struct order *order)
 {
 	struct waiter **at = &inst->waiters;
 
+	reload_drop_order(inst, order);
 	while (*at != NULL) {
 		struct waiter *w = *at;
 

@@ -63,6 +63,16 @@ void lookup_remove_instance(struct lookup *l, const struct instance *inst)
 	l->by_index[index] = NULL;
 }
 
+void lookup_add_hidden(struct lookup *l, struct instance *inst)
+{
+	l->by_index[instance_index(inst)] = inst;
+}
+
+void lookup_remove_hidden(struct lookup *l, const struct instance *inst)
+{
+	l->by_index[instance_index(inst)] = NULL;
+}
+
 struct app *lookup_name(const struct lookup *l, const char *name)
 {
 	struct app *app = l->names[name_bucket(name)];

@@ -32,6 +32,10 @@ void lookup_remove_app(struct lookup *l, struct app *app);
 void lookup_add_instance(struct lookup *l, struct instance *inst);
 void lookup_remove_instance(struct lookup *l, const struct instance *inst);
 
+/* One that commands do not see: found by its place in the arena alone. */
+void lookup_add_hidden(struct lookup *l, struct instance *inst);
+void lookup_remove_hidden(struct lookup *l, const struct instance *inst);
+
 /* Of several with the name, the one that was declared first. NULL: none */
 struct app *lookup_name(const struct lookup *l, const char *name);
 struct app *lookup_serial(const struct lookup *l, uint32_t serial);

@@ -1,11 +1,14 @@
 #include "agent/node_primary.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
+
+#include "agent/preload.h"
 
 #define UV_TCP_IPV6ONLY 1 /* of node's `flags` */
 /* Descriptors that wait for a worker's acknowledgement. */
@@ -20,7 +23,7 @@ struct node_shared_data {
 struct handle {
 	struct handle *next;
 	char *json; /* owned */
-	int fd;     /* borrowed from the sockets */
+	int fd;     /* owned */
 };
 
 struct node_primary {
@@ -76,6 +79,27 @@ static const char *shared_data(struct node_shared *shared, const char *key, cons
 
 /* ---- sending ---- */
 
+static void handle_free(struct handle *h)
+{
+	if (h == NULL)
+		return;
+	pm_closep(&h->fd);
+	free(h->json);
+	free(h);
+}
+
+/* The first handle is dealt with. */
+static void drop_first(struct node_primary *p)
+{
+	struct handle *h = p->queue;
+
+	p->queue = h->next;
+	p->n_queue--;
+	if (p->queue == NULL)
+		p->queue_end = &p->queue;
+	handle_free(h);
+}
+
 static void send_json(struct node_primary *p, json_t *message)
 {
 	char *text = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
@@ -90,32 +114,17 @@ static void send_next_handle(struct node_primary *p)
 {
 	while (!p->waiting && p->queue != NULL) {
 		p->waiting = ipc_send_fd(p->ipc, p->queue->json, p->queue->fd);
-		if (!p->waiting) { /* it does not read its messages, or has gone */
-			struct handle *h = p->queue;
-
-			p->queue = h->next;
-			p->n_queue--;
-			if (p->queue == NULL)
-				p->queue_end = &p->queue;
-			free(h->json);
-			free(h);
-		}
+		if (!p->waiting)
+			drop_first(p); /* it does not read its messages, or has gone */
 	}
 }
 
 static void on_handle_ack(struct node_primary *p)
 {
-	struct handle *h = p->queue;
-
-	if (!p->waiting || h == NULL)
+	if (!p->waiting || p->queue == NULL)
 		return; /* nothing was sent: a worker's invention */
 	p->waiting = false;
-	p->queue = h->next;
-	p->n_queue--;
-	if (p->queue == NULL)
-		p->queue_end = &p->queue;
-	free(h->json);
-	free(h);
+	drop_first(p);
 	send_next_handle(p);
 }
 
@@ -126,8 +135,8 @@ static bool queue_handle(struct node_primary *p, json_t *message, int fd)
 	if (h == NULL || message == NULL)
 		goto fail;
 	h->json = json_dumps(message, JSON_COMPACT);
-	h->fd = fd;
-	if (h->json == NULL)
+	h->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (h->json == NULL || h->fd < 0)
 		goto fail;
 	json_decref(message);
 	*p->queue_end = h;
@@ -136,7 +145,7 @@ static bool queue_handle(struct node_primary *p, json_t *message, int fd)
 	send_next_handle(p);
 	return true;
 fail:
-	free(h);
+	handle_free(h);
 	json_decref(message);
 	return false;
 }
@@ -204,14 +213,13 @@ static void key_text(const struct socket_key *key, char *out, size_t size)
 }
 
 /* Names the handle to the worker; as node's own primary makes it. */
-static void handle_name(const json_t *m, const struct socket_key *key, char *out, size_t size)
+static void handle_name(const struct socket_key *key, char *out, size_t size)
 {
 	(void)snprintf(out, size, "%s:%u:%d%s:%u", key->address, key->port, key->family,
 	               key->type == SOCK_DGRAM ? "u"
 	               : key->dual             ? "d"
 	                                       : "",
 	               key->index);
-	(void)m;
 }
 
 static json_t *answer(const json_t *seq, const char *name, int errnum, const char *data)
@@ -235,7 +243,7 @@ static void on_query_server(struct node_primary *p, const json_t *m)
 	if (parse_key(m, &key) &&
 	    sockets_get(p->sockets, &key, p->seat, p->generation, &fd, &errnum, &err) == 0)
 		errnum = 0;
-	handle_name(m, &key, name, sizeof(name));
+	handle_name(&key, name, sizeof(name));
 	if (errnum != 0) {
 		key_text(&key, text, sizeof(text));
 		send_json(p, answer(seq, name, errnum, NULL));
@@ -313,6 +321,23 @@ void node_primary_on_line(struct node_primary *p, const char *line, size_t len)
 	json_decref(m);
 }
 
+bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd)
+{
+	char name[192];
+
+	handle_name(key, name, sizeof(name));
+	return queue_handle(p,
+	                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "cmd", "NODE_HANDLE", "type",
+	                              "net.Native", "msg", "cmd", "NODE_CLUSTER", "act", "newconn",
+	                              "key", name),
+	                    fd);
+}
+
+bool node_primary_drain(struct node_primary *p)
+{
+	return ipc_send(p->ipc, PRELOAD_DRAIN_MESSAGE);
+}
+
 bool node_primary_disconnect(struct node_primary *p)
 {
 	return ipc_send(p->ipc, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\"}");
@@ -346,12 +371,7 @@ void node_primary_destroy(struct node_primary *p)
 {
 	if (p == NULL)
 		return;
-	while (p->queue != NULL) {
-		struct handle *h = p->queue;
-
-		p->queue = h->next;
-		free(h->json);
-		free(h);
-	}
+	while (p->queue != NULL)
+		drop_first(p);
 	free(p);
 }

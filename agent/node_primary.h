@@ -48,6 +48,14 @@ void node_primary_destroy(struct node_primary *p); /* NULL is fine */
 /* A message from the worker; hostile input. Hooks are called from here. */
 void node_primary_on_line(struct node_primary *p, const char *line, size_t len);
 
+/* Hand it a connection (duplicated here) that was accepted on the socket of a key, as node's own
+ * primary does when it deals them out. false: it cannot be told. */
+bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd);
+
+/* Tell what we have preloaded into it (preload.h) that no connection is to be kept for further
+ * requests; without it nothing happens. false: it cannot be told. */
+bool node_primary_drain(struct node_primary *p);
+
 /* Node's graceful way out: it closes its servers, waits for their connections, leaves. false: it
  * cannot be told. */
 bool node_primary_disconnect(struct node_primary *p);

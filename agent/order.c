@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/app.h"
+#include "agent/cluster.h"
 #include "agent/order_deps.h"
 #include "agent/status.h"
 #include "agent/store.h"
@@ -42,7 +43,7 @@ struct order {
 	struct session *session; /* a reference; NULL: nobody waits */
 	uint64_t id;
 	uint32_t parallel;
-	bool no_wait, settle;
+	bool no_wait, settle, gated, force;
 	uid_t uid;
 	char who[16];
 	struct item *items; /* owned */
@@ -82,6 +83,8 @@ int order_create(const struct order_config *config, struct order **out, struct p
 	o->parallel = config->parallel == 0 ? UINT32_MAX : config->parallel;
 	o->no_wait = config->no_wait;
 	o->settle = config->settle;
+	o->gated = config->gated;
+	o->force = config->force;
 	(void)snprintf(o->who, sizeof(o->who), "agent");
 	if (config->session != NULL) {
 		o->session = session_ref(config->session);
@@ -275,6 +278,8 @@ static void start_item(struct order *o, size_t at)
 		.order = o->no_wait ? NULL : o,
 		.at = (uint32_t)at,
 		.settle = o->settle,
+		.gated = o->gated && it->event == EV_RESTART,
+		.force = o->force,
 	};
 
 	if (o->no_wait) {
@@ -452,6 +457,38 @@ void order_run(struct order *o)
 	pump(o);
 }
 
+/* One instance could not be replaced: what it cannot run the others need not try. */
+static void stop_reload(struct order *o, uint32_t app_serial)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		struct item *it = &o->items[i];
+
+		if (it->state != ITEM_WAITING || it->app_serial != app_serial ||
+		    it->event != EV_RESTART)
+			continue;
+		it->inst = NULL;
+		item_done(o, it, PM_FAILED,
+		          "left as it is: the one before it could not be replaced", "");
+		tell(o, it);
+	}
+}
+
+/* Where nothing is shared a reload is a restart, and says so. */
+static void reload_words(const struct order *o, struct item *it, const struct instance *inst)
+{
+	char text[120];
+
+	if (!o->gated || it->event != EV_RESTART || it->code != PM_OK ||
+	    cluster_can_share(instance_spec(inst)))
+		return;
+	(void)snprintf(text, sizeof(text),
+	               "restarted, pid %u: in fork mode no socket is shared that a "
+	               "successor could take over",
+	               it->pid);
+	free(it->text);
+	it->text = pm_strdup(text);
+}
+
 void order_settled(struct order *o, uint32_t at, struct instance *inst,
                    const struct order_outcome *outcome)
 {
@@ -463,12 +500,23 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
 	it->tail = outcome->log_tail;
 	it->tail_len = outcome->log_tail == NULL ? 0 : outcome->log_tail_len;
 	item_done(o, it, outcome->code, outcome->text, outcome->hint);
+	reload_words(o, it, inst);
 	o->n_running--;
 	if (o->deps != NULL && starts(it))
 		(void)order_deps_settled(o->deps, it->app_serial, outcome->code == PM_OK);
 	tell(o, it);
+	if (o->gated && outcome->code != PM_OK)
+		stop_reload(o, it->app_serial);
 	if (!o->running)
 		pump(o);
+}
+
+void orders_retarget(struct super *su, const struct instance *from, struct instance *to)
+{
+	for (struct order *o = su->orders; o != NULL; o = o->next)
+		for (size_t i = 0; i < o->n; i++)
+			if (o->items[i].inst == from)
+				o->items[i].inst = to;
 }
 
 static bool forget_item(struct order *o, const struct instance *inst)

@@ -20,6 +20,9 @@ struct order_config {
 	bool no_wait;            /* answer when everything is under way */
 	bool settle;
 	uint32_t timeout_ms; /* 0: none */
+	bool gated;          /* restarts are reloads (reload.h), and the first that fails is the
+	                        last of its app */
+	bool force;
 };
 
 PM_MUST_CHECK int order_create(const struct order_config *config, struct order **out,
@@ -40,6 +43,9 @@ void order_on_deadline(uv_timer_t *timer);
 
 /* The instance is about to go: orders that had not come to it yet say so. */
 void orders_forget(struct super *su, const struct instance *inst);
+
+/* Another instance has taken the place of one. */
+void orders_retarget(struct super *su, const struct instance *from, struct instance *to);
 
 /* From instances. */
 void order_settled(struct order *o, uint32_t at, struct instance *inst,

@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include "agent/env_files.h"
+#include "agent/preload.h"
+#include "agent/shim_proto.h"
+#include "proto/buf.h"
 #include "proto/limits.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -205,12 +208,62 @@ static int put_instance(struct procenv *p, const Pm__AppSpec *spec, const struct
 	                  (base == NULL ? 0 : strtoll(base, NULL, 10)) + f->instance, err);
 }
 
+/* Ours before the app's own options, which the file puts back. */
+static int put_node_preload(struct procenv *p, const char *path, struct pm_error *err)
+{
+	const char *theirs = get_env(p, "NODE_OPTIONS");
+	PM_BUF text = { 0 };
+
+	if (!preload_node_options(path, theirs, &text))
+		return text.failed ? pm_fail(err, PM_NO_MEMORY, "environment") : 0;
+	if (put_env(p, PRELOAD_ENV_OPTIONS, theirs != NULL ? theirs : "", err) < 0)
+		return -1;
+	return put_env(p, "NODE_OPTIONS", text.bytes, err);
+}
+
+static int put_shim(struct procenv *p, const struct procenv_worker *w, struct pm_error *err)
+{
+	const char *before = get_env(p, "LD_PRELOAD");
+	PM_BUF text = { 0 };
+
+	pm_buf_str(&text, w->preload);
+	if (before != NULL && *before != '\0')
+		pm_buf_printf(&text, ":%s", before);
+	if (text.failed)
+		return pm_fail(err, PM_NO_MEMORY, "environment");
+	if (put_env(p, "LD_PRELOAD", text.bytes, err) < 0)
+		return -1;
+	return put_env(p, SHIM_ENV_FD, w->preload_env, err);
+}
+
+static int put_listen_fds(struct procenv *p, const struct listen_fds *l, struct pm_error *err)
+{
+	const char *pid;
+	char fds[16];
+
+	listen_fds_env(l, fds, sizeof(fds), &pid);
+	if (put_env(p, "LISTEN_FDS", fds, err) < 0 || put_env(p, "LISTEN_PID", pid, err) < 0)
+		return -1;
+	return put_env(p, "LISTEN_FDNAMES", l->names, err);
+}
+
+static int put_worker(struct procenv *p, const struct procenv_worker *w, struct pm_error *err)
+{
+	if (w->node_id != 0 && put_number(p, "NODE_UNIQUE_ID", w->node_id, err) < 0)
+		return -1;
+	if (w->preload != NULL &&
+	    (w->node_id != 0 ? put_node_preload(p, w->preload, err) : put_shim(p, w, err)) < 0)
+		return -1;
+	return w->listen->n == 0 ? 0 : put_listen_fds(p, w->listen, err);
+}
+
 static int build_env(struct procenv *p, const Pm__AppSpec *spec, const struct procenv_facts *f,
                      struct pm_error *err)
 {
 	if (put_env(p, "PATH", default_path, err) < 0 || put_spec_env(p, spec, err) < 0 ||
 	    (f->secrets && put_env_files(p, spec, err) < 0) || put_user(p, f->user, err) < 0 ||
-	    put_identity(p, spec, f, err) < 0 || put_instance(p, spec, f, err) < 0)
+	    put_identity(p, spec, f, err) < 0 || put_instance(p, spec, f, err) < 0 ||
+	    (f->worker != NULL && put_worker(p, f->worker, err) < 0))
 		return -1;
 	if (f->ipc_fd < 0)
 		return 0;

@@ -2,6 +2,7 @@
 #ifndef PM_AGENT_PROCENV_H
 #define PM_AGENT_PROCENV_H
 
+#include "agent/listen_fds.h"
 #include "agent/logs.h"
 #include "agent/user.h"
 #include "proto/error.h"
@@ -13,6 +14,14 @@ struct procenv {
 	char path[PATH_MAX]; /* the executable, absolute */
 };
 
+/* What a worker in cluster mode is told besides. */
+struct procenv_worker {
+	uint32_t node_id;        /* cluster.worker.id; 0: it does not speak node's protocol */
+	const char *preload;     /* the file of ours for its kind (preload.h); NULL: none */
+	const char *preload_env; /* the value of SHIM_ENV_FD, with the library */
+	const struct listen_fds *listen;
+};
+
 struct procenv_facts {
 	const char *home;
 	bool pm2_home;
@@ -22,8 +31,9 @@ struct procenv_facts {
 	const char *unique_id;
 	const struct log_names *names;
 	const struct user *user;
-	int ipc_fd;   /* the channel's number in the child; -1: none */
-	bool secrets; /* read env_files; false for display */
+	int ipc_fd;                          /* the channel's number in the child; -1: none */
+	bool secrets;                        /* read env_files; false for display */
+	const struct procenv_worker *worker; /* NULL: it shares no sockets */
 };
 
 /*

@@ -9,29 +9,37 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/cluster.h"
 #include "agent/ipc.h"
+#include "agent/preload.h"
 #include "agent/procenv.h"
 #include "agent/tree.h"
 #include "agent/user.h"
+#include "agent/worker.h"
 #include "proto/log.h"
-
-enum {
-	IPC_CHILD_FD = 3
-};
 
 /* Descriptors of a process about to start: ours to keep, the child's to lose. */
 struct pipes {
 	int held[KEEPER_FD_COUNT];
-	int child[SPAWN_FDS_MAX];
-	size_t n_child;
+	int child[SPAWN_FDS_MAX];  /* the first n_owned are closed with this, the others borrowed */
+	int number[SPAWN_FDS_MAX]; /* what each will be in the child */
+	size_t n_child, n_owned;
+	int ipc_number; /* -1: it has no channel */
+	char shim_env[48];
 };
 
 static void pipes_close(struct pipes *p)
 {
 	for (size_t i = 0; i < PM_COUNT(p->held); i++)
 		pm_closep(&p->held[i]);
-	for (size_t i = 0; i < p->n_child; i++)
+	for (size_t i = 0; i < p->n_owned; i++)
 		pm_closep(&p->child[i]);
+}
+
+static void pipes_add(struct pipes *p, int fd, int number)
+{
+	p->child[p->n_child] = fd;
+	p->number[p->n_child++] = number;
 }
 
 /*
@@ -81,22 +89,53 @@ static int ipc_pair(int *ours, int *childs)
 	return 0;
 }
 
-static int pipes_open(struct pipes *p, bool ipc, struct pm_error *err)
+/* Stdin, stdout, stderr, the message channel, the library's pair, the sockets that were declared.
+ */
+static int pipes_fill(struct pipes *p, bool ipc, const struct cluster_seat *seat,
+                      struct pm_error *err)
+{
+	int number = LISTEN_FDS_FIRST + (seat == NULL ? 0 : (int)seat->listen.n), fd = -1;
+	struct worker_pair pair = { -1, -1, "" };
+
+	if (input_pipe(&p->held[KEEPER_FD_STDIN], &p->child[0]) < 0 ||
+	    output_pipe(&p->held[KEEPER_FD_OUT], &p->child[1]) < 0 ||
+	    output_pipe(&p->held[KEEPER_FD_ERR], &p->child[2]) < 0 ||
+	    (ipc && ipc_pair(&p->held[KEEPER_FD_IPC], &fd) < 0))
+		return pm_fail_errno(err, errno, "make pipes");
+	if (ipc) {
+		p->ipc_number = number;
+		pipes_add(p, fd, number++);
+		p->n_owned = p->n_child;
+	}
+	if (seat != NULL && worker_pair_open(seat->way, number, &pair, err) < 0)
+		return -1;
+	if (pair.childs >= 0) {
+		p->held[KEEPER_FD_EXTRA] = pair.ours;
+		memcpy(p->shim_env, pair.env, sizeof(p->shim_env));
+		pipes_add(p, pair.childs, number);
+		p->n_owned = p->n_child;
+	}
+	for (size_t i = 0; seat != NULL && i < seat->listen.n; i++)
+		pipes_add(p, seat->listen_fds[i], LISTEN_FDS_FIRST + (int)i);
+	return 0;
+}
+
+static int pipes_open(struct pipes *p, bool ipc, const struct cluster_seat *seat,
+                      struct pm_error *err)
 {
 	for (size_t i = 0; i < PM_COUNT(p->held); i++)
 		p->held[i] = -1;
 	for (size_t i = 0; i < PM_COUNT(p->child); i++)
 		p->child[i] = -1;
-	p->n_child = ipc ? 4 : 3;
-	if (input_pipe(&p->held[KEEPER_FD_STDIN], &p->child[0]) < 0 ||
-	    output_pipe(&p->held[KEEPER_FD_OUT], &p->child[1]) < 0 ||
-	    output_pipe(&p->held[KEEPER_FD_ERR], &p->child[2]) < 0 ||
-	    (ipc && ipc_pair(&p->held[KEEPER_FD_IPC], &p->child[3]) < 0)) {
-		pm_fail_errno(err, errno, "make pipes");
-		pipes_close(p);
-		return -1;
-	}
-	return 0;
+	for (int i = 0; i < 3; i++)
+		p->number[i] = i;
+	p->n_child = p->n_owned = 3;
+	p->ipc_number = -1;
+	p->shim_env[0] = '\0';
+	if (pipes_fill(p, ipc, seat, err) == 0)
+		return 0;
+	pipes_close(p);
+	return -1;
 }
 
 void process_cgroup(const struct process *p, char *out, size_t size)
@@ -125,6 +164,7 @@ static void try_free(struct process *p)
 		PM_MIN(p->su->next_slot, p->slot); /* low ones first: less memory is touched */
 	pm_closep(&p->pidfd);
 	pm_closep(&p->stdin_fd);
+	worker_close(p->worker);
 	ipc_close(p->ipc);
 	free(p);
 }
@@ -151,7 +191,9 @@ static void on_message(void *arg, const char *line, size_t len)
 {
 	struct process *p = arg;
 
-	if (p->inst != NULL)
+	if (p->worker != NULL)
+		worker_on_line(p->worker, line, len);
+	else if (p->inst != NULL)
 		instance_on_message(p->inst, line, len);
 }
 
@@ -237,6 +279,7 @@ static void process_drop(struct process *p)
 			log_stream_abandon(p->streams[i]);
 	pm_closep(&p->pidfd);
 	pm_closep(&p->stdin_fd);
+	worker_close(p->worker);
 	ipc_close(p->ipc);
 	free(p);
 }
@@ -252,14 +295,50 @@ static int take_ipc(struct process *p, int fd, struct pm_error *err)
 	return -1;
 }
 
+/* shim_fd is taken. */
+static int take_worker(struct process *p, const struct cluster_seat *seat, int shim_fd,
+                       struct pm_error *err)
+{
+	p->fds[KEEPER_FD_EXTRA] = shim_fd;
+	if (worker_create(p, seat, p->ipc, shim_fd, &p->worker, err) == 0)
+		return 0;
+	p->fds[KEEPER_FD_EXTRA] = -1;
+	return -1;
+}
+
+/* What is preloaded into a worker; "": nothing. */
+static void find_preload(struct process *p, const struct cluster_seat *seat, bool for_others,
+                         char path[PM_PATH_MAX])
+{
+	const Pm__AppSpec *spec = instance_spec(p->inst);
+	const char *name = seat->way == CLUSTER_NODE ? PRELOAD_DRAIN : PRELOAD_SHIM;
+	char program[PM_PATH_MAX];
+
+	path[0] = '\0';
+	if (seat->way == CLUSTER_NOT || (seat->way == CLUSTER_NODE && !spec->drain))
+		return;
+	if (!super_program(program) ||
+	    !preload_find(program, name, for_others, path, PM_PATH_MAX)) {
+		path[0] = '\0';
+		super_degraded(
+			p->su, name,
+			seat->way == CLUSTER_NODE
+				? "not beside pmd, or not readable for the app's user: a "
+				  "reload may cut connections that are kept open"
+				: "not beside pmd, or not readable for the app's user: programs "
+				  "other than node cannot share a port");
+	}
+}
+
 /* What the keeper shall do, from the spec and the instance's place in it. */
 static int request(struct process *p, struct instance *inst, const struct pipes *pipes,
-                   struct pm_error *err)
+                   const struct cluster_seat *seat, struct pm_error *err)
 {
 	const Pm__AppSpec *spec = instance_spec(inst);
 	struct spawn_limit limits[SPAWN_LIMITS_MAX];
 	struct procenv env = { 0 };
-	char cgroup[PATH_MAX];
+	struct procenv_worker worker = { 0 };
+	char cgroup[PATH_MAX], preload[PM_PATH_MAX];
 	struct spawn_plan plan;
 	struct user user;
 	uint64_t user_words[4] = { instance_index(inst), instance_core(inst)->pm_id, p->tag, 0 };
@@ -270,7 +349,18 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 		super_degraded(p->su, "cgroup", err->what); /* the tags do without */
 	if (user_lookup(spec->uid, spec->gid, &user, err) < 0)
 		return -1;
-	if (instance_procenv(inst, &user, pipes->n_child > 3 ? IPC_CHILD_FD : -1, &env, err) < 0)
+	if (seat != NULL) {
+		find_preload(p, seat, user.uid != (uid_t)-1, preload);
+		worker = (struct procenv_worker){
+			.listen = &seat->listen,
+			/* The same over restarts: which worker is the first stays so. */
+			.node_id = seat->way == CLUSTER_NODE ? seat->number + 1 : 0,
+			.preload = preload[0] != '\0' ? preload : NULL,
+			.preload_env = pipes->shim_env,
+		};
+	}
+	if (instance_procenv(inst, &user, pipes->ipc_number, seat == NULL ? NULL : &worker, &env,
+	                     err) < 0)
 		return -1;
 	plan = (struct spawn_plan){
 		.path = env.path,
@@ -290,10 +380,10 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 		.oom_score_adj_set = spec->oom_score_adj_set,
 		.no_new_privs = spec->no_new_privs,
 		.tag = p->tag,
-		.child_fds = { 0, 1, 2, IPC_CHILD_FD },
 		.n_child_fds = pipes->n_child,
 		.cgroup = cgroup[0] != '\0' ? cgroup : NULL,
 	};
+	memcpy(plan.child_fds, pipes->number, sizeof(plan.child_fds));
 	rc = keeper_client_spawn(p->su->keeper, p->slot, &plan, pipes->child, pipes->held,
 	                         user_words, false, err);
 	procenv_finish(&env);
@@ -303,15 +393,22 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 int process_spawn(struct instance *inst, struct process **out, struct pm_error *err)
 {
 	struct super *su = instance_super(inst);
+	const Pm__AppSpec *spec = instance_spec(inst);
 	const int no_stages[2] = { -1, -1 };
 	uint32_t slot = super_free_slot(su);
+	struct cluster_seat place, *seat = NULL;
 	struct process *p;
 	struct pipes pipes;
 	int outputs[2];
 
 	if (slot == SLOT_NONE)
 		return pm_fail(err, PM_LIMIT, "more than %d processes", PM_SLOTS_MAX);
-	if (pipes_open(&pipes, procenv_wants_ipc(instance_spec(inst)), err) < 0)
+	if (cluster_can_share(spec)) {
+		seat = &place;
+		if (cluster_take_seat(inst, seat, err) < 0)
+			return -1;
+	}
+	if (pipes_open(&pipes, procenv_wants_ipc(spec), seat, err) < 0)
 		return -1;
 	p = process_new(su, inst, slot);
 	if (p == NULL) {
@@ -320,7 +417,7 @@ int process_spawn(struct instance *inst, struct process **out, struct pm_error *
 	}
 	p->tag = tree_tag(su->home_nonce, instance_core(inst)->pm_id, instance_core(inst)->spawns);
 	memset(arena_slot(su->arena, slot), 0, sizeof(struct slot_record));
-	if (request(p, inst, &pipes, err) < 0)
+	if (request(p, inst, &pipes, seat, err) < 0)
 		goto fail;
 	p->stdin_fd = PM_STEAL_FD(pipes.held[KEEPER_FD_STDIN]);
 	outputs[0] = PM_STEAL_FD(pipes.held[KEEPER_FD_OUT]);
@@ -333,12 +430,28 @@ int process_spawn(struct instance *inst, struct process **out, struct pm_error *
 	if (take_ipc(p, PM_STEAL_FD(pipes.held[KEEPER_FD_IPC]), err) < 0)
 		pm_log(PM_LOG_ERROR, "process.ipc", "pm_id=%u %s", instance_core(inst)->pm_id,
 		       err->what);
+	if (seat != NULL && take_worker(p, seat, PM_STEAL_FD(pipes.held[KEEPER_FD_EXTRA]), err) < 0)
+		pm_log(PM_LOG_ERROR, "process.worker", "pm_id=%u %s", instance_core(inst)->pm_id,
+		       err->what);
 	pipes_close(&pipes);
 	*out = p;
 	return 0;
 fail:
 	pipes_close(&pipes);
 	process_drop(p);
+	return -1;
+}
+
+/* shim_fd is taken. */
+static int adopt_worker(struct process *p, struct instance *inst, int shim_fd, struct pm_error *err)
+{
+	struct cluster_seat seat;
+
+	if (!cluster_can_share(instance_spec(inst)))
+		return 0;
+	if (cluster_find_seat(inst, instance_core(inst)->generation, &seat, err) == 0)
+		return take_worker(p, &seat, shim_fd, err);
+	pm_closep(&shim_fd);
 	return -1;
 }
 
@@ -360,7 +473,9 @@ int process_adopt(struct super *su, struct instance *inst, const struct keeper_r
 	*out = p;
 	if (attach_streams(p, inst, outputs, stages, err) < 0)
 		return pm_wrap(err, "capture pid %d", r->pid);
-	return take_ipc(p, fds[KEEPER_FD_IPC], err);
+	if (take_ipc(p, fds[KEEPER_FD_IPC], err) < 0)
+		return -1;
+	return adopt_worker(p, inst, fds[KEEPER_FD_EXTRA], err);
 }
 
 void process_on_spawned(struct process *p, const struct keeper_record *r, int pidfd)
@@ -391,14 +506,16 @@ void process_on_exited(struct process *p)
 {
 	p->exited = true;
 	pm_closep(&p->stdin_fd);
+	worker_close(PM_STEAL(p->worker));
 	ipc_close(p->ipc);
 	p->ipc = NULL;
-	p->fds[KEEPER_FD_IPC] = -1;
+	p->fds[KEEPER_FD_IPC] = p->fds[KEEPER_FD_EXTRA] = -1;
 }
 
 void process_let_go(struct process *p)
 {
 	p->inst = NULL;
+	worker_close(PM_STEAL(p->worker)); /* its sockets may go with the app */
 	if (p->streams[0] == NULL && p->streams[1] == NULL)
 		try_free(p);
 	else

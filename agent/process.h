@@ -24,6 +24,7 @@ struct process {
 	int fds[KEEPER_FD_COUNT]; /* borrowed numbers, for a promotion: pipes, channel, stages; -1
 	                           */
 	struct ipc *ipc;
+	struct worker *worker;         /* owned; NULL: it shares no sockets, or has ended */
 	struct log_stream *streams[2]; /* stdout, stderr; NULL when done */
 };
 

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/cluster.h"
 #include "agent/order.h"
 #include "agent/process.h"
+#include "agent/reload.h"
 #include "agent/sample.h"
 #include "agent/store.h"
 #include "proto/log.h"
@@ -57,7 +59,8 @@ void restore_held(struct super *su, const char *name, int fd)
 
 	(void)su;
 	if (place == NULL) {
-		pm_closep(&fd);
+		if (!cluster_restore_held(name, fd))
+			pm_closep(&fd);
 		return;
 	}
 	pm_closep(place);
@@ -135,6 +138,26 @@ static bool keep_new(struct instance *inst, const struct state_set *set)
 	return saved != NULL;
 }
 
+/* A supervisor that died between the two halves of a swap left two that commands would see: the
+ * later one is it. */
+static int hide_replaced(struct app *app, struct pm_error *err)
+{
+	for (size_t i = 0; i + 1 < app->n;) {
+		struct instance *a = app->instances[i], *b = app->instances[i + 1];
+		bool first;
+
+		if (instance_core(a)->pm_id != instance_core(b)->pm_id) {
+			i++;
+			continue;
+		}
+		first = instance_core(a)->spawns < instance_core(b)->spawns;
+		instance_set_replaced(first ? a : b);
+		if (app_hide(app, first ? a : b, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int make_instances(struct super *su, const struct state_set *set, struct pm_error *err)
 {
 	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++) {
@@ -152,14 +175,24 @@ static int make_instances(struct super *su, const struct state_set *set, struct 
 		}
 		if (instance_adopt(app, i, &inst, err) < 0)
 			return -1;
-		if (!keep_new(inst, set))
+		if (instance_core(inst)->role != ROLE_NORMAL) {
+			/* A successor that was never started is not missed. */
+			if (instance_never_ran(inst))
+				instance_close(inst, true);
+			else if (app_add_hidden(app, inst, err) < 0)
+				return -1;
+		} else if (!keep_new(inst, set)) {
 			instance_close(inst, true);
-		else if (app_attach_instance(app, inst, err) < 0)
+		} else if (app_attach_instance(app, inst, err) < 0) {
 			return -1;
+		}
 	}
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		if (hide_replaced(app, err) < 0)
+			return -1;
 	for (struct app *app = su->apps, *next; app != NULL; app = next) {
 		next = app->next;
-		if (app->n == 0)
+		if (app_n_all(app) == 0)
 			app_close(app, true);
 	}
 	return 0;
@@ -267,6 +300,7 @@ static int adopt_all(struct super *su, struct pm_error *err)
 	state_set_finish(&set);
 	if (rc < 0)
 		return -1;
+	cluster_restored(su);
 	for (size_t i = 0; i < told.n; i++)
 		give_slot(su, &told.slots[i]);
 	return restore_adopt_unheard(su, err);
@@ -347,6 +381,7 @@ static int start_fresh(struct super *su, struct pm_error *err)
 		return -1;
 	store_changed(su->store);
 	store_publish(su->store); /* from here on a successor adopts from memory */
+	cluster_restored(su);
 	for (size_t i = 0; i < told.n; i++)
 		take_slot(su, &told.slots[i], loaded);
 	if (!loaded)
@@ -373,6 +408,17 @@ int restore_apps(struct super *su, struct pm_error *err)
 
 /* ---- going on ---- */
 
+static void resume_instance(struct instance *inst)
+{
+	const struct inst_core *core = instance_core(inst);
+
+	if (instance_process(inst) == NULL && core->slot != SLOT_NONE &&
+	    life_has_process(&core->life) && !restore_is_unheard(inst))
+		instance_on_lost(inst);
+	else
+		instance_resume(inst);
+}
+
 static void resume_all(struct super *su)
 {
 	PM_FREE struct instance **list = NULL;
@@ -383,14 +429,18 @@ static void resume_all(struct super *su)
 		super_degraded(su, "adoption", err.what);
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
-		const struct inst_core *core = instance_core(list[i]);
-
-		if (instance_process(list[i]) == NULL && core->slot != SLOT_NONE &&
-		    life_has_process(&core->life) && !restore_is_unheard(list[i]))
-			instance_on_lost(list[i]);
-		else
-			instance_resume(list[i]);
+	/* First whose place they take, or took: what happens to either is then the reload's. */
+	for (struct app *app = su->apps, *next; app != NULL; app = next) {
+		next = app->next;
+		reload_resume(app);
+	}
+	for (size_t i = 0; i < n; i++)
+		resume_instance(list[i]);
+	for (struct app *app = su->apps, *next; app != NULL; app = next) {
+		next = app->next;
+		for (size_t i = app->n_hidden; i > 0; i--)
+			if (i <= app->n_hidden)
+				resume_instance(app->hidden[i - 1]);
 	}
 	/* Exits that a former supervisor did not get to. */
 	for (size_t i = 0; i < told.n; i++) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/cluster.h"
 #include "agent/process.h"
 #include "agent/restore_priv.h"
 #include "proto/log.h"
@@ -140,7 +141,10 @@ int restore_adopt_orphans(struct super *su, struct pm_error *err)
 		if (inst != NULL && instance_process(inst) != NULL &&
 		    instance_core(inst)->tag == orphans.list[i].tag)
 			continue; /* the keeper has it */
+		/* Nobody has the other ends of a worker's sockets and channel any more: it could
+		   not be replaced, and would be in the way of one that can. */
 		if (inst == NULL || instance_process(inst) != NULL ||
+		    cluster_can_share(instance_spec(inst)) ||
 		    adopt_orphan(su, &orphans.list[i], inst, &why) < 0) {
 			kill_orphan(&orphans.list[i]);
 			continue;
@@ -180,10 +184,10 @@ bool restore_is_unheard(const struct instance *inst)
 static struct instance *find_unheard(struct super *su, uint64_t tag)
 {
 	for (struct app *app = su->apps; app != NULL; app = app->next)
-		for (size_t i = 0; i < app->n; i++)
-			if (restore_is_unheard(app->instances[i]) &&
-			    (tag == 0 || instance_core(app->instances[i])->tag == tag))
-				return app->instances[i];
+		for (size_t i = 0; i < app_n_all(app); i++)
+			if (restore_is_unheard(app_any(app, i)) &&
+			    (tag == 0 || instance_core(app_any(app, i))->tag == tag))
+				return app_any(app, i);
 	return NULL;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cluster.h"
 #include "agent/keeper.h"
 #include "agent/process.h"
 #include "agent/restore_priv.h"
@@ -68,32 +69,47 @@ static void hear_of_spawned(struct super *su)
 	free(orphans.list);
 }
 
+/* What the new keeper holds by name. */
+struct held_list {
+	struct keeper_saved_held *list; /* owned, PM_HELD_MAX */
+	size_t n;
+};
+
+static void add_held(void *arg, const char *name, int fd)
+{
+	struct held_list *h = arg;
+
+	if (fd < 0 || h->n == PM_HELD_MAX)
+		return;
+	(void)snprintf(h->list[h->n].name, KEEPER_NAME_MAX, "%s", name);
+	h->list[h->n++].fd = fd;
+}
+
 void restore_promote(struct super *su)
 {
 	struct keeper_saved_slot *slots = pm_calloc(PM_SLOTS_MAX, sizeof(*slots));
-	struct keeper_saved_held held[3] = { { .name = "arena", .fd = arena_fd(su->arena) } };
-	size_t n = 0, n_held = 1;
+	struct held_list held = { .list = pm_calloc(PM_HELD_MAX, sizeof(*held.list)) };
 	struct pm_error err;
+	size_t n = 0;
 
-	if (slots == NULL) {
+	if (slots == NULL || held.list == NULL) {
 		pm_log(PM_LOG_ERROR, "agent.promote", "out of memory");
+		free(slots);
+		free(held.list);
 		return;
 	}
 	hear_of_spawned(su);
 	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++)
 		if (su->processes[i] != NULL && su->processes[i]->pid != 0)
 			save_process(su->processes[i], &slots[n++]);
-	if (store_specs_fd(su->store) >= 0) {
-		(void)snprintf(held[n_held].name, KEEPER_NAME_MAX, "specs");
-		held[n_held++].fd = store_specs_fd(su->store);
-	}
-	if (su->control != NULL) {
-		(void)snprintf(held[n_held].name, KEEPER_NAME_MAX, "listen");
-		held[n_held++].fd = control_fd(su->control);
-	}
+	add_held(&held, "arena", arena_fd(su->arena));
+	add_held(&held, "specs", store_specs_fd(su->store));
+	add_held(&held, "listen", su->control != NULL ? control_fd(su->control) : -1);
+	cluster_each_held(su, add_held, &held);
 	pm_log(PM_LOG_WARN, "agent.promote",
 	       "the keeper is gone: taking its place with %zu processes", n);
-	if (keeper_promote(su->home, su->lock_fd, slots, n, held, n_held, &err) < 0)
+	if (keeper_promote(su->home, su->lock_fd, slots, n, held.list, held.n, &err) < 0)
 		pm_log(PM_LOG_ERROR, "agent.promote", "%s", err.what);
+	free(held.list);
 	free(slots);
 }

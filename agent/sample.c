@@ -83,8 +83,11 @@ static void over_limit(struct instance *inst)
 		.cause = CAUSE_MEMORY,
 		.uid = 0,
 		.who = "agent",
+		.gated = true,
 	};
 
+	if (instance_is_replaced(inst))
+		return; /* that is being done */
 	pm_log(PM_LOG_WARN, "instance.memory", "app=%s pm_id=%u memory=%llu limit=%llu",
 	       instance_spec(inst)->name, instance_core(inst)->pm_id,
 	       (unsigned long long)instance_usage(inst)->memory_bytes,

@@ -85,6 +85,10 @@ PM_MUST_CHECK int sockets_restored(struct sockets *s, struct pm_error *err);
  * supervisor. */
 void sockets_destroy(struct sockets *s, bool close);
 
+/* Everything that the keeper is to hold, for a keeper that must be told anew. */
+typedef void sockets_held_fn(void *arg, const char *name, int fd);
+void sockets_each_held(const struct sockets *s, sockets_held_fn *fn, void *arg);
+
 /*
  * How many seats there are: 1 at first. More are made for every key at once, fewer are only no
  * longer steered to; what waits in their queues is still theirs (sockets_waiting).

@@ -16,16 +16,38 @@
 
 #define TABLE_MAGIC "PMDSOCK1"
 
+static void make_name(const struct sockets *s, ssize_t row, uint32_t index,
+                      char name[KEEPER_NAME_MAX])
+{
+	if (row < 0)
+		(void)snprintf(name, KEEPER_NAME_MAX, "L%" PRIu32, s->serial);
+	else
+		(void)snprintf(name, KEEPER_NAME_MAX, "L%" PRIu32 ".%zd.%" PRIu32, s->serial, row,
+		               index);
+}
+
 int sockets_hold(const struct sockets *s, ssize_t row, uint32_t index, int fd, struct pm_error *err)
 {
 	char name[KEEPER_NAME_MAX];
 
-	if (row < 0)
-		(void)snprintf(name, sizeof(name), "L%" PRIu32, s->serial);
-	else
-		(void)snprintf(name, sizeof(name), "L%" PRIu32 ".%zd.%" PRIu32, s->serial, row,
-		               index);
+	make_name(s, row, index, name);
 	return s->hooks.hold(s->hooks.arg, name, fd, err);
+}
+
+void sockets_each_held(const struct sockets *s, sockets_held_fn *fn, void *arg)
+{
+	char name[KEEPER_NAME_MAX];
+
+	if (s->table_fd >= 0) {
+		make_name(s, -1, 0, name);
+		fn(arg, name, s->table_fd);
+	}
+	for (size_t row = 0; row < SOCKETS_KEYS_MAX; row++)
+		for (uint32_t i = 0; s->fds[row] != NULL && i < s->cap; i++)
+			if (s->fds[row][i] >= 0) {
+				make_name(s, (ssize_t)row, i, name);
+				fn(arg, name, s->fds[row][i]);
+			}
 }
 
 static void forget(const struct sockets *s, ssize_t row, uint32_t index)

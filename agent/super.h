@@ -76,6 +76,9 @@ struct super {
 	uint64_t kill_id;
 };
 
+/* The path of the program that we run, as it was called when we started. false: unknown. */
+bool super_program(char out[PM_PATH_MAX]);
+
 /* Words for something that works less well than it should; NULL words: it is well again. */
 void super_degraded(struct super *su, const char *what, const char *words);
 

@@ -78,6 +78,19 @@ void super_degraded(struct super *su, const char *what, const char *words)
 	su->degraded[at] = pm_strdup(text);
 }
 
+bool super_program(char out[PM_PATH_MAX])
+{
+	static const char deleted[] = " (deleted)"; /* replaced on disk since */
+	ssize_t n = readlink("/proc/self/exe", out, PM_PATH_MAX - 1);
+
+	if (n <= 0)
+		return false;
+	out[n] = '\0';
+	if (n > (ssize_t)strlen(deleted) && strcmp(out + n - strlen(deleted), deleted) == 0)
+		out[n - (ssize_t)strlen(deleted)] = '\0';
+	return true;
+}
+
 uint32_t super_free_slot(struct super *su)
 {
 	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++) {
@@ -132,11 +145,25 @@ static void leave(struct super *su)
 static bool wave_is_left(const struct super *su)
 {
 	for (const struct app *app = su->apps; app != NULL; app = app->next)
-		for (size_t i = 0; i < app->n && app->wave >= su->stop_wave; i++)
-			if (su->killing ||
-			    life_has_process(&instance_core(app->instances[i])->life))
+		for (size_t i = 0; i < app_n_all(app) && app->wave >= su->stop_wave; i++)
+			if (su->killing || life_has_process(&instance_core(app_any(app, i))->life))
 				return true;
 	return false;
+}
+
+/* Those that finish what they have while their app is scaled down: they have had their time. */
+static void order_hidden(struct super *su)
+{
+	static const struct instance_order end = { .event = EV_DELETE,
+		                                   .cause = CAUSE_SHUTDOWN,
+		                                   .who = "agent" };
+
+	for (struct app *app = su->apps, *next; app != NULL; app = next) {
+		next = app->next;
+		for (size_t i = app->n_hidden; i > 0 && app->wave == su->stop_wave; i--)
+			if (i <= app->n_hidden)
+				instance_give_order(app->hidden[i - 1], &end);
+	}
 }
 
 static void order_wave(struct super *su)
@@ -158,6 +185,7 @@ static void order_wave(struct super *su)
 	for (size_t i = 0; i < n; i++)
 		if (instance_app(list[i])->wave == su->stop_wave)
 			instance_give_order(list[i], &order);
+	order_hidden(su);
 }
 
 static void on_empty_saved(void *arg)

@@ -15,6 +15,7 @@ void triggers_fire(struct app *app, enum cause cause)
 			.cause = cause,
 			.uid = 0,
 			.who = "agent",
+			.gated = true, /* where instances can be replaced, nobody notices */
 		};
 
 		if (state == LIFE_UP || state == LIFE_UP_WAIT || state == LIFE_BACKOFF ||

@@ -13,6 +13,9 @@
 #include "cli/version.h"
 #include "proto/limits.h"
 
+/* Time to get ready in cluster mode, where nothing is lost while it runs. */
+#define CLUSTER_LISTEN_TIMEOUT_MS 30000
+
 /* One build: the builder, its spec, and the places it looks at again and again. */
 struct build {
 	struct spec_builder *b;
@@ -152,6 +155,11 @@ static void build_mode(struct build *u)
 	if (u->spec->instances_given && js && !spec_is_given(u->b, "exec_mode"))
 		u->spec->exec_mode = PM__EXEC_MODE__EXEC_MODE_CLUSTER;
 	u->spec->instances = (uint32_t)(n < 1 ? 1 : n);
+	/* For PM2 the end of this time means to go on; here it means that the new version failed.
+	 */
+	if (u->spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER && !u->ctx->as_pm2 &&
+	    !spec_is_given(u->b, "listen_timeout"))
+		u->spec->listen_timeout_ms = CLUSTER_LISTEN_TIMEOUT_MS;
 	if (!spec_is_given(u->b, "merge_logs"))
 		u->spec->merge_logs = u->spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_FORK &&
 		                      !u->spec->instances_given;

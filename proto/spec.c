@@ -125,6 +125,8 @@ static void set_numbers(Pm__AppSpec *s)
 	s->listen_timeout_ms = 3000;
 	s->source_map_support = true;
 	s->start_timeout_ms = 60000;
+	s->drain = true;
+	s->drain_timeout_ms = 30000;
 }
 
 int spec_create(Pm__AppSpec **out, struct pm_error *err)

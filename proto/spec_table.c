@@ -530,8 +530,9 @@ const struct spec_key spec_keys[] = {
 	  .min = 0,
 	  .max = INT32_MAX,
 	  MEMBER(listen_timeout_ms, "listen_timeout_ms"),
-	  .def = "3000",
-	  .help = "How long the app may take to get ready." },
+	  .def = "3000; in cluster mode 30000, but not under the name pm2",
+	  .help = "How long the app may take to get ready. In cluster mode a new process that "
+	          "does not listen by then has failed, and a reload changes nothing." },
 	{ .name = "instance_var",
 	  .type = SPEC_VAR,
 	  .opts = "instance-var",
@@ -573,6 +574,27 @@ const struct spec_key spec_keys[] = {
 	          "tcp://127.0.0.1:8080, tcp://:80 (any address), udp://:53, "
 	          "unix:///run/app.sock, each with NAME= before it if wanted. In cluster mode "
 	          "the instances share them." },
+	{ .name = "drain",
+	  .type = SPEC_BOOL,
+	  .opts = "drain",
+	  MEMBER(drain, "drain"),
+	  .flags = SPEC_OURS,
+	  .def = "true",
+	  .help = "In cluster mode, have node load a small file of pmd's, so that a worker that "
+	          "is replaced ends the connections that its clients keep open without cutting "
+	          "a request. false: nothing of pmd's runs inside the app." },
+	{ .name = "drain_timeout",
+	  .type = SPEC_DURATION,
+	  .opts = "drain-timeout",
+	  .arg = SPEC_ARG_REQUIRED,
+	  .min = 0,
+	  .max = INT32_MAX,
+	  MEMBER(drain_timeout_ms, "drain_timeout_ms"),
+	  .flags = SPEC_OURS,
+	  .def = "30000",
+	  .help = "How long an instance that is replaced, or goes with a smaller scale, may go on "
+	          "answering the connections that it has. Then it is stopped, as after "
+	          "kill_timeout." },
 	{ .name = "source_map_support",
 	  .type = SPEC_BOOL,
 	  .opts = "source-map-support",

@@ -307,6 +307,7 @@ class Pm2Words(pmdtest.PmdTestCase):
 
     def test_the_table_is_pm2s_on_a_pipe_too(self):
         self.pm2("start", "echo.sh")
+        self.wait_status("echo")
         lines = plain(self.pm2("list").out).splitlines()
         self.assertEqual(lines[0], "┌────┬─────────┬─────────────┬─────────┬─────────┬──────────┬────────┬──────┬"
                                    "───────────┬──────────┬──────────┬──────────┬──────────┐")

@@ -75,6 +75,8 @@ static const struct sample samples[] = {
 	{ "depends_on", "db,cache", NULL },
 	{ "listen", "web=tcp://:80,unix:///run/x.sock", NULL },
 	{ "start_timeout", "1h", "1y" },
+	{ "drain", "false", "no" },
+	{ "drain_timeout", "5s", "-1" },
 	{ "source_map_support", "true", "x" },
 	{ "disable_source_map_support", "true", "x" },
 };

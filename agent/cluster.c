@@ -1,0 +1,419 @@
+#include "agent/cluster.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/app.h"
+#include "agent/connections.h"
+#include "agent/process.h"
+#include "agent/user.h"
+#include "agent/worker.h"
+#include "proto/log.h"
+
+/* How long after a worker's end its queue is looked at again: handshakes take a round trip, or two
+ * when a packet was lost. */
+static const uint32_t late_ms[] = { 50, 250, 1000, 3000 };
+
+/* A queue that is looked at again. */
+struct late {
+	uv_timer_t timer; /* owned */
+	struct late *next;
+	struct cluster *cluster; /* borrowed; NULL when that has gone */
+	uint32_t seat;
+	unsigned generation, n;
+};
+
+struct cluster {
+	struct app *app;           /* borrowed */
+	struct sockets *sockets;   /* owned; NULL: nothing is listened on */
+	struct node_shared shared; /* owned */
+	struct late *late;
+	size_t next_worker; /* whose turn it is to be handed a connection */
+};
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
+enum cluster_way cluster_way(const Pm__AppSpec *spec)
+{
+	const char *base = base_name(spec->interpreter);
+
+	if (spec->exec_mode != PM__EXEC_MODE__EXEC_MODE_CLUSTER)
+		return CLUSTER_NOT;
+	return strcmp(base, "node") == 0 || strcmp(base, "nodejs") == 0 ? CLUSTER_NODE
+	                                                                : CLUSTER_SHIM;
+}
+
+bool cluster_can_share(const Pm__AppSpec *spec)
+{
+	return spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER || spec->n_listen > 0;
+}
+
+/* ---- the sockets ---- */
+
+static int hold(void *arg, const char *name, int fd, struct pm_error *err)
+{
+	struct super *su = arg;
+	int rc = fd < 0 ? keeper_client_drop(su->keeper, name, err)
+	                : keeper_client_hold(su->keeper, name, fd, err);
+
+	/* Without a keeper they are ours to hand to the one that we are about to become. */
+	return rc < 0 && err->code == PM_NOT_RUNNING ? 0 : rc;
+}
+
+static int make_sockets(struct app *app, struct sockets **out, struct pm_error *err)
+{
+	const struct sockets_hooks hooks = { app->su, hold };
+	struct sockets_owner owner;
+	struct user user;
+
+	if (user_lookup(app->spec->uid, app->spec->gid, &user, err) < 0)
+		return -1;
+	owner = (struct sockets_owner){
+		.uid = user.uid,
+		.gid = user.gid,
+		.groups = user.groups,
+		.n_groups = user.n_groups,
+		.umask = app->spec->umask >= 0 ? (mode_t)app->spec->umask : 022,
+	};
+	return sockets_create(app->serial, &owner, &hooks, out, err);
+}
+
+static struct cluster *get_cluster(struct app *app, struct pm_error *err)
+{
+	struct cluster *c = app->cluster;
+
+	if (c == NULL) {
+		c = pm_calloc(1, sizeof(*c));
+		if (c == NULL) {
+			pm_fail(err, PM_NO_MEMORY, "cluster mode");
+			return NULL;
+		}
+		c->app = app;
+		app->cluster = c;
+	}
+	if (c->sockets == NULL && make_sockets(app, &c->sockets, err) < 0)
+		return NULL;
+	return c;
+}
+
+/* One more than the highest number in use. */
+static uint32_t seats_of(const struct app *app)
+{
+	uint32_t n = 1;
+
+	for (size_t i = 0; i < app_n_all(app); i++)
+		n = PM_MAX(n, instance_core(app_any(app, i))->instance + 1);
+	return n;
+}
+
+static int fill_seat(const struct instance *inst, unsigned generation, struct cluster_seat *out,
+                     struct pm_error *err)
+{
+	const Pm__AppSpec *spec = instance_spec(inst);
+	struct cluster *c = instance_app(inst)->cluster;
+
+	memset(out, 0, sizeof(*out));
+	out->sockets = c->sockets;
+	out->shared = &c->shared;
+	out->number = instance_core(inst)->instance;
+	out->generation = generation;
+	out->way = cluster_way(spec);
+	return listen_fds_init(&out->listen, spec->listen, spec->n_listen, err);
+}
+
+int cluster_take_seat(struct instance *inst, struct cluster_seat *out, struct pm_error *err)
+{
+	struct app *app = instance_app(inst);
+	struct cluster *c = get_cluster(app, err);
+
+	if (c == NULL || sockets_set_seats(c->sockets, seats_of(app), err) < 0 ||
+	    fill_seat(inst, instance_core(inst)->generation, out, err) < 0)
+		return -1;
+	return listen_fds_get(&out->listen, c->sockets, out->number, out->generation,
+	                      out->listen_fds, err);
+}
+
+int cluster_find_seat(const struct instance *inst, unsigned generation, struct cluster_seat *out,
+                      struct pm_error *err)
+{
+	struct cluster *c = instance_app(inst)->cluster;
+
+	if (c == NULL || c->sockets == NULL)
+		return pm_fail(err, PM_NOT_FOUND, "the listening sockets of %.100s are lost",
+		               instance_spec(inst)->name);
+	return fill_seat(inst, generation, out, err);
+}
+
+static struct sockets *sockets_of(const struct instance *inst)
+{
+	struct cluster *c = instance_app(inst)->cluster;
+
+	return c == NULL ? NULL : c->sockets;
+}
+
+void cluster_refresh(const struct instance *inst)
+{
+	const struct inst_core *core = instance_core(inst);
+	struct sockets *s = sockets_of(inst);
+	bool ready = core->role == ROLE_NORMAL && core->life.state == LIFE_UP &&
+	             (core->said & SAID_LISTENING) != 0;
+
+	/* Nothing is steered to whom nobody steered to, and no table is made to say so. */
+	if (s != NULL && sockets_is_steered(s, core->instance, core->generation) != ready)
+		sockets_steer(s, core->instance, core->generation, ready);
+}
+
+unsigned cluster_waiting(const struct instance *inst)
+{
+	const struct inst_core *core = instance_core(inst);
+	struct sockets *s = sockets_of(inst);
+
+	return s == NULL ? 0 : sockets_waiting(s, core->instance, core->generation);
+}
+
+int cluster_connections(const struct instance *inst, unsigned *n, struct pm_error *err)
+{
+	struct sockets *s = sockets_of(inst);
+
+	*n = 0;
+	return s == NULL ? 0
+	                 : connections_count(s, instance_super(inst)->home_nonce,
+	                                     instance_core(inst)->tag, n, err);
+}
+
+void cluster_rest(struct app *app)
+{
+	struct cluster *c = app->cluster;
+	struct pm_error err;
+
+	if (c == NULL || c->sockets == NULL)
+		return;
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		const struct inst_core *core = instance_core(app_any(app, i));
+
+		if (life_has_process(&core->life) || life_is_wanted(&core->life)) {
+			if (sockets_set_seats(c->sockets, seats_of(app), &err) < 0)
+				pm_log(PM_LOG_WARN, "cluster.seats", "app=%s %s", app->spec->name,
+				       err.what);
+			return;
+		}
+	}
+	sockets_destroy(PM_STEAL(c->sockets), true);
+	node_shared_finish(&c->shared);
+}
+
+/* ---- queues that nobody serves ---- */
+
+/* The next worker that can be handed a connection; NULL: none. */
+static struct worker *next_worker(struct cluster *c)
+{
+	const struct app *app = c->app;
+
+	for (size_t i = 0; i < app->n; i++) {
+		size_t at = (c->next_worker + i) % app->n;
+		const struct inst_core *core = instance_core(app->instances[at]);
+		struct process *p = instance_process(app->instances[at]);
+
+		if (p == NULL || p->worker == NULL || !worker_takes_connections(p->worker) ||
+		    !sockets_is_steered(c->sockets, core->instance, core->generation))
+			continue;
+		c->next_worker = at + 1;
+		return p->worker;
+	}
+	return NULL;
+}
+
+static void sweep_key(struct cluster *c, const struct socket_key *key, uint32_t seat,
+                      unsigned generation, unsigned *n)
+{
+	int listener, errnum, flags;
+	struct pm_error err;
+
+	if (key->type != SOCK_STREAM || key->family == AF_UNIX || seat >= seats_of(c->app) ||
+	    sockets_get(c->sockets, key, seat, generation, &listener, &errnum, &err) < 0)
+		return;
+	/* Its workers share the flag with us, and may have taken it off. */
+	flags = fcntl(listener, F_GETFL);
+	if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0)
+		return;
+	for (unsigned i = 0; i < SOCKETS_BACKLOG; i++) {
+		struct worker *w = next_worker(c);
+		PM_CLOSE int fd = -1;
+
+		if (w == NULL)
+			return;
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return;
+		*n += worker_give_connection(w, key, fd);
+	}
+}
+
+static bool is_served(const struct app *app, uint32_t seat, unsigned generation)
+{
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		const struct inst_core *core = instance_core(app_any(app, i));
+
+		if (core->instance == seat && core->generation == generation && core->pid != 0)
+			return true;
+	}
+	return false;
+}
+
+void cluster_sweep(struct app *app, uint32_t seat, unsigned generation)
+{
+	struct cluster *c = app->cluster;
+	const struct socket_key *key;
+	unsigned n = 0;
+
+	if (c == NULL || c->sockets == NULL || cluster_way(app->spec) != CLUSTER_NODE ||
+	    is_served(app, seat, generation) || sockets_waiting(c->sockets, seat, generation) == 0)
+		return;
+	for (size_t i = 0; (key = sockets_key(c->sockets, i)) != NULL; i++)
+		sweep_key(c, key, seat, generation, &n);
+	if (n > 0)
+		pm_log(PM_LOG_INFO, "cluster.sweep",
+		       "app=%s seat=%u: %u waiting connections go to "
+		       "other workers",
+		       app->spec->name, (unsigned)seat, n);
+}
+
+static void on_late_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void late_close(struct late *l)
+{
+	if (l->cluster != NULL) {
+		struct late **at = &l->cluster->late;
+
+		while (*at != NULL && *at != l)
+			at = &(*at)->next;
+		if (*at != NULL)
+			*at = l->next;
+	}
+	uv_close((uv_handle_t *)&l->timer, on_late_closed);
+}
+
+static void on_late(uv_timer_t *timer)
+{
+	struct late *l = timer->data;
+
+	cluster_sweep(l->cluster->app, l->seat, l->generation);
+	if (++l->n == PM_COUNT(late_ms))
+		late_close(l);
+	else
+		(void)uv_timer_start(timer, on_late, late_ms[l->n],
+		                     0); /* fails only while closing */
+}
+
+void cluster_sweep_late(struct app *app, uint32_t seat, unsigned generation)
+{
+	struct cluster *c = app->cluster;
+	struct late *l;
+
+	if (c == NULL || c->sockets == NULL || cluster_way(app->spec) != CLUSTER_NODE)
+		return;
+	cluster_sweep(app, seat, generation);
+	l = pm_calloc(1, sizeof(*l));
+	if (l == NULL)
+		return; /* what still comes waits for the next process there */
+	*l = (struct late){ .cluster = c, .seat = seat, .generation = generation, .next = c->late };
+	(void)uv_timer_init(app->su->loop, &l->timer); /* never fails */
+	l->timer.data = l;
+	c->late = l;
+	(void)uv_timer_start(&l->timer, on_late, late_ms[0], 0);
+}
+
+/* ---- after a death ---- */
+
+static struct {
+	struct told_socket {
+		char name[KEEPER_NAME_MAX];
+		int fd; /* owned */
+	} * list;       /* owned */
+	size_t n, cap;
+} told;
+
+bool cluster_restore_held(const char *name, int fd)
+{
+	uint32_t serial;
+
+	if (!sockets_is_name(name, &serial))
+		return false;
+	if (told.n == told.cap) {
+		size_t cap = told.cap == 0 ? 16 : told.cap * 2;
+		struct told_socket *more = pm_realloc(told.list, cap * sizeof(*more));
+
+		if (more == NULL)
+			return false;
+		told.list = more;
+		told.cap = cap;
+	}
+	(void)strncpy(told.list[told.n].name, name, KEEPER_NAME_MAX - 1);
+	told.list[told.n].name[KEEPER_NAME_MAX - 1] = '\0';
+	told.list[told.n++].fd = fd;
+	return true;
+}
+
+/* Give it to its app. false: that is gone. */
+static bool give_back(struct super *su, struct told_socket *t)
+{
+	struct cluster *c;
+	struct pm_error err;
+	struct app *app;
+	uint32_t serial;
+
+	if (!sockets_is_name(t->name, &serial))
+		return false;
+	app = app_find_serial(su, serial);
+	c = app == NULL ? NULL : get_cluster(app, &err);
+	return c != NULL && sockets_restore(c->sockets, t->name, PM_STEAL_FD(t->fd));
+}
+
+void cluster_restored(struct super *su)
+{
+	struct pm_error err;
+
+	for (size_t i = 0; i < told.n; i++)
+		if (!give_back(su, &told.list[i])) {
+			pm_closep(&told.list[i].fd);
+			if (hold(su, told.list[i].name, -1, &err) < 0)
+				pm_log(PM_LOG_WARN, "cluster.restore", "%s", err.what);
+		}
+	free(told.list);
+	told.list = NULL;
+	told.n = told.cap = 0;
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		if (app->cluster != NULL && app->cluster->sockets != NULL &&
+		    sockets_restored(app->cluster->sockets, &err) < 0)
+			super_degraded(su, "cluster", err.what);
+}
+
+void cluster_each_held(const struct super *su, cluster_held_fn *fn, void *arg)
+{
+	for (const struct app *app = su->apps; app != NULL; app = app->next)
+		if (app->cluster != NULL && app->cluster->sockets != NULL)
+			sockets_each_held(app->cluster->sockets, fn, arg);
+}
+
+void cluster_destroy(struct cluster *c, bool close)
+{
+	if (c == NULL)
+		return;
+	while (c->late != NULL)
+		late_close(c->late);
+	sockets_destroy(c->sockets, close);
+	node_shared_finish(&c->shared);
+	free(c);
+}

@@ -1,0 +1,125 @@
+/* instance_gate.c - when an instance that has started counts as online. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/app.h"
+#include "agent/cluster.h"
+#include "agent/instance_priv.h"
+#include "agent/process.h"
+#include "agent/reload.h"
+
+/* An order to start is answered when the app has stayed up so long, or for min_uptime if that is
+ * less. */
+#define SETTLE_MS 500
+
+enum gate {
+	GATE_NONE,   /* it runs, and that is enough */
+	GATE_READY,  /* it says so itself */
+	GATE_LISTEN, /* it listens, as the one that it is to replace does */
+	GATE_ALIVE,  /* it listens, or has been up for min_uptime without */
+};
+
+static enum gate gate_of(const struct instance *inst)
+{
+	const Pm__AppSpec *spec = inst->app->spec;
+	bool successor = inst->core.role == ROLE_SUCCESSOR;
+
+	if (spec->wait_ready && inst->process != NULL && inst->process->ipc != NULL)
+		return GATE_READY;
+	if (cluster_way(spec) == CLUSTER_NOT)
+		return successor ? GATE_ALIVE : GATE_NONE;
+	return successor && reload_listened(inst) ? GATE_LISTEN : GATE_ALIVE;
+}
+
+static bool is_open(const struct instance *inst, enum gate gate)
+{
+	switch (gate) {
+	case GATE_NONE:
+		return true;
+	case GATE_READY:
+		return (inst->core.said & SAID_READY) != 0;
+	case GATE_LISTEN:
+	case GATE_ALIVE:
+		return (inst->core.said & SAID_LISTENING) != 0;
+	}
+	return false;
+}
+
+/* It said so itself: nothing more to wait for. */
+static void pass(struct instance *inst)
+{
+	inst_step(inst, EV_READY);
+	if (inst->core.life.state == LIFE_UP)
+		inst_settle(inst, PM_OK, false);
+}
+
+void inst_arm_gate(struct instance *inst)
+{
+	const Pm__AppSpec *spec = inst->app->spec;
+	enum gate gate = gate_of(inst);
+	uint32_t ms = spec->listen_timeout_ms;
+
+	if (gate == GATE_NONE) {
+		inst_step(inst, EV_READY);
+		if (inst->core.life.state == LIFE_UP && inst->waiters != NULL)
+			inst_arm(inst, PM_MIN(SETTLE_MS, spec->min_uptime_ms));
+		return;
+	}
+	if (is_open(inst, gate)) { /* faster than the keeper's answer */
+		pass(inst);
+		return;
+	}
+	if (gate == GATE_ALIVE)
+		ms = PM_MIN(ms, spec->min_uptime_ms);
+	inst->core.deadline_ms = pm_now_ms() + ms;
+	inst_commit(inst);
+	inst_arm(inst, ms);
+}
+
+void inst_gate_over(struct instance *inst)
+{
+	enum gate gate = gate_of(inst);
+	char words[96];
+
+	if (gate == GATE_NONE || gate == GATE_ALIVE) {
+		pass(inst);
+		return;
+	}
+	(void)snprintf(words, sizeof(words), "not ready in time: %s within %u ms",
+	               gate == GATE_READY ? "it runs, but did not say so" : "it did not listen",
+	               inst->app->spec->listen_timeout_ms);
+	inst_fail_words(inst, PM_FAILED, words,
+	                gate == GATE_READY ? "raise listen_timeout, or send 'ready' earlier"
+	                                   : "raise listen_timeout, if it needs longer to start");
+	if (inst->core.role == ROLE_SUCCESSOR)
+		reload_not_ready(inst);
+	else
+		inst_step(inst, EV_READY_TIMEOUT);
+}
+
+static void say(struct instance *inst, uint32_t what)
+{
+	enum gate gate = gate_of(inst);
+
+	inst->core.said |= what;
+	inst_commit(inst);
+	cluster_refresh(inst);
+	if (inst->core.life.state == LIFE_UP_WAIT && gate != GATE_NONE && is_open(inst, gate))
+		pass(inst);
+}
+
+void instance_on_listening(struct instance *inst, const char *address)
+{
+	(void)address;
+	say(inst, SAID_LISTENING);
+}
+
+void instance_on_message(struct instance *inst, const char *line, size_t len)
+{
+	static const char ready[] = "\"ready\"";
+
+	if (len == sizeof(ready) - 1 && memcmp(line, ready, len) == 0)
+		say(inst, SAID_READY);
+	else
+		super_on_message(inst->su, inst, line, len);
+}

@@ -1,0 +1,531 @@
+#include "agent/reload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/app.h"
+#include "agent/cluster.h"
+#include "agent/events.h"
+#include "agent/instance_priv.h"
+#include "agent/order.h"
+#include "agent/process.h"
+#include "agent/reload_plan.h"
+#include "agent/store.h"
+#include "agent/worker.h"
+#include "proto/failpoint.h"
+#include "proto/log.h"
+
+enum phase {
+	PHASE_STARTING, /* next is hidden: it starts and proves itself */
+	PHASE_RETIRING, /* old is hidden: it finishes */
+	PHASE_FAILED,   /* next is hidden, and being ended */
+};
+
+struct reload {
+	struct super *su;
+	struct app *app;
+	struct instance *old, *next; /* borrowed; NULL: gone, or never there */
+	uv_timer_t timer;            /* owned */
+	enum phase phase;
+	uint64_t began_ms, ready_ms;
+	bool late;
+	struct retire retire;
+	/* What those who wait are told when the failed one has gone. */
+	enum pm_code code;
+	char what[256], hint[160];
+	char *tail; /* owned */
+	size_t tail_len;
+	/* Another is to follow. */
+	bool again;
+	struct instance_order again_order;
+	char again_who[16];
+};
+
+static void on_timer(uv_timer_t *timer);
+
+static void look_after(struct reload *r, uint64_t ms)
+{
+	(void)uv_timer_start(&r->timer, on_timer, ms, 0); /* fails only while closing */
+}
+
+static struct reload *reload_new(struct app *app, struct instance *old, struct instance *next)
+{
+	struct reload *r = pm_calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->su = app->su;
+	r->app = app;
+	r->old = old;
+	r->next = next;
+	r->began_ms = pm_now_ms();
+	(void)uv_timer_init(app->su->loop, &r->timer); /* never fails */
+	r->timer.data = r;
+	if (old != NULL)
+		old->reload = r;
+	if (next != NULL)
+		next->reload = r;
+	return r;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct reload *r = handle->data;
+
+	free(r->tail);
+	free(r);
+}
+
+static void release(struct reload *r)
+{
+	if (r->old != NULL)
+		r->old->reload = NULL;
+	if (r->next != NULL)
+		r->next->reload = NULL;
+	if (!uv_is_closing((uv_handle_t *)&r->timer))
+		uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+}
+
+bool reload_is_possible(const struct instance *inst)
+{
+	return cluster_can_share(inst->app->spec) && inst->core.life.state == LIFE_UP &&
+	       inst->core.role == ROLE_NORMAL && inst->core.heirs == 0;
+}
+
+/* ---- orders to the hidden ones ---- */
+
+static void order_hidden(struct instance *inst, enum life_event event, enum cause cause)
+{
+	const struct instance_order order = { .event = event, .cause = cause, .who = "agent" };
+
+	if (event == EV_START || !inst->closing)
+		instance_give_order(inst, &order);
+}
+
+/* ---- the successor ---- */
+
+/* It is what the other is, in the other generation, and has not run. */
+static void make_successor(struct instance *next, const struct instance *old)
+{
+	next->core.role = ROLE_SUCCESSOR;
+	next->core.generation = old->core.generation ^ 1u;
+	next->core.spawns = old->core.spawns;
+	next->core.restarts = old->core.restarts + 1;
+	next->core.created_wall_ms = old->core.created_wall_ms;
+	next->core.watching = old->core.watching;
+	next->core.n_exits = old->core.n_exits;
+	memcpy(next->record->exits, old->record->exits, sizeof(next->record->exits));
+	inst_commit(next);
+}
+
+int reload_begin(struct instance *old, const struct instance_order *o, struct pm_error *err)
+{
+	struct app *app = old->app;
+	const struct instance_order start = {
+		.event = EV_START, .cause = o->cause, .uid = o->uid, .who = o->who
+	};
+	struct instance *next;
+	struct reload *r;
+
+	if (instance_create(app, old->core.pm_id, old->core.instance, &next, err) < 0)
+		return -1;
+	make_successor(next, old);
+	if (app_add_hidden(app, next, err) < 0) {
+		instance_close(next, true);
+		return -1;
+	}
+	r = reload_new(app, old, next);
+	if (r == NULL || (o->order != NULL && !inst_add_waiter(old, o))) {
+		if (r != NULL)
+			release(r);
+		app_remove_instance(app, next);
+		instance_close(next, true);
+		return pm_fail(err, PM_NO_MEMORY, "reload");
+	}
+	pm_log(PM_LOG_INFO, "reload.begin", "app=%s pm_id=%u pid=%d cause=%s", app->spec->name,
+	       old->core.pm_id, old->core.pid, cause_word(o->cause));
+	inst_note(old, "reloading: its successor is starting");
+	(void)PM_FAIL_POINT("reload.before_start");
+	instance_give_order(next, &start);
+	look_after(r, 0);
+	return 0;
+}
+
+void reload_again(struct instance *inst, const struct instance_order *o)
+{
+	struct reload *r = inst->reload;
+	const struct order_outcome replaced = { .code = PM_FAILED,
+		                                .text = "a later order replaced this one",
+		                                .hint = "" };
+
+	if (r->again && r->again_order.order != NULL)
+		order_settled(r->again_order.order, r->again_order.at, inst, &replaced);
+	r->again = true;
+	r->again_order = *o;
+	(void)snprintf(r->again_who, sizeof(r->again_who), "%s", o->who);
+	r->again_order.who = r->again_who;
+}
+
+void reload_drop_order(struct instance *inst, const struct order *order)
+{
+	if (inst->reload != NULL && inst->reload->again_order.order == order)
+		inst->reload->again_order.order = NULL;
+}
+
+/* The successor has to go; nothing else changes. */
+static void fail(struct reload *r, enum pm_code code, const char *what, const char *hint)
+{
+	r->phase = PHASE_FAILED;
+	r->code = code;
+	(void)snprintf(r->what, sizeof(r->what), "%s", what);
+	(void)snprintf(r->hint, sizeof(r->hint), "%s", hint);
+	pm_log(PM_LOG_ERROR, "reload.fail", "app=%s pm_id=%u %s", r->app->spec->name,
+	       r->next->core.pm_id, what);
+	r->tail = inst_log_tail(r->next, &r->tail_len);
+	order_hidden(r->next, EV_DELETE, CAUSE_RELOAD);
+}
+
+static void fail_by_itself(struct reload *r)
+{
+	const char *why = r->next->why != NULL ? r->next->why : "it did not get ready";
+	char words[240];
+
+	(void)snprintf(words, sizeof(words), "the new process failed: %.120s; the old one%s", why,
+	               r->old != NULL && r->old->core.life.state == LIFE_UP ? " serves on"
+	                                                                    : " is not running");
+	fail(r, PM_FAILED, words, r->next->hint != NULL ? r->next->hint : "");
+}
+
+static void retire(struct reload *r)
+{
+	r->phase = PHASE_RETIRING;
+	r->retire = (struct retire){ .began_ms = pm_now_ms(),
+		                     .timeout_ms = r->app->spec->drain_timeout_ms };
+	look_after(r, 0);
+}
+
+/* The successor takes the place of the old one. */
+static void swap(struct reload *r)
+{
+	struct instance *old = r->old, *next = r->next;
+
+	(void)PM_FAIL_POINT("reload.before_swap");
+	next->core.role = ROLE_NORMAL;
+	inst_commit(next);
+	(void)PM_FAIL_POINT("reload.between_roles");
+	old->core.role = ROLE_RETIREE;
+	inst_commit(old);
+	app_swap_hidden(r->app, next, old);
+	cluster_refresh(next); /* first: there is always somebody */
+	cluster_refresh(old);
+	(void)PM_FAIL_POINT("reload.after_swap");
+	next->waiters = PM_STEAL(old->waiters);
+	orders_retarget(r->su, old, next);
+	inst_note(old, "");
+	inst_write_pid_file(next);
+	pm_log(PM_LOG_INFO, "reload.swap", "app=%s pm_id=%u pid=%d replaces pid=%d",
+	       r->app->spec->name, next->core.pm_id, next->core.pid, old->core.pid);
+	events_tell(r->su, next, "online", false);
+	events_tell(r->su, next, "reload", true);
+	store_touched(r->su->store);
+	retire(r);
+}
+
+static void look_at_successor(struct reload *r)
+{
+	struct reload_facts facts = {
+		.old = r->old != NULL ? r->old->core.life.state : LIFE_DOWN,
+		.next = r->next->core.life.state,
+		.began_ms = r->began_ms,
+		.prove_ms = r->app->spec->min_uptime_ms,
+		.late = r->late,
+	};
+	struct reload_step step;
+	uint64_t now = pm_now_ms();
+
+	if (facts.next == LIFE_UP && r->ready_ms == 0)
+		r->ready_ms = now;
+	facts.ready_ms = r->ready_ms;
+	step = reload_plan(&facts, now);
+	switch (step.verdict) {
+	case RELOAD_WAIT:
+		if (step.wait_ms > 0)
+			look_after(r, step.wait_ms);
+		break;
+	case RELOAD_SWAP:
+		swap(r);
+		break;
+	case RELOAD_FAIL:
+		fail_by_itself(r);
+		break;
+	}
+}
+
+/* ---- the one that goes ---- */
+
+static void tell_to_finish(struct instance *inst)
+{
+	struct process *p = inst->process;
+
+	(void)PM_FAIL_POINT("reload.before_drain");
+	if (p == NULL || p->worker == NULL)
+		return;
+	worker_drain(p->worker);
+	/* An app that is ended by a message needs its channel for that. */
+	if (!inst->app->spec->shutdown_with_message)
+		(void)worker_disconnect(p->worker);
+}
+
+static void end_retiree(struct reload *r, unsigned connections)
+{
+	struct instance *old = r->old;
+
+	if (connections > 0)
+		pm_log(PM_LOG_WARN, "reload.cut",
+		       "app=%s pm_id=%u pid=%d: %u connections are still open after %u ms",
+		       r->app->spec->name, old->core.pm_id, old->core.pid, connections,
+		       r->retire.timeout_ms);
+	(void)PM_FAIL_POINT("reload.before_stop");
+	order_hidden(old, EV_DELETE,
+	             (enum cause)old->core.cause != CAUSE_NONE ? (enum cause)old->core.cause
+	                                                       : CAUSE_RELOAD);
+}
+
+static void look_at_retiree(struct reload *r)
+{
+	struct instance *old = r->old;
+	unsigned connections = 0;
+	struct retire_step step;
+	struct pm_error err;
+
+	if (life_is_ending(&old->core.life))
+		return;
+	if (!life_has_process(&old->core.life)) {
+		order_hidden(old, EV_DELETE, CAUSE_RELOAD);
+		return;
+	}
+	if (r->retire.told && cluster_connections(old, &connections, &err) < 0) {
+		pm_log(PM_LOG_WARN, "reload.connections", "%s", err.what);
+		connections = 1; /* nobody knows: it has all its time */
+	}
+	step = retire_plan(&r->retire, cluster_waiting(old), connections, pm_now_ms());
+	switch (step.verdict) {
+	case RETIRE_TELL:
+		tell_to_finish(old);
+		look_after(r, step.wait_ms);
+		break;
+	case RETIRE_WAIT:
+		look_after(r, step.wait_ms);
+		break;
+	case RETIRE_END:
+		end_retiree(r, connections);
+		break;
+	}
+}
+
+int reload_retire(struct instance *inst, const struct instance_order *o, struct pm_error *err)
+{
+	struct reload *r = reload_new(inst->app, inst, NULL);
+
+	if (r == NULL || (o->order != NULL && !inst_add_waiter(inst, o)) ||
+	    app_hide(inst->app, inst, err) < 0) {
+		if (o->order != NULL)
+			instance_drop_order(inst, o->order);
+		if (r != NULL)
+			release(r);
+		return pm_fail(err, PM_NO_MEMORY, "let an instance go");
+	}
+	inst->core.role = ROLE_RETIREE;
+	inst->core.cause = o->cause;
+	inst_commit(inst);
+	cluster_refresh(inst);
+	retire(r);
+	return 0;
+}
+
+/* ---- what happens meanwhile ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct reload *r = timer->data;
+
+	switch (r->phase) {
+	case PHASE_STARTING:
+		look_at_successor(r);
+		break;
+	case PHASE_RETIRING:
+		if (r->old != NULL)
+			look_at_retiree(r);
+		break;
+	case PHASE_FAILED:
+		break;
+	}
+}
+
+void reload_poke(struct instance *inst)
+{
+	struct reload *r = inst->reload;
+
+	if (r == NULL || r->phase == PHASE_FAILED)
+		return;
+	/* While retiring what the successor does is nobody's business here. */
+	if (r->phase == PHASE_STARTING || inst == r->old)
+		look_after(r, 0);
+}
+
+bool reload_listened(const struct instance *inst)
+{
+	const struct reload *r = inst->reload;
+
+	return r != NULL && r->old != NULL && (r->old->core.said & SAID_LISTENING) != 0;
+}
+
+uint32_t reload_spawns(const struct instance *inst)
+{
+	const struct reload *r = inst->reload;
+	const struct instance *other = r == NULL ? NULL : inst == r->old ? r->next : r->old;
+
+	return other == NULL ? 0 : other->core.spawns;
+}
+
+void reload_not_ready(struct instance *inst)
+{
+	inst->reload->late = true;
+	look_after(inst->reload, 0);
+}
+
+void reload_interrupt(struct instance *inst)
+{
+	static const char words[] = "a later order replaced this one";
+	struct reload *r = inst->reload;
+
+	if (r == NULL)
+		return;
+	if (r->phase == PHASE_STARTING && inst == r->old) {
+		inst_note(inst, "");
+		inst_fail_words(inst, PM_FAILED, words, "");
+		inst_settle(inst, PM_FAILED, false);
+		fail(r, PM_FAILED, words, "");
+	} else if (r->phase == PHASE_RETIRING && inst == r->next && r->old != NULL) {
+		order_hidden(r->old, EV_DELETE, CAUSE_RELOAD);
+	}
+}
+
+/* ---- the end ---- */
+
+/* What was to follow. */
+static void go_on(struct reload *r, struct instance *shown)
+{
+	const struct instance_order o = r->again_order;
+	char who[16];
+
+	memcpy(who, r->again_who, sizeof(who));
+	release(r); /* r stays in memory until the loop has closed its timer */
+	if (r->again && shown != NULL)
+		instance_give_order(shown, &(struct instance_order){
+						   .event = o.event,
+						   .cause = o.cause,
+						   .uid = o.uid,
+						   .who = who,
+						   .order = o.order,
+						   .at = o.at,
+						   .settle = o.settle,
+						   .gated = true,
+					   });
+}
+
+static void successor_gone(struct reload *r)
+{
+	struct instance *old = r->old;
+	const struct order_outcome outcome = { .code = r->code,
+		                               .text = r->what,
+		                               .hint = r->hint,
+		                               .log_tail = PM_STEAL(r->tail),
+		                               .log_tail_len = r->tail_len };
+
+	r->next->reload = NULL;
+	r->next = NULL;
+	if (old == NULL) {
+		free(outcome.log_tail);
+	} else {
+		inst_note(old, "");
+		inst_settle_with(old, &outcome);
+	}
+	go_on(r, old);
+}
+
+static void retiree_gone(struct reload *r)
+{
+	struct instance *old = r->old, *next = r->next;
+
+	old->reload = NULL;
+	r->old = NULL;
+	pm_log(PM_LOG_INFO, "reload.done", "app=%s pm_id=%u after %llu ms", r->app->spec->name,
+	       old->core.pm_id, (unsigned long long)(pm_now_ms() - r->began_ms));
+	cluster_sweep_late(r->app, old->core.instance, old->core.generation);
+	if (next != NULL && next->core.life.state == LIFE_UP)
+		inst_settle(next, PM_OK, false);
+	go_on(r, next);
+}
+
+void reload_forget(struct instance *inst)
+{
+	struct reload *r = inst->reload;
+
+	if (r == NULL)
+		return;
+	if (r->phase == PHASE_RETIRING && inst == r->old) {
+		retiree_gone(r);
+	} else if (r->phase != PHASE_RETIRING && inst == r->next) {
+		successor_gone(r);
+	} else { /* the one that commands see; the hidden one is being ended */
+		inst->reload = NULL;
+		*(inst == r->old ? &r->old : &r->next) = NULL;
+	}
+}
+
+void reload_close(struct instance *inst)
+{
+	struct reload *r = inst->reload;
+
+	if (r != NULL)
+		release(r);
+}
+
+/* ---- after a death ---- */
+
+static void resume_one(struct app *app, struct instance *hidden)
+{
+	struct instance *shown = app_find_shown(app, hidden->core.pm_id);
+	struct reload *r;
+
+	if (hidden->reload != NULL)
+		return;
+	if (hidden->core.role == ROLE_SUCCESSOR && (shown == NULL || shown->reload != NULL)) {
+		order_hidden(hidden, EV_DELETE, CAUSE_RELOAD);
+		return;
+	}
+	r = hidden->core.role == ROLE_SUCCESSOR
+	            ? reload_new(app, shown, hidden)
+	            : reload_new(app, hidden,
+	                         shown != NULL && shown->reload == NULL ? shown : NULL);
+	if (r == NULL) {
+		order_hidden(hidden, EV_DELETE, CAUSE_RELOAD);
+		return;
+	}
+	pm_log(PM_LOG_INFO, "reload.resume", "app=%s pm_id=%u role=%u", app->spec->name,
+	       hidden->core.pm_id, hidden->core.role);
+	if (hidden->core.role == ROLE_SUCCESSOR)
+		look_after(r, 0);
+	else
+		retire(r);
+}
+
+void reload_resume(struct app *app)
+{
+	/* Ordering one to go may take it out of the list at once. */
+	for (size_t i = app->n_hidden; i > 0; i--)
+		if (i <= app->n_hidden)
+			resume_one(app, app->hidden[i - 1]);
+}

@@ -1,0 +1,154 @@
+#include "agent/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/process.h"
+#include "agent/shim_server.h"
+#include "proto/log.h"
+
+struct worker {
+	struct process *process; /* borrowed; owns us */
+	struct cluster_seat seat;
+	struct node_primary *node; /* owned; NULL: not node's way */
+	struct shim_server *shim;  /* owned; NULL: not preloaded */
+};
+
+int worker_pair_open(enum cluster_way way, int number, struct worker_pair *out,
+                     struct pm_error *err)
+{
+	*out = (struct worker_pair){ .ours = -1, .childs = -1 };
+	if (way != CLUSTER_SHIM)
+		return 0;
+	return shim_server_pair(number, &out->ours, &out->childs, out->env, sizeof(out->env), err);
+}
+
+/* ---- what it says ---- */
+
+static void heard_listening(struct worker *w, const char *address)
+{
+	if (w->process->inst != NULL)
+		instance_on_listening(w->process->inst, address);
+}
+
+static void on_online(void *arg)
+{
+	(void)arg; /* it has booted; what counts is that it listens */
+}
+
+static void on_node_listening(void *arg, const char *address)
+{
+	heard_listening(arg, address);
+}
+
+static void on_node_refused(void *arg, const char *address, const char *why)
+{
+	struct worker *w = arg;
+
+	if (w->process->inst != NULL)
+		pm_log(PM_LOG_WARN, "cluster.refused", "app=%s pm_id=%u %s: %s",
+		       instance_spec(w->process->inst)->name,
+		       instance_core(w->process->inst)->pm_id, address, why);
+}
+
+static void on_node_message(void *arg, const char *line, size_t len)
+{
+	struct worker *w = arg;
+
+	if (w->process->inst != NULL)
+		instance_on_message(w->process->inst, line, len);
+}
+
+static void on_shim_listening(void *arg, const struct socket_key *key)
+{
+	struct worker *w = arg;
+	char address[160];
+	uint16_t port;
+
+	if (!sockets_address(w->seat.sockets, key, address, sizeof(address), &port))
+		address[0] = '\0';
+	heard_listening(w, address);
+}
+
+void worker_on_line(struct worker *w, const char *line, size_t len)
+{
+	if (w->node != NULL)
+		node_primary_on_line(w->node, line, len);
+	else
+		on_node_message(w, line, len);
+}
+
+/* ---- what it is told ---- */
+
+bool worker_takes_connections(const struct worker *w)
+{
+	const struct instance *inst = w->process->inst;
+
+	return w->node != NULL && inst != NULL && (instance_core(inst)->said & SAID_LISTENING) != 0;
+}
+
+bool worker_give_connection(struct worker *w, const struct socket_key *key, int fd)
+{
+	return node_primary_give(w->node, key, fd);
+}
+
+void worker_drain(struct worker *w)
+{
+	if (w->node != NULL && !node_primary_drain(w->node))
+		pm_log(PM_LOG_WARN, "cluster.drain", "pid=%d does not read its messages",
+		       w->process->pid);
+}
+
+bool worker_disconnect(struct worker *w)
+{
+	return w->node != NULL && node_primary_disconnect(w->node);
+}
+
+/* ---- life time ---- */
+
+int worker_create(struct process *p, const struct cluster_seat *seat, struct ipc *ipc, int shim_fd,
+                  struct worker **out, struct pm_error *err)
+{
+	struct worker *w = pm_calloc(1, sizeof(*w));
+	const struct node_primary_hooks hooks = {
+		.arg = w,
+		.online = on_online,
+		.listening = on_node_listening,
+		.refused = on_node_refused,
+		.message = on_node_message,
+	};
+	const struct shim_server_config config = {
+		.sockets = seat->sockets,
+		.seat = seat->number,
+		.generation = seat->generation,
+		.on_listening = on_shim_listening,
+		.arg = w,
+	};
+
+	if (w == NULL) {
+		pm_closep(&shim_fd);
+		return pm_fail(err, PM_NO_MEMORY, "cluster worker");
+	}
+	w->process = p;
+	w->seat = *seat;
+	if (shim_fd >= 0 && shim_server_create(p->su->loop, shim_fd, &config, &w->shim, err) < 0)
+		goto fail;
+	if (seat->way == CLUSTER_NODE && ipc != NULL &&
+	    node_primary_create(ipc, seat->sockets, seat->shared, seat->number, seat->generation,
+	                        &hooks, &w->node, err) < 0)
+		goto fail;
+	*out = w;
+	return 0;
+fail:
+	worker_close(w);
+	return -1;
+}
+
+void worker_close(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	node_primary_destroy(w->node);
+	shim_server_close(w->shim);
+	free(w);
+}
