@@ -1,9 +1,9 @@
 #include "agent/instance_priv.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -197,13 +197,9 @@ void inst_add_exit(struct instance *inst, const struct keeper_record *r, uint64_
 void inst_make_unique_id(char out[40])
 {
 	uint8_t b[16] = { 0 };
-	int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
 
-	if (fd >= 0) {
-		if (read(fd, b, sizeof(b)) < 0)
-			b[0] = 0; /* not a secret: a name for one run of one process */
-		(void)close(fd);
-	}
+	if (getrandom(b, sizeof(b), GRND_NONBLOCK) < 0)
+		b[0] = 0; /* not a secret: a name for one run of one process */
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
 	(void)snprintf(out, 40,

@@ -142,13 +142,28 @@ void inst_begin_stop(struct instance *inst)
 	inst_arm(inst, inst->poll_ms);
 }
 
+/*
+ * Whether the process that has ended left some of its own group, as a shell does that started the
+ * real program: a hint, since the number may be another's by now.
+ */
+static bool left_a_group(pid_t pid)
+{
+	return pid > 0 && (kill(-pid, 0) == 0 || errno == EPERM);
+}
+
+/*
+ * What shares the group of the main process often holds what its next run needs, such as a port,
+ * and goes before that is started. For the rest, mostly nothing, the walk of /proc is made while it
+ * starts: it takes as long as an exec.
+ */
 void inst_kill_tree(struct instance *inst)
 {
 	inst->poll_ms = POLL_MIN_MS;
 	if (life_is_ending(&inst->core.life))
 		inst_check_tree(inst);
 	else if (inst->app->spec->treekill && inst->core.tag != 0)
-		sweep_tag(inst->su->sweep, inst->core.tag, inst->last_pid);
+		sweep_tag(inst->su->sweep, inst->core.tag, inst->last_pid,
+		          inst->core.life.state == LIFE_BACKOFF && !left_a_group(inst->last_pid));
 }
 
 /* ---- spawn ---- */
@@ -376,6 +391,7 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 	struct restart_step verdict = { RESTART_DOWN, 0, 0 };
 	enum life_event event = EV_EXIT;
 	uint32_t actions;
+	bool at_once;
 
 	exit_words(inst, r, run_ms);
 	inst_add_exit(inst, r, run_ms);
@@ -386,6 +402,7 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 		                                          : EV_EXIT_GIVE_UP;
 		inst->core.deadline_ms = pm_now_ms() + verdict.delay_ms;
 	}
+	at_once = event == EV_EXIT_RESTART && verdict.delay_ms == 0;
 	if (event == EV_EXIT_GIVE_UP) {
 		char words[128];
 
@@ -410,11 +427,15 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 	(void)PM_FAIL_POINT("instance.before_exit_commit");
 	actions = inst_advance(inst, event);
 	(void)PM_FAIL_POINT("instance.after_exit_commit");
-	if (gone != NULL)
-		process_let_go(gone); /* after the commit: with it the keeper forgets the exit */
+	/* After the commit: with it the keeper forgets the exit.  After a restart, too, which must
+	 * not wait for it. */
+	if (gone != NULL && !at_once)
+		process_let_go(gone);
+	inst_act(inst, actions);
+	if (gone != NULL && at_once)
+		process_let_go(gone);
 	if (inst->core.role == ROLE_NORMAL)
 		cluster_sweep(inst->app, inst->core.instance, inst->core.generation);
-	inst_act(inst, actions);
 	inst_after_step(inst);
 }
 

@@ -303,7 +303,10 @@ static int adopt_all(struct super *su, struct pm_error *err)
 	cluster_restored(su);
 	for (size_t i = 0; i < told.n; i++)
 		give_slot(su, &told.slots[i]);
-	return restore_adopt_unheard(su, err);
+	if (restore_adopt_unheard(su, err) < 0)
+		return -1;
+	restore_sweep(su);
+	return 0;
 }
 
 /* ---- a first start ---- */

@@ -11,6 +11,7 @@
 #include "agent/cluster.h"
 #include "agent/process.h"
 #include "agent/restore_priv.h"
+#include "agent/sweep.h"
 #include "proto/log.h"
 
 /* The oldest process of each tag is the main one: descendants come later. */
@@ -172,6 +173,37 @@ void restore_leave_orphans(struct super *su)
 		super_degraded(su, "adoption", words);
 	}
 	free(orphans.list);
+}
+
+/* A main process that has ended may still have its slot, for its output. */
+static bool is_a_run(const struct super *su, uint64_t tag)
+{
+	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++)
+		if (su->processes[i] != NULL && su->processes[i]->tag == tag &&
+		    !su->processes[i]->exited)
+			return true;
+	return false;
+}
+
+/* Of an app without treekill it may stay, and whose it is cannot be told without one. */
+static void sweep_one(void *arg, const struct tree_process *p)
+{
+	struct super *su = arg;
+	const struct instance *inst = super_find_id(su, tree_tag_pm_id(p->tag));
+	const struct inst_core *core = inst == NULL ? NULL : instance_core(inst);
+
+	if (core == NULL || !instance_spec(inst)->treekill || is_a_run(su, p->tag))
+		return;
+	if (core->tag != p->tag || !life_has_process(&core->life))
+		sweep_tag(su->sweep, p->tag, 0, true);
+}
+
+void restore_sweep(struct super *su)
+{
+	struct pm_error err;
+
+	if (tree_walk(su->home_nonce, false, sweep_one, su, &err) < 0)
+		super_degraded(su, "adoption", err.what);
 }
 
 bool restore_is_unheard(const struct instance *inst)

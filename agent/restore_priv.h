@@ -26,6 +26,8 @@ PM_MUST_CHECK int restore_adopt_orphans(struct super *su, struct pm_error *err);
 void restore_leave_orphans(struct super *su);
 /* A keeper that died over a spawn may have made the process and told nobody. */
 PM_MUST_CHECK int restore_adopt_unheard(struct super *su, struct pm_error *err);
+/* A supervisor that died over an exit may not have got to what that process left: kill it. */
+void restore_sweep(struct super *su);
 /* The keeper was asked for a process, and whether it made one is not known. */
 bool restore_is_unheard(const struct instance *inst);
 

@@ -42,7 +42,7 @@ static void plan(struct sweep *s)
 {
 	uint64_t wait = tree_scan_wait_ms(s->su->scan);
 
-	if (s->n > 0 && !uv_is_active((uv_handle_t *)&s->timer))
+	if (s->n > 0)
 		(void)uv_timer_start(&s->timer, on_timer, PM_MAX(wait, s->pause_ms), 0);
 }
 
@@ -61,6 +61,8 @@ static void on_timer(uv_timer_t *timer)
 
 static void add(struct sweep *s, const struct left *l)
 {
+	bool known = false;
+
 	if (s->n == s->cap) {
 		size_t cap = s->cap == 0 ? 16 : s->cap * 2;
 		struct left *more = pm_realloc(s->list, cap * sizeof(*more));
@@ -72,16 +74,19 @@ static void add(struct sweep *s, const struct left *l)
 		s->list = more;
 		s->cap = cap;
 	}
-	s->list[s->n++] = *l;
+	for (size_t i = 0; i < s->n && !known; i++)
+		known = s->list[i].tag == l->tag;
+	if (!known)
+		s->list[s->n++] = *l;
 	s->pause_ms = 0;
-	plan(s);
+	plan(s); /* sooner than a look that was planned for others */
 }
 
-void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid)
+void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, bool later)
 {
 	const struct left l = { tag, main_pid };
 
-	if (tree_scan_wait_ms(s->su->scan) > 0 || kill_one(s, &l))
+	if (later || tree_scan_wait_ms(s->su->scan) > 0 || kill_one(s, &l))
 		add(s, &l);
 }
 

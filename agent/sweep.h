@@ -7,6 +7,7 @@
 #ifndef PM_AGENT_SWEEP_H
 #define PM_AGENT_SWEEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,7 +19,11 @@ struct sweep;
 PM_MUST_CHECK int sweep_create(struct super *su, struct sweep **out, struct pm_error *err);
 void sweep_close(struct sweep *s); /* NULL is fine */
 
-/* Kill what carries the tag of a process that has ended: at once if a look is due, else soon. */
-void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid);
+/*
+ * Kill what carries the tag of a process that has ended: at once if a look is due, else soon.
+ *
+ * later  not before this turn of the loop is over, at its end if a look is due then
+ */
+void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, bool later);
 
 #endif

@@ -1,5 +1,6 @@
 """The supervisor dies: at rest, under load, and at every named point of what it does (X-01, X-02)."""
 
+import os
 import random
 import time
 import unittest
@@ -160,6 +161,27 @@ class KilledAtPoint(FaultCase):
             self.assertIn("SIGKILL", why)
             self.assertEqual(found[0][3], before[0][3] + 1)
             before[:] = found
+        self.at(CRASH, crash, check)
+
+    def test_x02_what_a_crash_left_in_a_session_of_its_own_is_killed_all_the_same(self):
+        self.write("parent.sh", "#!/bin/sh\nsetsid sh -c 'echo $$ >child.new; mv child.new child; exec sleep 1000000' &\n"
+                   "exec sleep 1000000\n", 0o755)
+        self.start([{"name": "app", "script": self.path("parent.sh"), "cwd": self.work, "min_uptime": 100}])
+
+        def child():
+            return int(self.wait(lambda: self.read("child"), message="the child"))
+
+        def crash():
+            left = child()
+            os.unlink(self.path("child"))
+            kill(self.settled("app", "online")[0][1])
+            return left
+
+        def check(point, left):
+            self.inject(f"{point}=kill while the exit of an app that left a session was dealt with")
+            self.wait_dead(left)
+            self.saw("what it left is dead")
+            self.assertTrue(alive(child()), "the next run has its own")
         self.at(CRASH, crash, check)
 
 
