@@ -225,7 +225,8 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 	if (inst->core.role == ROLE_NORMAL && give_reload(inst, o))
 		return;
 	actions = life_step(&inst->core.life, o->event);
-	if (actions & ACT_SUPERSEDED) {
+	/* Those who wait for a retiree to go wait on. */
+	if ((actions & ACT_SUPERSEDED) && inst->core.role == ROLE_NORMAL) {
 		/* What was up was started, even if it did not stay so for long. */
 		inst_fail_words(inst, PM_FAILED, "a later order replaced this one", "");
 		inst_settle(inst, before.state == LIFE_UP ? PM_OK : PM_FAILED, false);

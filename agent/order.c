@@ -473,11 +473,16 @@ static void stop_reload(struct order *o, uint32_t app_serial)
 	}
 }
 
-/* Where nothing is shared a reload is a restart, and says so. */
-static void reload_words(const struct order *o, struct item *it, const struct instance *inst)
+/* What was done where the command's own word would mislead. */
+static void special_words(const struct order *o, struct item *it, const struct instance *inst)
 {
 	char text[120];
 
+	if (it->code == PM_OK && it->event == EV_DELETE && it->cause == CAUSE_SCALE) {
+		free(it->text);
+		it->text = pm_strdup("removed");
+	}
+	/* Where nothing is shared a reload is a restart. */
 	if (!o->gated || it->event != EV_RESTART || it->code != PM_OK ||
 	    cluster_can_share(instance_spec(inst)))
 		return;
@@ -500,7 +505,7 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
 	it->tail = outcome->log_tail;
 	it->tail_len = outcome->log_tail == NULL ? 0 : outcome->log_tail_len;
 	item_done(o, it, outcome->code, outcome->text, outcome->hint);
-	reload_words(o, it, inst);
+	special_words(o, it, inst);
 	o->n_running--;
 	if (o->deps != NULL && starts(it))
 		(void)order_deps_settled(o->deps, it->app_serial, outcome->code == PM_OK);
