@@ -138,6 +138,7 @@ int cluster_take_seat(struct instance *inst, struct cluster_seat *out, struct pm
 	if (c == NULL || sockets_set_seats(c->sockets, seats_of(app), err) < 0 ||
 	    fill_seat(inst, instance_core(inst)->generation, out, err) < 0)
 		return -1;
+	sockets_begin(c->sockets, out->number, out->generation);
 	return listen_fds_get(&out->listen, c->sockets, out->number, out->generation,
 	                      out->listen_fds, err);
 }

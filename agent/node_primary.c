@@ -274,6 +274,21 @@ static void on_listening(struct node_primary *p, const json_t *m)
 	p->hooks.listening(p->hooks.arg, text);
 }
 
+/* It names what it was told as the name, not the address. */
+static void on_close(struct node_primary *p, const json_t *m)
+{
+	const char *name = json_string_value(json_object_get(m, "key"));
+	const struct socket_key *key;
+	char text[192];
+
+	p->n_listening -= p->n_listening > 0;
+	for (size_t i = 0; name != NULL && (key = sockets_key(p->sockets, i)) != NULL; i++) {
+		handle_name(key, text, sizeof(text));
+		if (strcmp(text, name) == 0)
+			sockets_unask(p->sockets, key, p->seat, p->generation);
+	}
+}
+
 static void on_cluster(struct node_primary *p, const json_t *m)
 {
 	const char *act = json_string_value(json_object_get(m, "act"));
@@ -287,7 +302,7 @@ static void on_cluster(struct node_primary *p, const json_t *m)
 	} else if (strcmp(act, "listening") == 0) {
 		on_listening(p, m);
 	} else if (strcmp(act, "close") == 0) {
-		p->n_listening -= p->n_listening > 0;
+		on_close(p, m);
 	} else if (strcmp(act, "exitedAfterDisconnect") == 0) {
 		json_t *seq = json_object_get(m, "seq");
 

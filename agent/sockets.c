@@ -141,6 +141,8 @@ static ssize_t add_row(struct sockets *s, const struct socket_key *key, int *err
 		r->key = *key;
 		r->n = 0;
 		r->in_use = 0;
+		memset(&r->asked, 0, sizeof(r->asked));
+		memset(&r->asking, 0, sizeof(r->asking));
 		r->used = 1;
 		if (sockets_extend(s, i, errnum, err) == 0)
 			return (ssize_t)i;
@@ -203,6 +205,19 @@ static void hand_out(struct sockets *s, uint32_t index)
 	sockets_steer_all(s);
 }
 
+/* What one that is ready asks for it gets at once. */
+static void ask(struct sockets *s, size_t row, uint32_t index)
+{
+	struct sockets_row *r = &s->table->rows[row];
+
+	sockets_set_put(&r->asking, index, true);
+	if (sockets_set_has(&r->asked, index))
+		return;
+	sockets_set_put(&r->asked, index, true);
+	if (sockets_set_has(&s->table->ready, index))
+		sockets_steer_row(s, row);
+}
+
 int sockets_get(struct sockets *s, const struct socket_key *key, uint32_t seat, unsigned generation,
                 int *fd, int *errnum, struct pm_error *err)
 {
@@ -226,6 +241,7 @@ int sockets_get(struct sockets *s, const struct socket_key *key, uint32_t seat, 
 			return -1;
 		sockets_steer_row(s, (size_t)row);
 	}
+	ask(s, (size_t)row, index);
 	if (is_shared(&s->table->rows[row])) {
 		if (renew_path(s, (size_t)row, errnum, err) < 0)
 			return -1;

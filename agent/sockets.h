@@ -128,10 +128,16 @@ const struct socket_key *sockets_key(const struct sockets *s, size_t i);
 /* Is the path that of a unix socket of ours? */
 bool sockets_has_path(const struct sockets *s, const char *path);
 
+/* A new process sits there: what it will ask for counts, as soon as it is ready. */
+void sockets_begin(struct sockets *s, uint32_t seat, unsigned generation);
+/* It listens no more where it did. */
+void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                   unsigned generation);
+
 /*
- * A seat and generation is (no longer) ready for new connections; takes effect for all keys. With
- * nobody ready connections wait instead of being refused: with those that were ready last, whose
- * successors inherit them, or before that with those that were handed out.
+ * A seat and generation is (no longer) ready for new connections; takes effect for all keys that it
+ * has asked for. With nobody ready connections wait instead of being refused: with those that were
+ * ready last, whose successors inherit them, or before that with those that were handed out.
  */
 void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool ready);
 bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation);

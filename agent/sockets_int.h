@@ -23,6 +23,8 @@ struct sockets_row {
 	struct socket_place place;
 	uint32_t in_use; /* some worker has listened on it */
 	uint8_t reserved[60];
+	/* Who has asked for it: in the run that is steered to, and in the run that goes on. */
+	struct sockets_set asked, asking;
 	/* Where each socket is in the kernel's array of the group; its own index, unless a worker
 	 * has shut one down. */
 	uint16_t position[SOCKETS_INDICES];

@@ -14,7 +14,7 @@
 #include "agent/sockets_int.h"
 #include "proto/log.h"
 
-#define TABLE_MAGIC "PMDSOCK1"
+#define TABLE_MAGIC "PMDSOCK2"
 
 static void make_name(const struct sockets *s, ssize_t row, uint32_t index,
                       char name[KEEPER_NAME_MAX])

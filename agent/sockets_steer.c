@@ -34,13 +34,15 @@ static bool set_is_empty(const struct sockets_set *s, uint32_t below)
 	return true;
 }
 
+/* Sockets of a row in a set (NULL: those of generation A), and in another one, if that is given. */
 static size_t choose(const struct sockets *s, const struct sockets_row *r,
-                     const struct sockets_set *from, uint16_t *out)
+                     const struct sockets_set *from, const struct sockets_set *and, uint16_t *out)
 {
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < PM_MIN(r->n, 2 * s->table->n_seats); i++)
-		if (from == NULL ? i % 2 == 0 : sockets_set_has(from, i))
+		if ((from == NULL ? i % 2 == 0 : sockets_set_has(from, i)) &&
+		    (and == NULL || sockets_set_has(and, i)))
 			out[n++] = r->position[i];
 	return n;
 }
@@ -64,14 +66,17 @@ void sockets_steer_row(struct sockets *s, size_t row)
 {
 	struct sockets_table *t = s->table;
 	const struct sockets_row *r = &t->rows[row];
-	const struct sockets_set *const by_rank[] = { &t->ready, &t->last_ready, &t->handed_out,
-		                                      NULL };
+	const struct {
+		const struct sockets_set *from, *and;
+	} by_rank[] = { { &t->ready, &r->asked }, { &t->last_ready, &r->asked },
+		        { &t->last_ready, NULL }, { &t->handed_out, &r->asked },
+		        { &t->handed_out, NULL }, { NULL, NULL } };
 	size_t n = 0;
 
 	if (r->used == 0 || r->n < 2)
 		return;
 	for (size_t i = 0; i < PM_COUNT(by_rank) && n == 0; i++)
-		n = choose(s, r, by_rank[i], s->chosen);
+		n = choose(s, r, by_rank[i].from, by_rank[i].and, s->chosen);
 	/* Both generations of a seat are ready during a reload, and positions may have moved. */
 	qsort(s->chosen, n, sizeof(s->chosen[0]), compare);
 	if (sockets_attach(s->fds[row][0], r->key.type, s->chosen, n) < 0)
@@ -91,6 +96,7 @@ void sockets_steer_all(struct sockets *s)
 
 void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool ready)
 {
+	uint32_t index = sockets_index(seat, generation);
 	struct pm_error err;
 
 	if (seat >= SOCKETS_SEATS_MAX || generation > 1)
@@ -99,10 +105,37 @@ void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool r
 		pm_log(PM_LOG_ERROR, "sockets.steer", "app=%" PRIu32 " %s", s->serial, err.what);
 		return;
 	}
-	if (sockets_set_has(&s->table->ready, sockets_index(seat, generation)) == ready)
+	if (sockets_set_has(&s->table->ready, index) == ready)
 		return;
-	sockets_set_put(&s->table->ready, sockets_index(seat, generation), ready);
+	sockets_set_put(&s->table->ready, index, ready);
+	for (size_t i = 0; ready && i < SOCKETS_KEYS_MAX; i++)
+		if (s->table->rows[i].used != 0)
+			sockets_set_put(&s->table->rows[i].asked, index,
+			                sockets_set_has(&s->table->rows[i].asking, index));
 	sockets_steer_all(s);
+}
+
+void sockets_begin(struct sockets *s, uint32_t seat, unsigned generation)
+{
+	/* What the run before had asked for stays in force until this one is ready: connections
+	 * wait there meanwhile. */
+	for (size_t i = 0; s->table != NULL && i < SOCKETS_KEYS_MAX; i++)
+		if (s->table->rows[i].used != 0)
+			sockets_set_put(&s->table->rows[i].asking, sockets_index(seat, generation),
+			                false);
+}
+
+void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                   unsigned generation)
+{
+	ssize_t row = sockets_find(s, key);
+	uint32_t index = sockets_index(seat, generation);
+
+	if (row < 0 || !sockets_set_has(&s->table->rows[row].asked, index))
+		return;
+	sockets_set_put(&s->table->rows[row].asking, index, false);
+	sockets_set_put(&s->table->rows[row].asked, index, false);
+	sockets_steer_row(s, (size_t)row);
 }
 
 bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation)

@@ -151,8 +151,10 @@ static void build_mode(struct build *u)
 	int64_t cpus = u->ctx->n_cpus > 0 ? u->ctx->n_cpus : 1;
 	int64_t n = u->b->instances > 0 ? u->b->instances : cpus + u->b->instances;
 
-	/* PM2's rule: giving a number at all means cluster mode for what can do it. */
-	if (u->spec->instances_given && js && !spec_is_given(u->b, "exec_mode"))
+	/* PM2's rule: giving a number at all means cluster mode for what can do it. There that is
+	 * node; here it is every program. */
+	if (u->spec->instances_given && (js || !u->ctx->as_pm2) &&
+	    !spec_is_given(u->b, "exec_mode"))
 		u->spec->exec_mode = PM__EXEC_MODE__EXEC_MODE_CLUSTER;
 	u->spec->instances = (uint32_t)(n < 1 ? 1 : n);
 	/* For PM2 the end of this time means to go on; here it means that the new version failed.

@@ -104,15 +104,20 @@ const struct spec_key spec_keys[] = {
 	  .def = "1",
 	  .help = "How many processes to run: a number, `max` or 0 for one per CPU, or "
 	          "a negative number for CPUs minus that many. Given at all, it selects "
-	          "cluster mode for node and bun, unless exec_mode says otherwise." },
+	          "cluster mode, unless exec_mode says otherwise; under the name pm2 only for "
+	          "node and bun." },
 	{ .name = "exec_mode",
 	  .type = SPEC_ENUM,
+	  .opts = "exec-mode",
+	  .arg = SPEC_ARG_REQUIRED,
 	  .words = exec_modes,
 	  MEMBER(exec_mode, "exec_mode"),
 	  .flags = SPEC_NO_PATCH,
 	  .def = "fork, unless instances is given",
 	  .help = "fork: each instance is a process of its own. cluster: the instances "
-	          "share their listening sockets." },
+	          "share their listening sockets, and a reload replaces them without a moment in "
+	          "which nobody answers: node through its own cluster module, other programs "
+	          "through a small library that is preloaded into them, or through `listen`." },
 	{ .name = "execute_command",
 	  .type = SPEC_BOOL,
 	  .opts = "execute-command",

@@ -124,6 +124,50 @@ static void only_who_is_ready_gets_connections(void **state)
 		assert_int_equal(drain(fds[i]), 0);
 }
 
+/* Workers that listen on ports of their own, as with increment_var. */
+static void only_who_asked_for_an_address_gets_its_connections(void **state)
+{
+	struct rig *r = *state;
+	struct socket_key other = tcp4;
+	int mine[2], its[2];
+
+	other.index = 1;
+	set_seats(r, 2);
+	mine[0] = get(r, &tcp4, 0, 0);
+	its[1] = get(r, &other, 1, 0);
+	sockets_steer(r->s, 0, 0, true);
+	sockets_steer(r->s, 1, 0, true);
+	for (int i = 0; i < 20; i++) {
+		(void)close(dial(mine[0], SOCK_STREAM));
+		(void)close(dial(its[1], SOCK_STREAM));
+	}
+	assert_int_equal(drain(mine[0]), 20);
+	assert_int_equal(drain(its[1]), 20);
+	/* One that is ready and asks later gets its share from then on. */
+	mine[1] = get(r, &tcp4, 1, 0);
+	for (int i = 0; i < 200; i++)
+		(void)close(dial(mine[0], SOCK_STREAM));
+	assert_true(drain(mine[0]) > 20);
+	assert_true(drain(mine[1]) > 20);
+	/* Its next run asks for one of the two only; until it is ready all stays as it was. */
+	sockets_steer(r->s, 1, 0, false);
+	sockets_begin(r->s, 1, 0);
+	(void)get(r, &other, 1, 0);
+	sockets_steer(r->s, 1, 0, true);
+	for (int i = 0; i < 50; i++) {
+		(void)close(dial(mine[0], SOCK_STREAM));
+		(void)close(dial(its[1], SOCK_STREAM));
+	}
+	assert_int_equal(drain(mine[0]), 50);
+	assert_int_equal(drain(its[1]), 50);
+	/* It closes its server, and the other one has one for that address, too. */
+	its[0] = get(r, &other, 0, 0);
+	sockets_unask(r->s, &other, 1, 0);
+	for (int i = 0; i < 20; i++)
+		(void)close(dial(its[1], SOCK_STREAM));
+	assert_int_equal(drain(its[0]), 20);
+}
+
 static void with_nobody_ready_connections_wait_for_a_successor(void **state)
 {
 	struct rig *r = *state;
@@ -677,6 +721,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIGGED(connections_are_spread_evenly),
 		RIGGED(only_who_is_ready_gets_connections),
+		RIGGED(only_who_asked_for_an_address_gets_its_connections),
 		RIGGED(with_nobody_ready_connections_wait_for_a_successor),
 		RIGGED(steering_back_and_forth_loses_no_connection),
 		RIGGED(every_family_is_bound_as_asked),

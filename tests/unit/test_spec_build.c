@@ -133,9 +133,31 @@ static void instances_count_from_the_cpus(void **state)
 
 		assert_int_equal(spec->instances, cases[i].n);
 		assert_false(spec->merge_logs);
-		/* Not node: still fork mode. */
-		assert_int_equal(spec->exec_mode, PM__EXEC_MODE__EXEC_MODE_FORK);
+		assert_int_equal(spec->exec_mode, PM__EXEC_MODE__EXEC_MODE_CLUSTER);
+		assert_int_equal(spec->listen_timeout_ms, 30000);
 	}
+}
+
+static void a_number_means_cluster_mode_for_what_can_do_it(void **state)
+{
+	static const char *const sh[] = { "script", "sh", "instances", "2", NULL };
+	static const char *const js[] = { "script",    "sh", "interpreter", "node",
+		                          "instances", "2",  NULL };
+	static const char *const no[] = { "script",    "sh",   "instances", "2",
+		                          "exec_mode", "fork", NULL };
+	struct build_context as_pm2 = plain;
+	PM_SPEC *pm2_sh = NULL, *pm2_js = NULL, *fork = NULL;
+
+	(void)state;
+	as_pm2.as_pm2 = true;
+	pm2_sh = built(sh, &as_pm2);
+	pm2_js = built(js, &as_pm2);
+	fork = built(no, &plain);
+	assert_int_equal(pm2_sh->exec_mode, PM__EXEC_MODE__EXEC_MODE_FORK);
+	assert_int_equal(pm2_js->exec_mode, PM__EXEC_MODE__EXEC_MODE_CLUSTER);
+	assert_int_equal(pm2_js->listen_timeout_ms, 3000); /* scripts rely on PM2's own */
+	assert_int_equal(fork->exec_mode, PM__EXEC_MODE__EXEC_MODE_FORK);
+	assert_int_equal(fork->listen_timeout_ms, 3000);
 }
 
 static void paths_become_absolute(void **state)
@@ -265,6 +287,7 @@ int main(void)
 		cmocka_unit_test(only_listed_variables_are_taken),
 		cmocka_unit_test(filter_env_and_port_have_their_say),
 		cmocka_unit_test(instances_count_from_the_cpus),
+		cmocka_unit_test(a_number_means_cluster_mode_for_what_can_do_it),
 		cmocka_unit_test(paths_become_absolute),
 		cmocka_unit_test(what_is_not_there_is_said),
 		cmocka_unit_test(running_out_of_memory_at_any_moment_leaks_nothing),
