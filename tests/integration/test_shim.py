@@ -1,6 +1,6 @@
 """The preload library in real servers: two seats on one port, a successor beside the old worker, none the wiser.
 
-tests/helpers/shim_supervisor.c stands where the supervisor stands. No agent runs here.
+tests/helpers/cluster_supervisor.c stands where the supervisor stands. No agent runs here.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class Supervisor:
     def __init__(self, command, env=None):
         self.log = tempfile.TemporaryFile()
         self.lines, self.rest, self.pids = [], b"", {}
-        self.process = Popen([helper("shim_supervisor"), LIBRARY, *command], stdin=subprocess.PIPE,
+        self.process = Popen([helper("cluster_supervisor"), LIBRARY, *command], stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE, stderr=self.log, cwd=WEB, env={**os.environ, **(env or {})})
 
     def __enter__(self):

@@ -1,8 +1,8 @@
 /*
- * shim_supervisor.c - plays the supervisor of one app of two seats for tests of the preload
+ * cluster_supervisor.c - plays the supervisor of one app of two seats for tests of the preload
  * library.
  *
- *   shim_supervisor LIBRARY COMMAND...
+ *   cluster_supervisor LIBRARY COMMAND...
  *
  * Reads commands from stdin, a line each, and says on stdout what happens:
  *
@@ -43,7 +43,7 @@ static char **command;
 
 static int die(const char *what)
 {
-	(void)fprintf(stderr, "shim_supervisor: %s\n", what);
+	(void)fprintf(stderr, "cluster_supervisor: %s\n", what);
 	exit(1);
 }
 
@@ -173,7 +173,7 @@ int main(int argc, char **argv)
 	uv_poll_t input;
 
 	if (argc < 3)
-		return die("usage: shim_supervisor LIBRARY COMMAND...");
+		return die("usage: cluster_supervisor LIBRARY COMMAND...");
 	library = argv[1];
 	command = argv + 2;
 	loop = uv_default_loop();
