@@ -22,8 +22,6 @@ if (theirs !== undefined) {
 		process.env.NODE_OPTIONS = theirs;
 }
 
-const LAST_STREAM = 2 ** 31 - 1; /* RFC 9113, 6.8: no stream is refused yet */
-
 /* ---- http/1 ---- */
 
 /* The head of a response as text, made to say that the connection ends with it. */
@@ -87,33 +85,11 @@ function closeTwice({ Server }) {
 let draining = false;
 const sessions = new Set();
 
-/*
- * First a notice that refuses nothing, then a ping: its answer says that the client knows, and that
- * all it asked before has arrived. Only then the real end, behind the last answer. Node 24 and
- * later close sessions with the server; they wait for the ping, too.
- */
-function sayGoAway(session) {
-	const end = () => {
-		delete session.close;
-		session.close();
-	};
-
-	if (session.closed || session.destroyed)
-		return;
-	session.goaway(0, LAST_STREAM);
-	session.close = function close(callback) {
-		if (typeof callback === 'function')
-			this.once('close', callback);
-	};
-	if (!session.ping(end))
-		end();
-}
-
 function remember(session) {
 	sessions.add(session);
 	session.once('close', () => sessions.delete(session));
-	if (draining)
-		sayGoAway(session);
+	if (draining) /* one that waited in the queue: it has something to ask */
+		session.once('stream', () => session.close());
 }
 
 /* Sessions are known to their servers alone, and servers to nobody: be there when one listens. */
@@ -138,7 +114,9 @@ function drain() {
 	closeAfterResponses(http);
 	closeTwice(require('net'));
 	keepIdle(http, ...(process.versions.openssl ? [require('https')] : []));
-	sessions.forEach(sayGoAway);
+	/* GOAWAY with the last stream that was seen: what a client has sent behind it, it may send again
+	 * elsewhere. Node 24 and later do this with server.close(). */
+	sessions.forEach((session) => session.close());
 }
 
 function onInternalMessage(message) {
