@@ -3,19 +3,17 @@
 tests/helpers/cluster_supervisor.c stands where the supervisor stands. No agent runs here.
 """
 
-import contextlib
 import os
-import random
 import re
 import select
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 import unittest
 
-from pmdtest import APPS, BUILD, PATIENCE, Popen, descendants, helper, kill, require
+from pmdtest import APPS, BUILD, PATIENCE, Popen, helper, require
+from seats import Seats, free_port, wait_gone
 
 LIBRARY = os.path.join(BUILD, "libpmd-shim.so")
 WEB = os.path.join(APPS, "shim")
@@ -23,103 +21,6 @@ PYTHON = "/usr/bin/python3"
 # Debian's programs; another python3 first in PATH would not find their modules.
 GUNICORN = [PYTHON, "-m", "gunicorn", "--chdir", WEB]
 UVICORN = [PYTHON, "-m", "uvicorn", "--app-dir", WEB, "--log-level", "warning"]
-
-
-class Supervisor:
-    def __init__(self, command, env=None):
-        self.log = tempfile.TemporaryFile()
-        self.lines, self.rest, self.pids = [], b"", {}
-        self.process = Popen([helper("cluster_supervisor"), LIBRARY, *command], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, stderr=self.log, cwd=WEB, env={**os.environ, **(env or {})})
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        children = descendants([self.process.pid])
-        self.process.stdin.close()
-        for child in children:
-            kill(child.pid)
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-        if kind is not None:
-            self.log.seek(0)
-            print(self.log.read().decode(errors="replace"), flush=True)
-        self.log.close()
-
-    def expect(self, pattern):
-        """The first line that matches, now or later; others stay for those who expect them."""
-        deadline = time.monotonic() + 30 * PATIENCE
-        while True:
-            for i, line in enumerate(self.lines):
-                match = re.fullmatch(pattern, line)
-                if match:
-                    del self.lines[i]
-                    return match
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
-            data = os.read(self.process.stdout.fileno(), 65536) if ready else b""
-            if not data:
-                raise AssertionError(f"no line {pattern!r}, but {self.lines}")
-            *lines, self.rest = (self.rest + data).split(b"\n")
-            self.lines += [line.decode() for line in lines]
-
-    def say(self, command):
-        self.process.stdin.write(command.encode() + b"\n")
-        self.process.stdin.flush()
-
-    def start(self, seat, generation=0):
-        self.say(f"start {seat} {generation}")
-        pid = int(self.expect(rf"started {seat} {generation} (\d+)")[1])
-        self.pids[seat, generation] = pid
-        return pid
-
-    def listening(self, seat, generation=0):
-        return self.expect(rf"listening {seat} {generation} (.*)")[1]
-
-    def steer(self, *workers):
-        """New connections go to these workers alone."""
-        for ready in (True, False):
-            for seat in (0, 1):
-                for generation in (0, 1):
-                    if ((seat, generation) in workers) == ready:
-                        self.say(f"steer {seat} {generation} {int(ready)}")
-                        self.expect("steered")
-
-    def waiting(self, seat, generation=0):
-        self.say(f"waiting {seat} {generation}")
-        return int(self.expect(r"waiting (\d+)")[1])
-
-    def end(self, seat, generation, number=signal.SIGTERM):
-        pid = self.pids.pop((seat, generation))
-        children = descendants([pid])
-        os.kill(pid, number)
-        wait_gone(pid)
-        for child in children:
-            kill(child.pid)
-
-
-def wait_gone(pid):
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if not select.select([fd], [], [], 30 * PATIENCE)[0]:
-            raise AssertionError(f"{pid} does not end")
-    finally:
-        os.close(fd)
-
-
-def free_port():
-    """A port that is free now, and that no client on this machine gets by itself."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
-        low = int(file.read().split()[0])
-    while True:
-        port = random.randrange(10000, low)
-        with contextlib.suppress(OSError), socket.socket() as s:
-            s.bind(("127.0.0.1", port))
-            return port
 
 
 def read_response(s):
@@ -171,7 +72,7 @@ class RealServers(unittest.TestCase):
     def share(self, *command, address=None, env=None, says_so=True):
         port = free_port()
         address = address or ("127.0.0.1", port)
-        with Supervisor([part.replace("PORT", str(port)) for part in command], env) as s:
+        with Seats(LIBRARY, [part.replace("PORT", str(port)) for part in command], env, cwd=WEB) as s:
             for seat in (0, 1):
                 s.start(seat)
             for seat in (0, 1) if says_so else ():
@@ -251,7 +152,7 @@ class Programs(unittest.TestCase):
     """What single programs see."""
 
     def supervise(self, *command, env=None):
-        supervisor = Supervisor([helper("listeners"), *map(str, command)], env)
+        supervisor = Seats(LIBRARY, [helper("listeners"), *map(str, command)], env)
         self.addCleanup(supervisor.__exit__, None)
         return supervisor
 
@@ -344,7 +245,7 @@ class Programs(unittest.TestCase):
         port = free_port()
         for excluded in (f"80,{port}", f"{port - 1}-{port + 1}", "udp,tcp"):
             with self.subTest(excluded):
-                with Supervisor([helper("listeners"), "serve", str(port)], {"PMD_SHIM_EXCLUDE": excluded}) as s:
+                with Seats(LIBRARY, [helper("listeners"), "serve", str(port)], {"PMD_SHIM_EXCLUDE": excluded}) as s:
                     pid = s.start(0)
                     self.fetch_until_up(port, pid)
                     s.say(f"key 127.0.0.1:{port}")
