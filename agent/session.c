@@ -273,6 +273,11 @@ static void handle_request(struct session *s, const Pm__Envelope *env)
 		h->spec_push(s->host->arg, s, env->id, env->spec_push);
 		return;
 	}
+	if (env->body_case == PM__ENVELOPE__BODY_FORWARD) {
+		(void)pm_fail(&err, PM_UNSUPPORTED, "this agent is no coordinator");
+		session_reply_error(s, env->id, &err);
+		return;
+	}
 	if (env->id == 0 || s->n_waiting == PM_REQUESTS_MAX) {
 		(void)(env->id == 0 ? pm_fail(&err, PM_PROTOCOL, "a request without a number")
 		                    : pm_fail(&err, PM_LIMIT, "%d requests are being worked on",
@@ -322,6 +327,8 @@ static void handle_event(struct session *s, const Pm__Envelope *env, const struc
 		break;
 	case PM_EVENT_IGNORE:
 	case PM_EVENT_WELCOME:
+	case PM_EVENT_ENROL: /* these two never on this socket */
+	case PM_EVENT_ENROLLED:
 	case PM_EVENT_ANSWER:
 	case PM_EVENT_STREAM_DATA: /* none of the streams so far takes any */
 		break;

@@ -5,6 +5,7 @@
 
 #include "proto/limits.h"
 #include "proto/record.h"
+#include "proto/token.h"
 #include "proto/utf8.h"
 
 /* What a look at the wire found out before anything is unpacked. */
@@ -186,21 +187,49 @@ int pm_decode_message(struct pm_arena *a, const ProtobufCMessageDescriptor *type
 	return 0;
 }
 
+/* Fields of bytes whose length is part of their meaning. */
+static int check_lengths(const Pm__Envelope *env, struct pm_error *err)
+{
+	const Pm__Command *cmd = NULL;
+
+	switch ((int)env->body_case) { /* an int: the generated enum has a constant that is none */
+	case PM__ENVELOPE__BODY_COMMAND:
+		cmd = env->command;
+		break;
+	case PM__ENVELOPE__BODY_FORWARD:
+		if (env->forward->what_case == PM__FORWARD__WHAT_COMMAND)
+			cmd = env->forward->command;
+		break;
+	case PM__ENVELOPE__BODY_ENROL:
+		if (env->enrol->token_id.len != PM_TOKEN_ID_BYTES ||
+		    env->enrol->secret.len != PM_TOKEN_SECRET_BYTES)
+			return pm_fail(err, PM_PROTOCOL, "a token of %zu and %zu bytes",
+			               env->enrol->token_id.len, env->enrol->secret.len);
+		break;
+	default:
+		break;
+	}
+	if (cmd != NULL && cmd->op_id.len != 0 && cmd->op_id.len != PM_OP_ID_BYTES)
+		return pm_fail(err, PM_PROTOCOL, "op_id has %zu bytes", cmd->op_id.len);
+	return 0;
+}
+
+int pm_decode_within(struct pm_arena *a, const uint8_t *bytes, size_t len, size_t max_bytes,
+                     Pm__Envelope **out, struct pm_error *err)
+{
+	ProtobufCMessage *msg;
+
+	if (pm_decode_message(a, &pm__envelope__descriptor, bytes, len, max_bytes, &msg, err) < 0 ||
+	    check_lengths((Pm__Envelope *)msg, err) < 0)
+		return -1;
+	*out = (Pm__Envelope *)msg;
+	return 0;
+}
+
 int pm_decode(struct pm_arena *a, const uint8_t *bytes, size_t len, Pm__Envelope **out,
               struct pm_error *err)
 {
-	ProtobufCMessage *msg;
-	Pm__Envelope *env;
-
-	if (pm_decode_message(a, &pm__envelope__descriptor, bytes, len, PM_ARENA_MAX, &msg, err) <
-	    0)
-		return -1;
-	env = (Pm__Envelope *)msg;
-	if (env->body_case == PM__ENVELOPE__BODY_COMMAND && env->command->op_id.len != 0 &&
-	    env->command->op_id.len != PM_OP_ID_BYTES)
-		return pm_fail(err, PM_PROTOCOL, "op_id has %zu bytes", env->command->op_id.len);
-	*out = env;
-	return 0;
+	return pm_decode_within(a, bytes, len, PM_ARENA_MAX, out, err);
 }
 
 int pm_encode(const Pm__Envelope *env, struct pm_buf *out, struct pm_error *err)

@@ -39,12 +39,17 @@ PM_MUST_CHECK int pm_encode(const Pm__Envelope *env, struct pm_buf *out, struct 
  *
  * ownership  *out lives in the arena until its reset; several messages may live there at once, each
  *            taking PM_ARENA_MAX at most
- * checks     strings are UTF-8 without NUL, Command.op_id has 0 or 16 bytes; enum values that
+ * checks     strings are UTF-8 without NUL, Command.op_id has 0 or 16 bytes, Enrol's token_id 8 and
+ *            secret 32; enum values that
  * nobody defined become 0 (unspecified); a body that nobody defined is PM__ENVELOPE__BODY__NOT_SET
  * errors     PM_PROTOCOL (malformed, or would not fit PM_ARENA_MAX), PM_NO_MEMORY
  */
 PM_MUST_CHECK int pm_decode(struct pm_arena *a, const uint8_t *bytes, size_t len,
                             Pm__Envelope **out, struct pm_error *err);
+
+/* The same for a peer that is worth less memory than PM_ARENA_MAX. */
+PM_MUST_CHECK int pm_decode_within(struct pm_arena *a, const uint8_t *bytes, size_t len,
+                                   size_t max_bytes, Pm__Envelope **out, struct pm_error *err);
 
 /*
  * The same for any message type, as for state files: *out is a message of `type`.

@@ -30,6 +30,29 @@
 /* Specs pushed in one session before the command that uses them; refused above. */
 #define PM_STAGED_SPECS_MAX 4096
 
+/* A fleet session's control messages that wait for a peer that does not read: then it is closed. */
+#define PM_LINK_MESSAGES_MAX 1024
+/* Bytes sealed at a time: what a control message may wait for. */
+#define PM_LINK_BATCH (64u * 1024)
+/* Credit given out in all streams of one fleet session; further streams are refused. */
+#define PM_LINK_CREDIT_MAX (1u << 20)
+/* The first record of a peer that has proved nothing yet: Hello or Enrol. Refused above. */
+#define PM_FIRST_RECORD_MAX 1024
+/* The same as PM_ARENA_MAX for a peer that is not enrolled yet. */
+#define PM_ARENA_ENROL_MAX (256u << 10)
+/* Connections to a coordinator that have not shown who they are; the oldest makes room. */
+#define PM_PREAUTH_MAX 4096
+/* The same from one address (IPv6: from one /64), so that one host cannot push out all others. */
+#define PM_PREAUTH_ADDRESS_MAX 1024
+/* Handshakes a second; further ones wait their turn, and for their deadline. */
+#define PM_HANDSHAKES_PER_S 2000
+/* Sessions of keys that are not known yet; further ones are closed. */
+#define PM_ENROLLING_MAX 64
+/* How long a Goodbye may send a peer away; a longer time counts as this. */
+#define PM_RETRY_AFTER_MAX_MS 600000
+/* Descriptors that stay free below the limit of a process that takes connections. */
+#define PM_FDS_SPARE 64
+
 /* Processes the keeper holds: its tables are static. Further starts fail in words. */
 #define PM_SLOTS_MAX 8192
 /* Descriptors held by name in the keeper: a cluster app has two sockets for each worker and

@@ -5,9 +5,13 @@
 
 #include "proto/limits.h"
 
-static int check_length(size_t n, struct pm_error *err)
+#define HELD_FIRST 1024 /* a short one takes no more */
+
+static int check_length(const struct pm_record_reader *r, size_t n, struct pm_error *err)
 {
-	if (n == 0 || n > PM_RECORD_MAX)
+	size_t max = r->max != 0 ? r->max : PM_RECORD_MAX;
+
+	if (n < PM_MAX(r->min, 1u) || n > max)
 		return pm_fail(err, PM_PROTOCOL, "a record of %zu bytes", n);
 	return 0;
 }
@@ -17,7 +21,7 @@ static void drop_held(struct pm_record_reader *r)
 {
 	free(r->held);
 	r->held = NULL;
-	r->want = r->have = 0;
+	r->want = r->have = r->cap = 0;
 }
 
 /* The length, perhaps from bytes of two reads.  1: known (r->want); 0: more is needed. */
@@ -32,7 +36,7 @@ static int take_head(struct pm_record_reader *r, const uint8_t **bytes, size_t *
 	}
 	if (r->n_head < PM_RECORD_HEAD)
 		return 0;
-	if (check_length(r->head, err) < 0)
+	if (check_length(r, r->head, err) < 0)
 		return -1;
 	r->want = r->head;
 	r->head = 0;
@@ -45,11 +49,16 @@ static int fill_held(struct pm_record_reader *r, const uint8_t **bytes, size_t *
                      struct pm_error *err)
 {
 	size_t n = PM_MIN(*len, r->want - r->have);
+	size_t cap = PM_MIN(PM_MAX(2 * (r->have + n), HELD_FIRST), r->want);
 
-	if (r->held == NULL)
-		r->held = pm_calloc(1, r->want);
-	if (r->held == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	if (r->have + n > r->cap) {
+		uint8_t *held = pm_realloc(r->held, cap);
+
+		if (held == NULL)
+			return pm_fail(err, PM_NO_MEMORY, "out of memory");
+		r->held = held;
+		r->cap = cap;
+	}
 	memcpy(r->held + r->have, *bytes, n);
 	r->have += n;
 	*bytes += n;

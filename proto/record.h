@@ -12,7 +12,9 @@ struct pm_record_reader {
 	uint8_t *held; /* owned; NULL between records */
 	size_t want;   /* the held record's length, 0: not known yet */
 	size_t have;
-	uint16_t head; /* what came of the length */
+	size_t cap;      /* bytes of memory at held: grows with what has come, not with `want` */
+	size_t min, max; /* lengths to take; 0: 1 and PM_RECORD_MAX */
+	uint16_t head;   /* what came of the length */
 	unsigned n_head;
 };
 

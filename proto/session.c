@@ -42,6 +42,11 @@ int pm_session_agree(struct pm_session *s, const Pm__Hello *hello, struct pm_err
 	return 0;
 }
 
+void pm_session_enrolled(struct pm_session *s)
+{
+	s->enrol = PM_ENROL_NONE;
+}
+
 /* ---- the stream table ---- */
 
 struct pm_stream *pm_session_stream(const struct pm_session *s, uint32_t id)
@@ -85,18 +90,34 @@ static int add_stream(struct pm_session *s, uint32_t id, struct pm_stream **out,
 	return 0;
 }
 
+/* Credit that may still be given out: what was used and not given back yet counts as out. */
+static uint32_t credit_left(const struct pm_session *s)
+{
+	uint64_t out = 0;
+
+	if (s->credit_max == 0)
+		return UINT32_MAX;
+	for (unsigned i = 0; i < s->n_slots; i++)
+		if (s->streams[i].id != 0)
+			out += (uint64_t)s->streams[i].granted + s->streams[i].used;
+	return out >= s->credit_max ? 0 : s->credit_max - (uint32_t)out;
+}
+
 int pm_session_open_stream(struct pm_session *s, uint32_t window, struct pm_stream **out,
                            struct pm_error *err)
 {
 	uint32_t id = s->last_ours != 0 ? s->last_ours + 2 : s->dialling ? 1 : 2;
+	uint32_t left = credit_left(s);
 
+	if (left < window && left < PM_STREAM_WINDOW_MIN)
+		return pm_fail(err, PM_LIMIT, "the streams of this session have all its credit");
 	if (id < s->last_ours)
 		return pm_fail(err, PM_LIMIT, "this session has used up its stream numbers");
 	if (add_stream(s, id, out, err) < 0)
 		return -1;
 	s->last_ours = id;
 	(*out)->ours = true;
-	(*out)->granted = window;
+	(*out)->granted = PM_MIN(window, left);
 	return 0;
 }
 
@@ -122,9 +143,21 @@ uint32_t pm_stream_refill(struct pm_stream *st)
 {
 	uint32_t bytes = st->used;
 
-	if (bytes < PM_STREAM_WINDOW / 2)
+	if (st->by_hand || bytes < PM_STREAM_WINDOW_MIN / 2)
 		return 0;
+	if (bytes < PM_STREAM_WINDOW / 2 && st->granted >= PM_STREAM_WINDOW_MIN)
+		return 0; /* of a large window half, of a small one as soon as it is needed */
 	st->used = 0;
+	st->granted += bytes;
+	return bytes;
+}
+
+uint32_t pm_stream_grant(const struct pm_session *s, struct pm_stream *st, uint32_t bytes)
+{
+	uint32_t back = PM_MIN(bytes, st->used);
+
+	st->used -= back;
+	bytes = PM_MIN(bytes, credit_left(s));
 	st->granted += bytes;
 	return bytes;
 }
@@ -212,11 +245,22 @@ static int receive_on_stream(struct pm_session *s, const Pm__Envelope *env, stru
 static int receive_first(struct pm_session *s, const Pm__Envelope *env, struct pm_event *out,
                          struct pm_error *err)
 {
+	if (s->enrol == PM_ENROL_FIRST &&
+	    env->body_case ==
+	            (s->dialling ? PM__ENVELOPE__BODY_ENROLLED : PM__ENVELOPE__BODY_ENROL)) {
+		out->kind = s->dialling ? PM_EVENT_ENROLLED : PM_EVENT_ENROL;
+		s->enrol = s->dialling ? PM_ENROL_NONE : PM_ENROL_ASKED;
+		return 0;
+	}
+	if (!s->dialling && s->enrol != PM_ENROL_NONE)
+		return pm_fail(err, PM_PROTOCOL, "%s from a key that is not known",
+		               s->enrol == PM_ENROL_FIRST ? "no Enrol" : "more than Enrol");
 	if (!s->dialling && env->body_case == PM__ENVELOPE__BODY_HELLO) {
 		out->kind = PM_EVENT_HELLO;
 		return 0;
 	}
-	if (s->dialling && env->body_case == PM__ENVELOPE__BODY_WELCOME) {
+	if (s->dialling && s->enrol == PM_ENROL_NONE &&
+	    env->body_case == PM__ENVELOPE__BODY_WELCOME) {
 		if (env->welcome->protocol < PM_PROTOCOL_MIN ||
 		    env->welcome->protocol > PM_PROTOCOL_MAX)
 			return pm_fail(err, PM_UNSUPPORTED, "the other side chose protocol %u",
@@ -243,15 +287,17 @@ static enum pm_event_kind plain_kind(const Pm__Envelope *env)
 	case PM__ENVELOPE__BODY_COMMAND:
 	case PM__ENVELOPE__BODY_SPEC_PUSH:
 	case PM__ENVELOPE__BODY_STATUS_REQUEST:
+	case PM__ENVELOPE__BODY_FORWARD:
 		return PM_EVENT_REQUEST;
 	case PM__ENVELOPE__BODY_RESULT:
 	case PM__ENVELOPE__BODY_PROGRESS:
 	case PM__ENVELOPE__BODY_STATUS_LIST:
+	case PM__ENVELOPE__BODY_FORWARDED:
 		return PM_EVENT_ANSWER;
 	case PM__ENVELOPE__BODY_ERROR:
 		return env->re != 0 ? PM_EVENT_ANSWER : PM_EVENT_NOTICE;
 	default:
-		return PM_EVENT_NOTICE; /* Goodbye, Heartbeat */
+		return PM_EVENT_NOTICE; /* Goodbye, Heartbeat, Event, EventAck */
 	}
 }
 
@@ -264,6 +310,9 @@ int pm_session_receive(struct pm_session *s, const Pm__Envelope *env, struct pm_
 	if (env->body_case == PM__ENVELOPE__BODY_HELLO ||
 	    env->body_case == PM__ENVELOPE__BODY_WELCOME)
 		return pm_fail(err, PM_PROTOCOL, "a second %s", s->dialling ? "Welcome" : "Hello");
+	if (env->body_case == PM__ENVELOPE__BODY_ENROL ||
+	    env->body_case == PM__ENVELOPE__BODY_ENROLLED)
+		return pm_fail(err, PM_PROTOCOL, "an enrolment in the middle of a session");
 	if (env->body_case == PM__ENVELOPE__BODY_STREAM_OPEN)
 		return receive_open(s, env, out, err);
 	if (env->body_case == PM__ENVELOPE__BODY_STREAM_DATA ||

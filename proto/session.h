@@ -23,14 +23,25 @@ struct pm_stream {
 	uint64_t credit;  /* bytes that we may send */
 	uint32_t granted; /* bytes that the peer may still send */
 	uint32_t used;    /* received since the last grant */
+	bool by_hand;     /* credit is given by pm_stream_grant() only: a relay passes it on */
 	void *user;       /* the layer above's */
+};
+
+/* Whether the dialling side's key is to be made known first; the unix socket knows no such thing.
+ */
+enum pm_enrolment {
+	PM_ENROL_NONE,
+	PM_ENROL_FIRST, /* Enrol comes before Hello */
+	PM_ENROL_ASKED, /* the listening side: nothing more until it is answered */
 };
 
 /* One end of a session.  Public because its owner embeds it; only session.c touches it. */
 struct pm_session {
 	bool dialling;
-	bool greeted;      /* Hello and Welcome went over */
-	uint32_t protocol; /* agreed; 0 before that */
+	bool greeted;            /* Hello and Welcome went over */
+	enum pm_enrolment enrol; /* the owner's to set before the first message */
+	uint32_t credit_max;     /* given out in all streams together; 0: no limit */
+	uint32_t protocol;       /* agreed; 0 before that */
 	uint64_t last_id;
 	uint32_t last_ours, last_theirs; /* highest stream id opened by each side */
 	struct pm_stream *streams;       /* owned */
@@ -43,9 +54,11 @@ enum pm_event_kind {
 	                  */
 	PM_EVENT_HELLO,  /* answer Welcome, or refuse: pm_session_agree() */
 	PM_EVENT_WELCOME,
-	PM_EVENT_REQUEST, /* asks something (id is set, or it is a push) */
-	PM_EVENT_ANSWER,  /* re is set */
-	PM_EVENT_NOTICE,  /* Goodbye, Heartbeat, an Error about the session itself */
+	PM_EVENT_ENROL,    /* answer Enrolled and call pm_session_enrolled(), or refuse */
+	PM_EVENT_ENROLLED, /* Hello may go out */
+	PM_EVENT_REQUEST,  /* asks something (id is set, or it is a push) */
+	PM_EVENT_ANSWER,   /* re is set */
+	PM_EVENT_NOTICE,   /* Goodbye, Heartbeat, an Error about the session itself */
 	PM_EVENT_UNKNOWN, /* a body that this build does not know, with an id: answer PM_UNSUPPORTED
 	                   */
 	PM_EVENT_STREAM_OPEN, /* stream NULL: over PM_STREAMS_MAX, to be refused */
@@ -76,9 +89,17 @@ PM_MUST_CHECK int pm_session_receive(struct pm_session *s, const Pm__Envelope *e
 PM_MUST_CHECK int pm_session_agree(struct pm_session *s, const Pm__Hello *hello,
                                    struct pm_error *err);
 
+/* The listening side: Enrolled went out, Hello may come. */
+void pm_session_enrolled(struct pm_session *s);
+
 uint64_t pm_session_next_id(struct pm_session *s); /* never 0 */
 
-/* Open a stream from this side, granting `window` bytes.  errors PM_LIMIT, PM_NO_MEMORY */
+/*
+ * Open a stream from this side, granting `window` bytes, or what credit_max leaves of them.
+ *
+ * errors     PM_LIMIT (streams, their numbers, or less than PM_STREAM_WINDOW_MIN is left),
+ *            PM_NO_MEMORY
+ */
 PM_MUST_CHECK int pm_session_open_stream(struct pm_session *s, uint32_t window,
                                          struct pm_stream **out, struct pm_error *err);
 struct pm_stream *pm_session_stream(const struct pm_session *s, uint32_t id); /* NULL: not open */
@@ -88,6 +109,9 @@ void pm_session_close_stream(struct pm_session *s, uint32_t id);
 bool pm_stream_spend(struct pm_stream *st, size_t bytes);
 /* Credit to send to the peer now, 0: not yet.  Counts as sent. */
 uint32_t pm_stream_refill(struct pm_stream *st);
+
+/* Give credit on any stream, as to let the opener send: how much of `bytes` credit_max allows. */
+uint32_t pm_stream_grant(const struct pm_session *s, struct pm_stream *st, uint32_t bytes);
 
 /* Bytes that a StreamData costs. */
 size_t pm_stream_cost(const Pm__StreamData *data);

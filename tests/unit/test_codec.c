@@ -168,6 +168,38 @@ static void op_ids_have_sixteen_bytes_or_none(void **state)
 		put_bytes(&env, 20, cmd.bytes, cmd.len);
 		assert_int_equal(decode(&env, &err), len == 0 || len == 16 ? 0 : -1);
 	}
+	for (size_t len = 15; len <= 16; len++) { /* inside of a Forward too */
+		PM_BUF cmd = { 0 };
+		PM_BUF forward = { 0 };
+		PM_BUF env = { 0 };
+
+		put_bytes(&cmd, 1, "0123456789abcdefg", len);
+		put_bytes(&forward, 2, cmd.bytes, cmd.len);
+		put_bytes(&env, 42, forward.bytes, forward.len);
+		assert_int_equal(decode(&env, &err), len == 16 ? 0 : -1);
+	}
+}
+
+static void an_enrolments_token_has_its_lengths(void **state)
+{
+	static const char bytes[40] = "";
+	static const struct {
+		size_t id, secret;
+		bool ok;
+	} cases[] = { { 8, 32, true },  { 0, 0, false },  { 7, 32, false },
+		      { 9, 32, false }, { 8, 31, false }, { 8, 33, false } };
+	struct pm_error err;
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(cases); i++) {
+		PM_BUF enrol = { 0 };
+		PM_BUF env = { 0 };
+
+		put_bytes(&enrol, 1, bytes, cases[i].id);
+		put_bytes(&enrol, 2, bytes, cases[i].secret);
+		put_bytes(&env, 40, enrol.bytes, enrol.len);
+		assert_int_equal(decode(&env, &err), cases[i].ok ? 0 : -1);
+	}
 }
 
 static void hostile_messages_meet_the_cap_and_not_the_heap(void **state)
@@ -348,6 +380,7 @@ int main(void)
 		cmocka_unit_test(values_nobody_defined_become_unspecified),
 		cmocka_unit_test(a_body_nobody_defined_is_no_body),
 		cmocka_unit_test(op_ids_have_sixteen_bytes_or_none),
+		cmocka_unit_test(an_enrolments_token_has_its_lengths),
 		cmocka_unit_test(hostile_messages_meet_the_cap_and_not_the_heap),
 		cmocka_unit_test(cut_and_bent_records_are_refused),
 		cmocka_unit_test(a_message_over_a_record_is_not_sent),

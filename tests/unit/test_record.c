@@ -102,12 +102,59 @@ static void no_memory_for_a_cut_record_is_an_error(void **state)
 	pm_record_finish(&r);
 }
 
+static void limits_can_be_others(void **state)
+{
+	static const struct {
+		size_t len;
+		bool ok;
+	} cases[] = { { 0, false }, { 16, false }, { 17, true }, { 1040, true }, { 1041, false } };
+	struct pm_error err;
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(cases); i++) {
+		struct pm_record_reader r = { .min = 17, .max = 1040 };
+		uint8_t head[] = { (uint8_t)(cases[i].len >> 8), (uint8_t)cases[i].len };
+		const uint8_t *p = head, *record;
+		size_t len = 2, n;
+
+		assert_int_equal(pm_record_next(&r, &p, &len, &record, &n, &err),
+		                 cases[i].ok ? 0 : -1);
+		pm_record_finish(&r);
+	}
+}
+
+/* Two bytes must not make a peer of ours take 64 KiB. */
+static void memory_follows_what_came_not_what_was_announced(void **state)
+{
+	static uint8_t body[20000];
+	struct pm_record_reader r = { 0 };
+	const uint8_t head[] = { 0xf0, 0x00 }, *p = head, *record;
+	size_t len = 2, n, came = 0;
+	struct pm_error err;
+
+	(void)state;
+	assert_int_equal(pm_record_next(&r, &p, &len, &record, &n, &err), 0);
+	while (came < 0xf000) {
+		size_t part = PM_MIN(came < 100 ? 1u : 5000u, 0xf000 - came);
+
+		p = body;
+		len = part;
+		assert_int_equal(pm_record_next(&r, &p, &len, &record, &n, &err),
+		                 came + part == 0xf000);
+		came += part;
+		assert_true(r.cap <= PM_MAX(2 * came, 1024u));
+	}
+	pm_record_finish(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records_come_whole_however_they_are_cut),
 		cmocka_unit_test(a_bad_length_is_refused_before_memory_is_taken),
 		cmocka_unit_test(no_memory_for_a_cut_record_is_an_error),
+		cmocka_unit_test(limits_can_be_others),
+		cmocka_unit_test(memory_follows_what_came_not_what_was_announced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

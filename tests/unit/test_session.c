@@ -285,6 +285,140 @@ static void a_late_word_on_a_closed_stream_is_ignored(void **state)
 	pm_session_finish(&s);
 }
 
+static int receive_word(struct pm_session *s, Pm__Envelope__BodyCase what, struct pm_event *ev,
+                        struct pm_error *err)
+{
+	static Pm__Enrol enrol = PM__ENROL__INIT; /* any message: only its kind is looked at */
+
+	return receive_body(s, 0, what, &enrol, ev, err);
+}
+
+static void a_new_key_enrols_before_it_says_hello(void **state)
+{
+	Pm__Hello hello = PM__HELLO__INIT;
+	struct pm_session s;
+	struct pm_event ev;
+	struct pm_error err;
+
+	(void)state;
+	pm_session_init(&s, false);
+	s.enrol = PM_ENROL_FIRST;
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_HELLO, &ev, &err), -1);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROLLED, &ev, &err), -1);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROL, &ev, &err), 0);
+	assert_int_equal(ev.kind, PM_EVENT_ENROL);
+	/* One message is allowed, not two. */
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROL, &ev, &err), -1);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_HELLO, &ev, &err), -1);
+	assert_int_equal(err.code, PM_PROTOCOL);
+	pm_session_enrolled(&s);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROL, &ev, &err), -1);
+	assert_int_equal(receive_body(&s, 0, PM__ENVELOPE__BODY_HELLO, &hello, &ev, &err), 0);
+	assert_int_equal(ev.kind, PM_EVENT_HELLO);
+	s.greeted = true;
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROL, &ev, &err), -1);
+}
+
+static void who_enrols_waits_for_its_answer(void **state)
+{
+	Pm__Welcome welcome = PM__WELCOME__INIT;
+	struct pm_session s;
+	struct pm_event ev;
+	struct pm_error err;
+
+	(void)state;
+	welcome.protocol = 1;
+	pm_session_init(&s, true);
+	s.enrol = PM_ENROL_FIRST;
+	assert_int_equal(receive_body(&s, 0, PM__ENVELOPE__BODY_WELCOME, &welcome, &ev, &err), -1);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ERROR, &ev, &err), 0);
+	assert_int_equal(ev.kind, PM_EVENT_NOTICE);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROLLED, &ev, &err), 0);
+	assert_int_equal(ev.kind, PM_EVENT_ENROLLED);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROLLED, &ev, &err), -1);
+	assert_int_equal(receive_body(&s, 0, PM__ENVELOPE__BODY_WELCOME, &welcome, &ev, &err), 0);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROLLED, &ev, &err), -1);
+	/* Where nobody enrols, as on the unix socket, it is no first message. */
+	pm_session_init(&s, false);
+	assert_int_equal(receive_word(&s, PM__ENVELOPE__BODY_ENROL, &ev, &err), -1);
+}
+
+static void the_fleets_words_are_sorted(void **state)
+{
+	static const struct {
+		Pm__Envelope__BodyCase what;
+		enum pm_event_kind kind;
+	} cases[] = {
+		{ PM__ENVELOPE__BODY_FORWARD, PM_EVENT_REQUEST },
+		{ PM__ENVELOPE__BODY_FORWARDED, PM_EVENT_ANSWER },
+		{ PM__ENVELOPE__BODY_EVENT, PM_EVENT_NOTICE },
+		{ PM__ENVELOPE__BODY_EVENT_ACK, PM_EVENT_NOTICE },
+	};
+	struct pm_session s;
+	struct pm_event ev;
+	struct pm_error err;
+
+	(void)state;
+	greeted(&s, false);
+	for (size_t i = 0; i < PM_COUNT(cases); i++) {
+		assert_int_equal(receive_word(&s, cases[i].what, &ev, &err), 0);
+		assert_int_equal(ev.kind, cases[i].kind);
+	}
+}
+
+static void all_streams_share_the_credit_of_a_session(void **state)
+{
+	struct pm_session s;
+	struct pm_stream *st;
+	struct pm_event ev;
+	struct pm_error err;
+
+	(void)state;
+	greeted(&s, true);
+	s.credit_max = 2 * PM_STREAM_WINDOW + PM_STREAM_WINDOW_MIN;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(pm_session_open_stream(&s, PM_STREAM_WINDOW, &st, &err), 0);
+		assert_int_equal(st->granted, i < 2 ? PM_STREAM_WINDOW : PM_STREAM_WINDOW_MIN);
+	}
+	assert_int_equal(pm_session_open_stream(&s, PM_STREAM_WINDOW, &st, &err), -1);
+	assert_int_equal(err.code, PM_LIMIT);
+	/* What was used is out until it is given back, and a small window comes back in time. */
+	assert_int_equal(receive_data(&s, 5, 60000, &ev, &err), 0);
+	assert_int_equal(pm_stream_refill(pm_session_stream(&s, 5)), 0);
+	assert_int_equal(pm_session_open_stream(&s, PM_STREAM_WINDOW, &st, &err), -1);
+	assert_int_equal(receive_data(&s, 5, 6000, &ev, &err), 0);
+	assert_int_equal(pm_stream_refill(pm_session_stream(&s, 5)), 66000);
+	pm_session_close_stream(&s, 1);
+	assert_int_equal(pm_session_open_stream(&s, PM_STREAM_WINDOW, &st, &err), 0);
+	pm_session_finish(&s);
+}
+
+static void credit_by_hand_is_given_by_hand_only(void **state)
+{
+	struct pm_session s;
+	struct pm_stream *st;
+	struct pm_event ev;
+	struct pm_error err;
+
+	(void)state;
+	greeted(&s, true);
+	s.credit_max = PM_LINK_CREDIT_MAX;
+	assert_int_equal(receive_open(&s, 2, PM_STREAM_WINDOW, &ev, &err), 0);
+	st = ev.stream;
+	st->by_hand = true;
+	assert_int_equal(receive_data(&s, 2, 1000, &ev, &err), -1); /* none was given */
+	assert_int_equal(pm_stream_grant(&s, st, PM_STREAM_WINDOW), PM_STREAM_WINDOW);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(receive_data(&s, 2, 60000, &ev, &err), 0);
+	assert_int_equal(pm_stream_refill(st), 0);
+	assert_int_equal(pm_stream_grant(&s, st, 200000), 200000);
+	assert_int_equal(st->used, 40000);
+	assert_int_equal(pm_stream_grant(&s, st, UINT32_MAX),
+	                 PM_LINK_CREDIT_MAX - (PM_STREAM_WINDOW - 240000) - 200000);
+	assert_int_equal(pm_stream_grant(&s, st, 1), 0);
+	pm_session_finish(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +432,11 @@ int main(void)
 		cmocka_unit_test(a_sender_over_its_credit_breaks_the_protocol),
 		cmocka_unit_test(credit_goes_back_at_half_of_the_window),
 		cmocka_unit_test(a_late_word_on_a_closed_stream_is_ignored),
+		cmocka_unit_test(a_new_key_enrols_before_it_says_hello),
+		cmocka_unit_test(who_enrols_waits_for_its_answer),
+		cmocka_unit_test(the_fleets_words_are_sorted),
+		cmocka_unit_test(all_streams_share_the_credit_of_a_session),
+		cmocka_unit_test(credit_by_hand_is_given_by_hand_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
