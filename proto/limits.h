@@ -97,4 +97,31 @@
 /* Past exits kept per instance for `why`. */
 #define PM_EXIT_HISTORY 8
 
+/* Hosts of a fleet, and names that a target expression may spell out; more are refused. */
+#define PM_HOSTS_MAX 65536
+/* A target expression of any form; a longer one is refused. */
+#define PM_TARGETS_TEXT_MAX 16384
+/* A regular expression in it, and the states that its counted repetitions may come to: regcomp(3)
+ * copies what it repeats. */
+#define PM_REGEX_MAX        256
+#define PM_REGEX_REPEAT_MAX 1000
+/* Terms of an expression, and brackets inside brackets of it. */
+#define PM_WHERE_TERMS_MAX 256
+#define PM_WHERE_DEPTH_MAX 32
+/* Groups inside groups; that many are a circle. */
+#define PM_GROUP_DEPTH_MAX 8
+/* Groups that one expression uses, and comparisons of a pattern with a host: some 0.1 s. */
+#define PM_GROUPS_USED_MAX  64
+#define PM_TARGETS_WORK_MAX (1u << 22)
+/* Labels of one host, bytes of a key and of a value. */
+#define PM_LABELS_MAX      64
+#define PM_LABEL_KEY_MAX   64
+#define PM_LABEL_VALUE_MAX 128
+
+/* One entry of an audit log as a line; its texts are cut before and marked. */
+#define PM_AUDIT_LINE_MAX 16384
+/* An audit file; then a new one goes on with its chain. Of old ones so many are kept. */
+#define PM_AUDIT_FILE_MAX  (8u << 20)
+#define PM_AUDIT_FILES_MAX 16
+
 #endif
