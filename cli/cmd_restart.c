@@ -106,7 +106,8 @@ static int reload_run(struct ctx *ctx, struct pm_error *err)
 
 static const struct cmd_option restart_options[] = { COMMON };
 static const struct cmd_option reload_options[] = {
-	{ "force", 'f', CMD_NO_VALUE, NULL, "even while another reload is going on" },
+	{ "force", 'f', CMD_NO_VALUE, NULL,
+	  "give up a reload that is going on, and begin anew" },
 	COMMON,
 };
 
@@ -128,10 +129,13 @@ const struct cmd cmd_reload = {
 	.name = "reload",
 	.args = "APP...",
 	.pm2_needs = "id|name|namespace|all",
-	.summary = "replace the instances of APP, one after the other",
-	.help = "In fork mode each is stopped before its successor starts, as in PM2. The next one's "
-		"turn comes when the successor is ready; if it does not get ready, the command "
-		"fails and says why.",
+	.summary = "replace the instances of APP without a moment in which nobody answers",
+	.help = "In cluster mode, and where the app's sockets come from `listen`, a successor is "
+		"started beside each instance. When it listens, or says that it is ready, and has "
+		"stayed up for min_uptime, new connections go to it; the old one answers what it "
+		"has and is stopped. A successor that does not get there changes nothing: the old "
+		"one serves on, the command fails and shows why. In fork mode nothing is shared, "
+		"and a reload is a restart.",
 	.options = reload_options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
