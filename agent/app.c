@@ -297,6 +297,7 @@ static int by_id(const void *a, const void *b)
 int super_instances(struct super *su, struct instance ***out, size_t *n, struct pm_error *err)
 {
 	struct instance **list;
+	bool sorted = true;
 	size_t count = 0;
 
 	for (struct app *app = su->apps; app != NULL; app = app->next)
@@ -308,7 +309,10 @@ int super_instances(struct super *su, struct instance ***out, size_t *n, struct 
 	for (struct app *app = su->apps; app != NULL; app = app->next)
 		for (size_t i = 0; i < app->n; i++)
 			list[count++] = app->instances[i];
-	qsort(list, count, sizeof(struct instance *), by_id);
+	for (size_t i = 1; i < count && sorted; i++)
+		sorted = by_id(&list[i - 1], &list[i]) < 0;
+	if (!sorted)
+		qsort(list, count, sizeof(struct instance *), by_id);
 	*out = list;
 	*n = count;
 	return 0;

@@ -8,10 +8,13 @@
 #include "agent/process.h"
 #include "agent/sample.h"
 #include "agent/targets.h"
+#include "proto/buf.h"
 #include "proto/log.h"
 
 /* A page is closed at this many bytes, well under a record, when the next instance may not fit. */
 #define PAGE_BYTES 24576
+/* And at so many instances. */
+#define PER_PAGE 64
 
 Pm__LifeState status_life(enum life_state state)
 {
@@ -257,61 +260,126 @@ static struct instance *next_instance(struct listing *l)
 	return NULL;
 }
 
-/* One page: as many instances as fit; built one after another so that memory stays small. */
-static bool send_page(void *arg, struct session *s, uint64_t re)
-{
-	enum {
-		PER_PAGE = 64
-	};
-	struct listing *l = arg;
-	Pm__Envelope env = PM__ENVELOPE__INIT;
-	Pm__StatusList list = PM__STATUS_LIST__INIT;
-	Pm__InstanceStatus *instances[PER_PAGE];
-	static struct view views[PER_PAGE]; /* each is cleared before it is used */
-	Pm__AgentStatus agent;
-	size_t bytes = 0;
+/* How much of an instance is left out, when it alone is over a record. */
+enum leave_out {
+	LEAVE_NOTHING,
+	LEAVE_ENVIRONMENT,
+	LEAVE_SPEC
+};
 
-	agent_message(l->su, &agent);
-	if (l->first)
-		list.agent = &agent;
-	l->first = false;
-	list.instances = instances;
-	while (list.n_instances < PER_PAGE && bytes < PAGE_BYTES) {
+/* Append one instance as a field of a message holds it: its length, then its bytes. */
+static bool pack_instance(struct pm_buf *out, const struct listing *l, struct instance *inst,
+                          enum leave_out leave)
+{
+	uint8_t head[10], *at;
+	struct view v;
+	size_t len, n = 0;
+
+	view_make(&v, inst, l->full, l->environment && leave == LEAVE_NOTHING);
+	if (leave == LEAVE_SPEC)
+		v.msg.spec = NULL;
+	len = pm__instance_status__get_packed_size(&v.msg);
+	for (size_t rest = len; n == 0 || rest != 0; rest >>= 7)
+		head[n++] = (uint8_t)(rest & 0x7f) | (rest > 0x7f ? 0x80 : 0);
+	pm_buf_add(out, head, n);
+	at = pm_buf_extend(out, len);
+	if (at != NULL)
+		(void)pm__instance_status__pack(&v.msg, at); /* returns len again */
+	view_finish(&v);
+	return at != NULL;
+}
+
+/*
+ * One page: as many instances as fit. Each is packed once, as what protobuf-c takes for a field
+ * that it does not know and copies as it is: packing a message within a message within a message
+ * asks each for its size again at every level, and a thousand instances are a list.
+ */
+struct page {
+	struct pm_buf bytes;
+	size_t starts[PER_PAGE + 1];
+	struct instance *instances[PER_PAGE];
+	size_t n;
+};
+
+static bool fill_page(struct page *p, struct listing *l)
+{
+	while (p->n < PER_PAGE && p->bytes.len < PAGE_BYTES) {
 		struct instance *inst = next_instance(l);
 
 		if (inst == NULL)
 			break;
-		view_make(&views[list.n_instances], inst, l->full, l->environment);
-		instances[list.n_instances] = &views[list.n_instances].msg;
-		bytes += l->full ? pm__instance_status__get_packed_size(instances[list.n_instances])
-		                 : 256;
-		if (bytes > PM_RECORD_MAX - 2048 && list.n_instances > 0) {
-			view_finish(&views[list.n_instances]);
+		if (!pack_instance(&p->bytes, l, inst, LEAVE_NOTHING))
+			return false;
+		if (p->bytes.len > PM_RECORD_MAX - 2048 && p->n > 0) {
+			p->bytes.len = p->starts[p->n];
 			l->at--; /* the next page's */
 			break;
 		}
-		list.n_instances++;
+		p->instances[p->n++] = inst;
+		p->starts[p->n] = p->bytes.len;
 	}
-	list.more = l->at < l->n;
+	return true;
+}
+
+/* Returns whether it fitted a record. */
+static bool try_page(const struct page *p, struct session *s, uint64_t re, Pm__StatusList *list)
+{
+	static const uint32_t instances = 1; /* StatusList.instances in pm.proto */
+	ProtobufCMessageUnknownField fields[PER_PAGE];
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+
+	for (size_t i = 0; i < p->n; i++)
+		fields[i] = (ProtobufCMessageUnknownField){
+			.tag = instances,
+			.wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+			.len = p->starts[i + 1] - p->starts[i],
+			.data = (uint8_t *)p->bytes.bytes + p->starts[i],
+		};
+	list->base.n_unknown_fields = (unsigned)p->n;
+	list->base.unknown_fields = fields;
 	env.re = re;
 	env.body_case = PM__ENVELOPE__BODY_STATUS_LIST;
-	env.status_list = &list;
-	while (!session_send(s, &env) && list.n_instances > 0) {
-		/* One instance alone over a record: leave out what makes it large. */
-		if (list.n_instances == 1) {
-			instances[0]->n_process_env = 0;
-			if (instances[0]->spec == NULL)
-				break;
-			instances[0]->spec = NULL;
+	env.status_list = list;
+	return session_send(s, &env);
+}
+
+static bool send_page(void *arg, struct session *s, uint64_t re)
+{
+	struct listing *l = arg;
+	Pm__StatusList list = PM__STATUS_LIST__INIT;
+	struct page page = { .n = 0 };
+	enum leave_out leave = LEAVE_NOTHING;
+	Pm__AgentStatus agent;
+	struct pm_error err;
+	bool fits;
+
+	if (!fill_page(&page, l)) {
+		pm_buf_finish(&page.bytes);
+		(void)pm_fail(&err, PM_NO_MEMORY, "list the instances"); /* the reply says it */
+		session_reply_error(s, re, &err);
+		return false;
+	}
+	agent_message(l->su, &agent);
+	if (l->first)
+		list.agent = &agent;
+	l->first = false;
+	for (;;) {
+		list.more = l->at < l->n;
+		fits = try_page(&page, s, re, &list);
+		if (fits || page.n == 0 || (page.n == 1 && leave == LEAVE_SPEC))
+			break;
+		if (page.n > 1) {
+			page.n--;
+			l->at--;
 			continue;
 		}
-		list.n_instances--;
-		l->at--;
-		list.more = true;
-		view_finish(&views[list.n_instances]);
+		leave++;
+		page.bytes.len = 0;
+		if (!pack_instance(&page.bytes, l, page.instances[0], leave))
+			break;
+		page.starts[1] = page.bytes.len;
 	}
-	for (size_t i = 0; i < list.n_instances; i++)
-		view_finish(&views[i]);
+	pm_buf_finish(&page.bytes);
 	free(agent.degraded);
 	return list.more;
 }

@@ -110,36 +110,43 @@ static bool read_tag(int proc_fd, pid_t pid, bool thorough, uint64_t *tag)
 /* Field numbers as in proc(5); the name in field 2 may hold anything, so count from its end. */
 static bool parse_stat(const char *text, struct tree_process *p)
 {
+	enum {
+		PPID = 4,
+		UTIME = 14,
+		STIME = 15,
+		STARTTIME = 22,
+		RSS = 24
+	};
+	static uint64_t page_bytes;
 	const char *at = strrchr(text, ')');
-	unsigned long long utime = 0, stime = 0, start = 0;
-	int ppid = 0;
+	uint64_t fields[RSS + 1] = { 0 };
 
-	if (at == NULL ||
-	    sscanf(at + 1,
-	           " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d "
-	           "%llu",
-	           &p->state, &ppid, &utime, &stime, &start) != 5)
+	if (page_bytes == 0)
+		page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	if (at == NULL || at[1] != ' ' || at[2] == '\0')
 		return false;
-	p->ppid = ppid;
-	p->cpu_ticks = utime + stime;
-	p->start_ticks = start;
+	p->state = at[2];
+	at += 3;
+	for (int field = PPID; field <= RSS; field++) {
+		char *end;
+
+		fields[field] = strtoull(at, &end, 10); /* some are negative, none of ours */
+		if (end == at)
+			return false;
+		at = end;
+	}
+	p->ppid = (pid_t)fields[PPID];
+	p->cpu_ticks = fields[UTIME] + fields[STIME];
+	p->start_ticks = fields[STARTTIME];
+	p->rss_bytes = fields[RSS] * page_bytes; /* as ps and PM2 show it */
 	return true;
 }
 
 static bool read_usage(int proc_fd, struct tree_process *p)
 {
-	static uint64_t page_bytes;
 	char text[1024];
-	unsigned long long size, resident = 0;
 
-	if (page_bytes == 0)
-		page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-	if (!read_file(proc_fd, p->pid, "stat", text, sizeof(text)) || !parse_stat(text, p))
-		return false;
-	if (read_file(proc_fd, p->pid, "statm", text, sizeof(text)) &&
-	    sscanf(text, "%llu %llu", &size, &resident) == 2)
-		p->rss_bytes = resident * page_bytes;
-	return true;
+	return read_file(proc_fd, p->pid, "stat", text, sizeof(text)) && parse_stat(text, p);
 }
 
 /* ---- all of them ---- */

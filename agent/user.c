@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How long the name of a user is taken for what it was. */
+#define NAME_FRESH_MS 1000
+
 /* The whole text as a number that an id may have. */
 static bool parse_id(const char *text, unsigned long *id)
 {
@@ -126,11 +129,23 @@ int user_lookup(const char *uid, const char *gid, struct user *out, struct pm_er
 
 void user_name(uid_t uid, char *out, size_t size)
 {
+	/* A list of a thousand apps asks a thousand times for the same one or two. One thread. */
+	static struct {
+		uint64_t until_ms; /* 0: nothing is known */
+		uid_t uid;
+		char name[64];
+	} last;
+	uint64_t now = pm_now_ms();
 	char buf[4096];
 	struct passwd pw, *found = NULL;
 
-	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) == 0 && found != NULL)
-		(void)snprintf(out, size, "%s", found->pw_name);
-	else
-		(void)snprintf(out, size, "%u", (unsigned)uid);
+	if (now >= last.until_ms || last.uid != uid) {
+		if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) == 0 && found != NULL)
+			(void)snprintf(last.name, sizeof(last.name), "%s", found->pw_name);
+		else
+			(void)snprintf(last.name, sizeof(last.name), "%u", (unsigned)uid);
+		last.uid = uid;
+		last.until_ms = now + NAME_FRESH_MS;
+	}
+	(void)snprintf(out, size, "%s", last.name);
 }

@@ -333,10 +333,30 @@ void client_status_destroyp(struct client_status **s)
 	client_status_destroy(*s);
 }
 
-static int gather_status(struct client *c, uint64_t id, struct held_status *held, uint64_t deadline,
-                         struct pm_error *err)
+/* What an answer is for: all of it in *out, or page by page for fn. */
+struct status_want {
+	struct client_status **out;
+	client_page_fn *fn; /* NULL: all of it */
+	void *arg;
+};
+
+static int take_page(struct held_status *held, const Pm__StatusList *list,
+                     const struct status_want *want, bool first, struct pm_error *err)
 {
 	struct client_status *s = &held->status;
+
+	if (want->fn != NULL)
+		return want->fn(want->arg, first, list->instances, list->n_instances, err);
+	if (list->agent != NULL)
+		s->agent = list->agent;
+	return append(&s->instances, &s->n_instances, (void *const *)list->instances,
+	              list->n_instances, err);
+}
+
+static int gather_status(struct client *c, uint64_t id, struct held_status *held,
+                         const struct status_want *want, uint64_t deadline, struct pm_error *err)
+{
+	bool first = true, more;
 	Pm__Envelope *env;
 
 	for (;;) {
@@ -348,20 +368,20 @@ static int gather_status(struct client *c, uint64_t id, struct held_status *held
 			return client_fail_remote(err, env->error);
 		if (env->body_case != PM__ENVELOPE__BODY_STATUS_LIST)
 			continue;
-		if (append(&s->instances, &s->n_instances,
-		           (void *const *)env->status_list->instances,
-		           env->status_list->n_instances, err) < 0)
+		if (take_page(held, env->status_list, want, first, err) < 0)
 			return -1;
-		if (env->status_list->agent != NULL)
-			s->agent = env->status_list->agent;
-		if (!env->status_list->more)
+		first = false;
+		more = env->status_list->more;
+		if (want->fn != NULL)
+			pm_arena_reset(&held->arena);
+		if (!more)
 			return 0;
 	}
 }
 
 /* Ask once over the connection as it is. */
 static int ask_status(struct client *c, Pm__Envelope *env, uint64_t deadline,
-                      struct client_status **out, struct pm_error *err)
+                      const struct status_want *want, struct pm_error *err)
 {
 	struct held_status *held;
 	int rc;
@@ -374,21 +394,21 @@ static int ask_status(struct client *c, Pm__Envelope *env, uint64_t deadline,
 	held = pm_calloc(1, sizeof(*held));
 	if (held == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	rc = gather_status(c, env->id, held, deadline, err);
-	if (rc < 0)
+	rc = gather_status(c, env->id, held, want, deadline, err);
+	if (rc < 0 || want->fn != NULL)
 		client_status_destroy(&held->status);
 	else
-		*out = &held->status;
+		*want->out = &held->status;
 	return rc;
 }
 
 static int status(struct client *c, Pm__Envelope *env, uint32_t timeout_ms,
-                  struct client_status **out, struct pm_error *err)
+                  const struct status_want *want, struct pm_error *err)
 {
 	uint64_t deadline = client_deadline(timeout_ms != 0 ? timeout_ms : STATUS_DEFAULT_MS);
 	int left;
 
-	if (ask_status(c, env, deadline, out, err) == 0)
+	if (ask_status(c, env, deadline, want, err) == 0)
 		return 0;
 	left = client_left_ms(deadline);
 	if (err->code != PM_UNREACHABLE || c->stream != NULL || left == 0)
@@ -396,11 +416,11 @@ static int status(struct client *c, Pm__Envelope *env, uint32_t timeout_ms,
 	/* Asking twice does no harm, and a supervisor that was replaced is back at once. */
 	if (client_reconnect(c, (uint32_t)left, err) < 0)
 		return -1;
-	return ask_status(c, env, deadline, out, err);
+	return ask_status(c, env, deadline, want, err);
 }
 
-int client_status(struct client *c, const Pm__StatusRequest *req, uint32_t timeout_ms,
-                  struct client_status **out, struct pm_error *err)
+static int status_of(struct client *c, const Pm__StatusRequest *req, uint32_t timeout_ms,
+                     const struct status_want *want, struct pm_error *err)
 {
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__StatusRequest list = PM__STATUS_REQUEST__INIT;
@@ -410,17 +430,34 @@ int client_status(struct client *c, const Pm__StatusRequest *req, uint32_t timeo
 		list = *req;
 	env.body_case = PM__ENVELOPE__BODY_STATUS_REQUEST;
 	env.status_request = &list;
-	return status(c, &env, timeout_ms, out, err);
+	return status(c, &env, timeout_ms, want, err);
+}
+
+int client_status(struct client *c, const Pm__StatusRequest *req, uint32_t timeout_ms,
+                  struct client_status **out, struct pm_error *err)
+{
+	const struct status_want want = { .out = out };
+
+	return status_of(c, req, timeout_ms, &want, err);
+}
+
+int client_status_pages(struct client *c, const Pm__StatusRequest *req, uint32_t timeout_ms,
+                        client_page_fn *fn, void *arg, struct pm_error *err)
+{
+	const struct status_want want = { .fn = fn, .arg = arg };
+
+	return status_of(c, req, timeout_ms, &want, err);
 }
 
 int client_agent_status(struct client *c, uint32_t timeout_ms, struct client_status **out,
                         struct pm_error *err)
 {
+	const struct status_want want = { .out = out };
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__Command cmd = PM__COMMAND__INIT;
 
 	cmd.verb = PM__VERB__VERB_AGENT_STATUS;
 	env.body_case = PM__ENVELOPE__BODY_COMMAND;
 	env.command = &cmd;
-	return status(c, &env, timeout_ms, out, err);
+	return status(c, &env, timeout_ms, &want, err);
 }

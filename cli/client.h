@@ -90,6 +90,16 @@ void client_status_destroyp(struct client_status **s);
 PM_MUST_CHECK int client_status(struct client *c, const Pm__StatusRequest *req, uint32_t timeout_ms,
                                 struct client_status **out, struct pm_error *err);
 
+/* Instances as they come, valid during the call only; first: forget earlier calls, it was asked
+ * anew. */
+typedef int client_page_fn(void *arg, bool first, Pm__InstanceStatus *const *instances, size_t n,
+                           struct pm_error *err);
+
+/* client_status() without keeping it all: a thousand instances are many megabytes. */
+PM_MUST_CHECK int client_status_pages(struct client *c, const Pm__StatusRequest *req,
+                                      uint32_t timeout_ms, client_page_fn *fn, void *arg,
+                                      struct pm_error *err);
+
 /* The same with VERB_AGENT_STATUS: `agent` is set, there are no instances. */
 PM_MUST_CHECK int client_agent_status(struct client *c, uint32_t timeout_ms,
                                       struct client_status **out, struct pm_error *err);

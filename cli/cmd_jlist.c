@@ -6,17 +6,41 @@
 #include "cli/inspect.h"
 #include "cli/jlist.h"
 
+struct text {
+	struct pm_buf *out;
+	struct json_out json;
+	struct jlist_style style;
+};
+
+static int on_page(void *arg, bool first, Pm__InstanceStatus *const *instances, size_t n,
+                   struct pm_error *err)
+{
+	struct text *t = arg;
+
+	(void)err;
+	if (first) {
+		pm_buf_reset(t->out);
+		json_init(&t->json, t->out);
+		json_begin_array(&t->json);
+	}
+	for (size_t i = 0; i < n; i++)
+		jlist_write_one(&t->json, instances[i], &t->style);
+	return 0;
+}
+
 static int jlist_text(struct ctx *ctx, struct pm_buf *out, struct pm_error *err)
 {
-	struct jlist_style style = { .as_pm2 = ctx->as_pm2,
-		                     .reveal = args_has(ctx->args, "reveal") };
-	PM_STATUS *status = NULL;
-	struct json_out j;
+	struct text t = { .out = out,
+		          .style = { .as_pm2 = ctx->as_pm2,
+		                     .reveal = args_has(ctx->args, "reveal") } };
+	Pm__StatusRequest req = PM__STATUS_REQUEST__INIT;
 
-	if (ctx_connect(ctx, true, err) < 0 || ctx_status(ctx, NULL, true, &status, err) < 0)
+	req.detail = PM__DETAIL__DETAIL_FULL;
+	req.sample = true; /* memory and CPU as they are now */
+	if (ctx_connect(ctx, true, err) < 0 ||
+	    client_status_pages(ctx->client, &req, ctx->timeout_ms, on_page, &t, err) < 0)
 		return -1;
-	json_init(&j, out);
-	jlist_write(&j, status->instances, status->n_instances, &style);
+	json_end_array(&t.json);
 	return out->failed ? pm_fail(err, PM_NO_MEMORY, "print the list") : 0;
 }
 

@@ -374,7 +374,7 @@ static size_t group_columns(const struct inspect *in, const struct entries *es, 
 	    ((double)total / (double)actual <= 5 && most > 6))
 		return 0;
 	bias = sqrt((double)actual - (double)total / (double)es->n);
-	biased = fmax((double)actual - 3 - bias, 1);
+	biased = PM_MAX((double)actual - 3 - bias, 1.0); /* 1 for a NaN, too */
 	columns = (size_t)floor(sqrt(2.5 * biased * (double)n) / biased + 0.5);
 	columns = PM_MIN(columns, (BREAK_LENGTH - in->indent) / actual);
 	columns = PM_MIN(columns, (size_t)COMPACT * 4);

@@ -62,6 +62,56 @@ static void escape(struct pm_buf *b, unsigned char c)
 		pm_buf_printf(b, "u%04x", c);
 }
 
+/* Of eight bytes: is any a control character, a quote, a backslash, DEL, or beyond ASCII? */
+static bool any_special(uint64_t x)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	uint64_t quote = x ^ ones * '"', back = x ^ ones * '\\', del = x ^ ones * 0x7f;
+
+	/* A byte below n shows at its top bit in (x - n) & ~x; false alarms only cost time. */
+	return ((x | (x - ones * 0x20) | (quote - ones) | (back - ones) | (del - ones)) & tops) !=
+	       0;
+}
+
+/* How many bytes stay as they are, or a few less. */
+static size_t plain_run(const char *s, size_t len)
+{
+	size_t i = 0;
+
+	for (uint64_t x; i + sizeof(x) <= len; i += sizeof(x)) {
+		memcpy(&x, s + i, sizeof(x));
+		if (any_special(x))
+			break;
+	}
+	for (; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+			break;
+	}
+	return i;
+}
+
+/* Text between quotes, with a comma before and a colon behind it where they belong. */
+static bool quoted_plain(struct pm_buf *b, bool comma, const char *bytes, size_t len, bool colon)
+{
+	char *at;
+
+	if (plain_run(bytes, len) != len)
+		return false;
+	at = (char *)pm_buf_extend(b, len + 2 + comma + colon);
+	if (at == NULL)
+		return true; /* the buffer says so */
+	if (comma)
+		*at++ = ',';
+	*at++ = '"';
+	memcpy(at, bytes, len);
+	at[len] = '"';
+	if (colon)
+		at[len + 1] = ':';
+	return true;
+}
+
 /* Whole runs are copied at once: a list of a thousand apps is a few megabytes of text. */
 static void quoted(struct pm_buf *b, const char *bytes, size_t len)
 {
@@ -101,16 +151,23 @@ static void quoted(struct pm_buf *b, const char *bytes, size_t len)
 
 void json_key(struct json_out *j, const char *key)
 {
-	before_value(j);
-	quoted(j->buf, key, strlen(key));
-	pm_buf_char(j->buf, ':');
+	size_t len = strlen(key);
+
+	if (!quoted_plain(j->buf, j->comma, key, len, true)) {
+		before_value(j);
+		quoted(j->buf, key, len);
+		pm_buf_char(j->buf, ':');
+	}
 	j->comma = false;
 }
 
 void json_strn(struct json_out *j, const char *bytes, size_t len)
 {
-	before_value(j);
-	quoted(j->buf, bytes, len);
+	if (!quoted_plain(j->buf, j->comma, bytes, len, false)) {
+		before_value(j);
+		quoted(j->buf, bytes, len);
+	}
+	j->comma = true;
 }
 
 void json_str(struct json_out *j, const char *s)

@@ -166,7 +166,6 @@ int pmctl_main(int argc, char **argv)
 	struct pm_error err = { 0 };
 	int status;
 
-	(void)setlocale(LC_CTYPE, "");  /* a locale that is missing leaves plain ASCII */
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for SIGPIPE */
 	ctx.program = ctx.as_pm2 ? "pm2" : "pmctl";
 	if (args_parse(argc, argv, ctx.as_pm2, &args, &err) < 0)

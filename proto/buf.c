@@ -27,6 +27,8 @@ static bool reserve(struct pm_buf *b, size_t len)
 
 	if (b->failed)
 		return false;
+	if (b->len + len < b->cap && b->max == 0) /* what mostly is so */
+		return true;
 	if (len > SIZE_MAX / 4 - b->len || (b->max != 0 && b->len + len > b->max)) {
 		b->failed = true;
 		return false;

@@ -88,6 +88,14 @@ class Environment(PmdTestCase):
                 found.append(f"pmctl {' '.join(verb)}")
         return found
 
+    def test_one_that_nearly_fills_a_record_is_listed_beside_small_ones(self):
+        large = {f"V{i}": str(i) * 28000 for i in range(2)}
+        self.start(self.app_of("a", env=large), self.app_of("b"), self.app_of("c", env=large))
+        self.assertEqual([(a["name"], len(a["pm2_env"]["env"].get("V1", ""))) for a in self.apps()],
+                         [("a", 28000), ("b", 0), ("c", 28000)])
+        self.assertIn("1" * 28000, self.pmctl("describe", "c").out)
+        self.assertEqual(self.pmctl("list").code, 0)
+
     def test_s15_values_of_an_env_file_are_only_in_the_process(self):
         file = self.write("secret.env", f"# a comment\nTOKEN='{CANARY}'\nexport PLAIN=x # y\n", 0o600)
         self.start(self.app_of(env_file=file, env={"PLAIN": "of the spec"}))
