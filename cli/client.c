@@ -82,6 +82,9 @@ int client_reconnect(struct client *c, uint32_t timeout_ms, struct pm_error *err
 	unsigned pause = 1;
 	int fd;
 
+	/* First use has passed: who stopped the agent does not want a viewer to start it again.
+	 * Until its keeper has gone there is a socket to reach, but nobody who says Welcome. */
+	c->options.start_agent = false;
 	for (;;) {
 		client_drop(c);
 		c->redials = 0;

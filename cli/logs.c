@@ -12,9 +12,10 @@
 #include "cli/target.h"
 #include "proto/sanitize.h"
 
-#define NAME_WIDTH_MAX 32
-#define RECONNECT_MS   30000
-#define RESUME_LINES   20000 /* asked for again after a reconnect; what is known is left out */
+#define NAME_WIDTH_MAX     32
+#define RECONNECT_MS       30000
+#define RECONNECT_SLICE_MS 500
+#define RESUME_LINES       20000 /* asked for again after a reconnect; what is known is left out */
 
 /* One file, over reconnects: the numbers of a new stream are others. */
 struct source {
@@ -305,6 +306,19 @@ static int open_stream(struct viewer *v, struct client_stream **stream, struct p
 	return client_stream_open(v->ctx->client, &open, stream, err);
 }
 
+/* In slices, so that a Ctrl-C ends the wait for an agent that does not come back. */
+static int reconnect(struct viewer *v, struct pm_error *err)
+{
+	uint64_t deadline = pm_now_ms() + RECONNECT_MS;
+
+	while (!interrupted && client_reconnect(v->ctx->client, RECONNECT_SLICE_MS, err) < 0)
+		if (pm_now_ms() >= deadline ||
+		    (err->code != PM_NOT_RUNNING && err->code != PM_UNREACHABLE &&
+		     err->code != PM_DEADLINE))
+			return -1;
+	return 0;
+}
+
 static int follow(struct viewer *v, int fd, struct pm_error *err)
 {
 	for (;;) {
@@ -322,8 +336,10 @@ static int follow(struct viewer *v, int fd, struct pm_error *err)
 		if (ended == ENDED_BY_USER)
 			return interrupted ? 130 : 0;
 		v->resume_lines = RESUME_LINES;
-		if (client_reconnect(v->ctx->client, RECONNECT_MS, err) < 0)
+		if (reconnect(v, err) < 0)
 			return pm_wrap(err, "logs");
+		if (interrupted)
+			return 130;
 		if (v->ctx->tty_out && v->request->style.form != LOG_JSON)
 			say_warn(v->ctx, "the agent's supervisor was replaced; going on");
 	}

@@ -375,6 +375,17 @@ class Logs(pmdtest.PmdTestCase):
         child.send_signal(signal.SIGINT)
         self.assertEqual(child.wait(20), 130)
 
+    def test_one_left_open_does_not_start_the_agent_that_somebody_stops(self):
+        self.ticker()
+        self.write_lines("tick", 1, 1)
+        child = self.pmctl_popen("logs", "tick", "--raw")
+        self.assertEqual(child.stdout.readline(), b"tick 1\n")
+        self.pmctl("kill")
+        self.assertEqual(self.agents(), {})
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(20), 130, "while it tries to reach the agent")
+        self.assertEqual(self.agents(), {})
+
     def test_following_goes_on_over_a_new_supervisor_without_a_gap_or_a_repeat(self):
         script = self.write("count.sh", "#!/bin/bash\ni=0\nwhile :; do i=$((i+1)); echo \"line $i\"; sleep 0.005; done\n",
                             0o755)
