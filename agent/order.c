@@ -439,6 +439,8 @@ static void prepare_deps(struct order *o)
 	(void)uv_timer_start(o->patience, on_patience, 0, 0);
 	if (o->no_wait) { /* the answer goes out now; the order itself has to see what happens */
 		answer(o);
+		if (o->deadline != NULL)
+			(void)uv_timer_stop(o->deadline); /* nobody waits for it any more */
 		o->answered = true;
 		o->no_wait = false;
 	}
@@ -562,6 +564,25 @@ void orders_forget(struct super *su, const struct instance *inst)
 	}
 }
 
+/* Its turn never came: it is as it was, and not started later by a successor of ours either. */
+static void give_up_item(struct order *o, struct item *it)
+{
+	const char *what = "not stopped";
+	char words[120];
+
+	if (it->event == EV_START)
+		what = it->existed ? "not started" : "declared, but not started";
+	else if (it->event == EV_RESTART)
+		what = "not restarted, what runs is as it was";
+	else if (it->event == EV_DELETE)
+		what = "not deleted";
+	if (starts(it) && instance_take_wanted(it->inst))
+		store_changed(o->su->store);
+	it->inst = NULL;
+	(void)snprintf(words, sizeof(words), "%s: its turn did not come in time", what);
+	item_done(o, it, PM_DEADLINE, words, "give it more time, or more at once with --parallel");
+}
+
 /* Time is up: say what is not done; what was begun goes on. */
 void order_on_deadline(uv_timer_t *timer)
 {
@@ -573,10 +594,7 @@ void order_on_deadline(uv_timer_t *timer)
 		if (it->state == ITEM_DONE)
 			continue;
 		if (it->state == ITEM_WAITING) {
-			it->inst = NULL;
-			item_done(o, it, PM_DEADLINE,
-			          "its turn did not come in time; nothing was done",
-			          "give it more time, or more at once with --parallel");
+			give_up_item(o, it);
 			continue;
 		}
 		instance_drop_order(it->inst, o);

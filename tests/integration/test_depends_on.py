@@ -63,6 +63,21 @@ class DependsOn(PmdTestCase):
         child.communicate(timeout=30)
         self.assertEqual(child.returncode, 10)
 
+    def test_what_had_no_turn_within_the_time_given_is_said_and_not_started_later(self):
+        slow = dict(name="slow", script=self.node("slow.js", "setInterval(() => {}, 1e9)"), wait_ready=True,
+                    listen_timeout=60000)
+        out = self.start(slow, self.app_of("b", depends_on=["slow"]), args=("--timeout", "1s"), check=15)
+        self.assertIn("b (1): declared, but not started: its turn did not come in time", out.err)
+        self.assertIn("slow (0): not done in time; it goes on in the background", out.err)
+        self.assertEqual(self.status("b"), "stopped")
+        supervisor = self.supervisor_pid()
+        os.kill(supervisor, signal.SIGKILL)
+        self.wait_dead(supervisor)
+        self.wait_status("slow", "launching")
+        self.pmctl("stop", "slow")
+        self.assertEqual(self.status("b"), "stopped")
+        self.assertNotIn(["b", "up"], self.events())
+
     def test_cycles_and_unknown_names_are_refused_before_anything_starts(self):
         out = self.start(self.app_of("a", depends_on=["b"]), self.app_of("b", depends_on=["c"]),
                          self.app_of("c", depends_on=["a"]), check=8)
