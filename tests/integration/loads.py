@@ -15,8 +15,10 @@ NODES = os.environ.get("PMD_NODES") or os.path.join(SOURCE, "build", "nodes")
 
 
 def nodes():
-    """{name: program} of the nodes to test with: two in CI, all with --soak. tests/nodes makes them."""
+    """{name: program} of the nodes to test with, which tests/nodes makes: three in CI, all with --soak, or those named
+    in PMD_TEST_NODES."""
     names = ["debian", "16", "18", "20", "22", "24", "newest"] if SOAK else ["debian", "20", "newest"]
+    names = os.environ.get("PMD_TEST_NODES", "").split() or names
     found = {name: os.path.join(NODES, name, "bin", "node") for name in names}
     for name, path in found.items():
         if not os.path.exists(path):
