@@ -9,6 +9,7 @@
 #include "cli/jlist.h"
 #include "cli/redact.h"
 #include "cli/table.h"
+#include "proto/check.h"
 #include "proto/spec.h"
 #include "proto/units.h"
 
@@ -75,6 +76,22 @@ static void how_it_is(struct facts *f, const Pm__InstanceStatus *s, bool as_pm2)
 		fact(f, "last order", s->last_order, COLOR_NONE);
 }
 
+static void checks(struct facts *f, const Pm__AppSpec *spec)
+{
+	char text[200];
+
+	for (enum check_role role = CHECK_STARTUP; role < CHECK_ROLES; role++) {
+		const Pm__HealthCheck *c = check_of(spec, role);
+
+		if (c == NULL)
+			continue;
+		check_text(c, text, sizeof(text));
+		fact(f, check_role_names[role], text, COLOR_NONE);
+	}
+	if (spec->watchdog_ms != 0)
+		number(f, "watchdog (ms)", spec->watchdog_ms);
+}
+
 static void what_it_runs(struct facts *f, const Pm__InstanceStatus *s, bool as_pm2)
 {
 	const Pm__AppSpec *spec = s->spec;
@@ -106,6 +123,7 @@ static void what_it_runs(struct facts *f, const Pm__InstanceStatus *s, bool as_p
 	number(f, "kill timeout (ms)", spec->kill_timeout_ms);
 	words(f, "depends on", spec->depends_on, spec->n_depends_on);
 	words(f, "listen", spec->listen, spec->n_listen);
+	checks(f, spec);
 	if (s->dropped_lines != 0)
 		number(f, "log lines dropped", s->dropped_lines);
 }

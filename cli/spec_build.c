@@ -15,6 +15,7 @@
 
 /* Time to get ready in cluster mode, where nothing is lost while it runs. */
 #define CLUSTER_LISTEN_TIMEOUT_MS 30000
+#define CHECK_LISTEN_TIMEOUT_MS   60000
 
 /* One build: the builder, its spec, and the places it looks at again and again. */
 struct build {
@@ -162,6 +163,9 @@ static void build_mode(struct build *u)
 	if (u->spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER && !u->ctx->as_pm2 &&
 	    !spec_is_given(u->b, "listen_timeout"))
 		u->spec->listen_timeout_ms = CLUSTER_LISTEN_TIMEOUT_MS;
+	if ((u->spec->ready != NULL || u->spec->startup != NULL) && !u->ctx->as_pm2 &&
+	    !spec_is_given(u->b, "listen_timeout"))
+		u->spec->listen_timeout_ms = CHECK_LISTEN_TIMEOUT_MS;
 	if (!spec_is_given(u->b, "merge_logs"))
 		u->spec->merge_logs = u->spec->exec_mode == PM__EXEC_MODE__EXEC_MODE_FORK &&
 		                      !u->spec->instances_given;

@@ -6,6 +6,7 @@
 
 #include "cli/apps.h"
 #include "cli/fmt.h"
+#include "proto/check.h"
 #include "proto/units.h"
 
 static const Pm__ExitRecord *last_exit(const Pm__InstanceStatus *s)
@@ -49,6 +50,8 @@ const char *why_cause(const char *cause)
 		{ "cron", "its cron_restart was due" },
 		{ "watch", "a watched file changed" },
 		{ "agent stop", "the agent was stopped" },
+		{ "liveness check", "it failed its live check" },
+		{ "watchdog", "it did not say WATCHDOG=1 in time" },
 		{ "resurrect", "what was saved was restored" },
 	};
 
@@ -80,9 +83,12 @@ static void headline_reason(const Pm__InstanceStatus *s, const Pm__ExitRecord *l
 		pm_buf_printf(out, ", for %s now", text);
 		return;
 	case PM__LIFE_STATE__LIFE_LAUNCHING:
-		pm_buf_str(out, s->spec != NULL && s->spec->wait_ready
-		                        ? ": it runs, and has not said yet that it is ready"
-		                        : ": its process is being started");
+		if (s->spec != NULL && check_gates(s->spec))
+			pm_buf_str(out, ": it runs, and has not passed its checks yet");
+		else if (s->spec != NULL && check_wants_ready(s->spec))
+			pm_buf_str(out, ": it runs, and has not said yet that it is ready");
+		else
+			pm_buf_str(out, ": its process is being started");
 		return;
 	case PM__LIFE_STATE__LIFE_STOPPING:
 		pm_buf_str(out, ": it was told to stop, and its processes are not all gone yet");

@@ -127,6 +127,7 @@ static void set_numbers(Pm__AppSpec *s)
 	s->start_timeout_ms = 60000;
 	s->drain = true;
 	s->drain_timeout_ms = 30000;
+	s->start_grace_ms = 60000;
 }
 
 int spec_create(Pm__AppSpec **out, struct pm_error *err)

@@ -130,6 +130,8 @@ void spec_key_expects(const struct spec_key *key, char *out, size_t size)
 		[SPEC_INSTANCES] = "a whole number or max",
 		[SPEC_WATCH] = "true, false, a path or a list of paths",
 		[SPEC_FILTER] = "true, false, a text or a list of texts",
+		[SPEC_CHECK] = "http://:PORT/PATH, tcp://:PORT, unix:///PATH, "
+			       "exec PROGRAM ARGS, an object with `check`, or none",
 		[SPEC_KEPT] = "any value",
 	};
 

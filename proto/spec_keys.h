@@ -30,6 +30,7 @@ enum spec_type {
 	SPEC_INSTANCES,
 	SPEC_WATCH,  /* true, or paths */
 	SPEC_FILTER, /* true, or texts */
+	SPEC_CHECK,  /* a health check: text, a program and its arguments, or an object */
 	SPEC_KEPT,   /* any value; kept for jlist */
 };
 

@@ -341,6 +341,7 @@ static spec_set_fn *setter(const struct spec_key *key)
 		[SPEC_INSTANCES] = set_instances,
 		[SPEC_WATCH] = spec_set_watch,
 		[SPEC_FILTER] = spec_set_filter,
+		[SPEC_CHECK] = spec_set_check,
 		[SPEC_KEPT] = spec_set_kept,
 	};
 

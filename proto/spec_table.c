@@ -527,7 +527,9 @@ const struct spec_key spec_keys[] = {
 	  .opts = "wait-ready",
 	  MEMBER(wait_ready, "wait_ready"),
 	  .def = "false",
-	  .help = "The app is online only after it sent the IPC message `ready`." },
+	  .help = "The app is online only after it said that it is ready: by the IPC message "
+	          "`ready`, or by READY=1 over NOTIFY_SOCKET (sd_notify(3)), which any program "
+	          "can send." },
 	{ .name = "listen_timeout",
 	  .type = SPEC_DURATION,
 	  .opts = "listen-timeout",
@@ -535,9 +537,67 @@ const struct spec_key spec_keys[] = {
 	  .min = 0,
 	  .max = INT32_MAX,
 	  MEMBER(listen_timeout_ms, "listen_timeout_ms"),
-	  .def = "3000; in cluster mode 30000, but not under the name pm2",
+	  .def = "3000; in cluster mode 30000, with a check 60000; as pm2 3000",
 	  .help = "How long the app may take to get ready. In cluster mode a new process that "
-	          "does not listen by then has failed, and a reload changes nothing." },
+	          "does not listen, or does not pass its checks, by then has failed, and a "
+	          "reload changes nothing." },
+	{ .name = "ready",
+	  .type = SPEC_CHECK,
+	  .opts = "ready",
+	  .arg = SPEC_ARG_REQUIRED,
+	  MEMBER(ready, "ready"),
+	  .flags = SPEC_OURS,
+	  .help = "How to see that an instance can serve: notify (it says so over NOTIFY_SOCKET), "
+	          "http://:3000/healthz (GET answers 2xx or 3xx; hosts are numbers; also "
+	          "http://unix:/run/app.sock:/healthz), tcp://:3000 or unix:///run/app.sock (it "
+	          "accepts), exec ./check.sh (ends with 0; no shell, as the app's user, in cwd, "
+	          "with its environment). Online only after that; a reload waits for it, and for "
+	          "the new process, not for any that shares its port. Later failures in a row "
+	          "keep new connections from an instance in cluster mode, but never from all. "
+	          "An object says more: {check: \"http://:3000/healthz\", period: \"5s\", "
+	          "timeout: \"2s\", fail: 3, ok: 1, body: \"text it must hold\", headers: "
+	          "{Host: \"example.org\"}}; exec has period 10s and timeout 5s. none takes it "
+	          "away. An instance's own socket can be told apart for TCP that instances share; "
+	          "for a unix socket that they share, whichever accepts answers." },
+	{ .name = "startup",
+	  .type = SPEC_CHECK,
+	  .opts = "startup-check",
+	  .arg = SPEC_ARG_REQUIRED,
+	  MEMBER(startup, "startup"),
+	  .flags = SPEC_OURS,
+	  .help = "As ready, but looked at during the start alone, before ready is: for what is "
+	          "slow to start. It is tried often at first, then every period." },
+	{ .name = "live",
+	  .type = SPEC_CHECK,
+	  .opts = "live",
+	  .arg = SPEC_ARG_REQUIRED,
+	  MEMBER(live, "live"),
+	  .flags = SPEC_OURS,
+	  .help = "As ready, but an instance that fails it so often in a row is restarted, by a "
+	          "successor beside it where it can have one. Off by default: an overloaded app "
+	          "gets worse by restarts." },
+	{ .name = "start_grace",
+	  .type = SPEC_DURATION,
+	  .opts = "start-grace",
+	  .arg = SPEC_ARG_REQUIRED,
+	  .min = 0,
+	  .max = INT32_MAX,
+	  MEMBER(start_grace_ms, "start_grace_ms"),
+	  .flags = SPEC_OURS,
+	  .def = "60000",
+	  .help = "How long after its start an instance may fail its live check, or not answer "
+	          "its watchdog, unless it has passed it before." },
+	{ .name = "watchdog",
+	  .type = SPEC_DURATION,
+	  .opts = "watchdog",
+	  .arg = SPEC_ARG_REQUIRED,
+	  .min = 0,
+	  .max = INT32_MAX,
+	  MEMBER(watchdog_ms, "watchdog_ms"),
+	  .flags = SPEC_OURS,
+	  .def = "0",
+	  .help = "The app says WATCHDOG=1 over NOTIFY_SOCKET at least this often (sd_notify(3); "
+	          "WATCHDOG_USEC tells it), or it is restarted; 0: no such thing." },
 	{ .name = "instance_var",
 	  .type = SPEC_VAR,
 	  .opts = "instance-var",

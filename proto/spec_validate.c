@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "proto/check.h"
 #include "proto/limits.h"
 #include "proto/listen_addr.h"
 #include "proto/spec.h"
@@ -251,6 +252,17 @@ static int check_listen(const Pm__AppSpec *s, struct pm_error *err)
 	return 0;
 }
 
+static int check_health(const Pm__AppSpec *s, struct pm_error *err)
+{
+	for (enum check_role role = CHECK_STARTUP; role < CHECK_ROLES; role++) {
+		const Pm__HealthCheck *c = check_of(s, role);
+
+		if (c != NULL && check_validate(c, role, err) < 0)
+			return pm_wrap(err, "app %.128s", s->name);
+	}
+	return 0;
+}
+
 /* What only shows up in tables: cut to size and clean, whoever sent it. */
 static int check_notes(const Pm__AppSpec *s, struct pm_error *err)
 {
@@ -269,7 +281,8 @@ int spec_validate(const Pm__AppSpec *spec, struct pm_error *err)
 {
 	if (check_names(spec, err) < 0 || check_paths(spec, err) < 0 || check_env(spec, err) < 0 ||
 	    check_limits(spec, err) < 0 || check_ranges(spec, err) < 0 ||
-	    check_enums(spec, err) < 0 || check_listen(spec, err) < 0 || check_notes(spec, err) < 0)
+	    check_enums(spec, err) < 0 || check_listen(spec, err) < 0 ||
+	    check_health(spec, err) < 0 || check_notes(spec, err) < 0)
 		return -1;
 	if (pm__app_spec__get_packed_size(spec) > PM_SPEC_MAX)
 		return pm_fail(err, PM_LIMIT,
