@@ -56,7 +56,8 @@ static int fit_instances(struct order *o, struct app *app, uint32_t want, struct
 static int update_app(const struct request *r, struct order *o, struct app *app, Pm__AppSpec *spec,
                       struct pm_error *err)
 {
-	bool pm2 = session_is_pm2(r->session);
+	bool is_new = app->n == 0; /* deleted, and something of it still ends */
+	bool pm2 = session_is_pm2(r->session) && !is_new;
 	uint32_t want = pm2 ? (uint32_t)app->n : spec->instances;
 
 	if (pm2) { /* PM2 keeps what a running app is: its script, place and number */
@@ -67,10 +68,11 @@ static int update_app(const struct request *r, struct order *o, struct app *app,
 	if (fit_instances(o, app, want, err) < 0)
 		return -1;
 	for (size_t i = 0; i < PM_MIN(want, app->n); i++)
-		if (order_add(o, app->instances[i], EV_RESTART,
-		              r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD ? CAUSE_RELOAD
-		                                                             : CAUSE_RESTART,
-		              true, err) < 0)
+		if (order_add(o, app->instances[i], is_new ? EV_START : EV_RESTART,
+		              is_new                                           ? CAUSE_START
+		              : r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD ? CAUSE_RELOAD
+		                                                               : CAUSE_RESTART,
+		              !is_new, err) < 0)
 			return -1;
 	return 0;
 }

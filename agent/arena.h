@@ -94,7 +94,9 @@ struct inst_core {
 	uint32_t role;       /* enum inst_role */
 	uint32_t generation; /* which of its seat's two sockets its process has (cluster.h) */
 	uint32_t said;       /* SAID_* of this run */
-	uint8_t reserved[52];
+	uint32_t told;       /* bool: a retiree that was asked to finish */
+	uint64_t retired_ms; /* pm_now_ms() when it became one; 0: it has not */
+	uint8_t reserved[40];
 };
 
 struct inst_record {

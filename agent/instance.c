@@ -100,6 +100,24 @@ static void forget(struct instance *inst)
 	store_changed(su->store);
 }
 
+/* Stopped and deleted mean that nothing is left: who waits for that goes on waiting while a hidden
+ * one is being ended, and is answered when it has. */
+static bool hand_on(struct instance *inst)
+{
+	struct instance *other = NULL;
+	struct waiter **end;
+
+	if (inst->core.life.state == LIFE_DOWN && inst->waiters != NULL)
+		other = reload_left(inst);
+	if (other == NULL)
+		return false;
+	for (end = &other->waiters; *end != NULL;)
+		end = &(*end)->next;
+	*end = PM_STEAL(inst->waiters);
+	orders_retarget(inst->su, inst, other, false);
+	return true;
+}
+
 /* Carry out actions from the lowest bit up; see enum life_action for what may follow what. */
 void inst_act(struct instance *inst, uint32_t actions)
 {
@@ -107,7 +125,7 @@ void inst_act(struct instance *inst, uint32_t actions)
 
 	if (actions & (ACT_CANCEL_DELAY | ACT_CANCEL_READY | ACT_CANCEL_KILL))
 		inst_disarm(inst);
-	if (actions & ACT_REPLY_OK)
+	if ((actions & ACT_REPLY_OK) && !hand_on(inst))
 		inst_settle(inst, PM_OK, inst->core.life.state == LIFE_UP);
 	if (actions & (ACT_REPLY_FAIL | ACT_REPORT_NOT_READY))
 		inst_settle(inst, inst->why_code, false);
@@ -185,16 +203,23 @@ static bool is_start_event(enum life_event event)
 /* What a successor carries out, or a quiet end. Returns whether the order was taken. */
 static bool give_reload(struct instance *inst, const struct instance_order *o)
 {
+	bool scale = o->event == EV_DELETE && o->cause == CAUSE_SCALE;
 	struct pm_error err;
 
-	if (inst->reload != NULL && (o->gated || o->cause == CAUSE_SCALE)) {
-		if (o->gated && (o->force || o->order == NULL)) {
-			reload_again(inst, o);
-			if (o->force)
-				reload_interrupt(inst);
-		} else {
+	if (inst->reload != NULL && o->event == EV_START && inst->core.life.state == LIFE_UP) {
+		inst_refuse(inst, o, PM_OK, ""); /* it is up, whatever becomes of the reload */
+		return true;
+	}
+	if (inst->reload != NULL && (o->gated || scale)) {
+		if (!scale && !o->force && o->order != NULL) {
 			inst_refuse(inst, o, PM_LOCKED, "a reload of it is under way");
+			return true;
 		}
+		reload_again(inst, o);
+		if (scale)
+			reload_give_up(inst);
+		else if (o->force)
+			reload_hurry(inst);
 		return true;
 	}
 	if (o->gated && reload_is_possible(inst)) {
@@ -202,8 +227,7 @@ static bool give_reload(struct instance *inst, const struct instance_order *o)
 			inst_refuse(inst, o, err.code, err.what);
 		return true;
 	}
-	if (o->event == EV_DELETE && o->cause == CAUSE_SCALE && reload_is_possible(inst) &&
-	    reload_retire(inst, o, &err) == 0)
+	if (scale && reload_is_possible(inst) && reload_retire(inst, o, &err) == 0)
 		return true;
 	if (o->event != EV_START)
 		reload_interrupt(inst);
@@ -217,6 +241,10 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 
 	if (is_start_event(o->event) && inst->su->stopping) {
 		inst_refuse(inst, o, PM_LOCKED, "the agent is stopping");
+		return;
+	}
+	if (is_start_event(o->event) && inst->core.role == ROLE_RETIREE) {
+		inst_refuse(inst, o, PM_NOT_FOUND, "it is being deleted");
 		return;
 	}
 	inst->core.order_uid = o->uid;
@@ -254,6 +282,8 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 		inst_arm(inst, 1); /* it is up already: answer from the loop */
 	inst_act(inst, actions);
 	inst_after_step(inst);
+	if (!is_start_event(o->event) && inst->core.role == ROLE_NORMAL)
+		reload_end_retirees(inst->app);
 }
 
 void instance_set_watching(struct instance *inst, bool on)

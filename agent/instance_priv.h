@@ -73,8 +73,6 @@ void inst_check_heirs(struct instance *inst);
 bool inst_add_waiter(struct instance *inst, const struct instance_order *o);
 /* Answer all that wait; leave_settlers: but those that want to see it stay up. */
 void inst_settle(struct instance *inst, enum pm_code code, bool leave_settlers);
-/* The same to all, with words of the caller's; takes the log tail. */
-void inst_settle_with(struct instance *inst, const struct order_outcome *outcome);
 /* What the last run wrote: the caller's to free; NULL: nothing. */
 char *inst_log_tail(struct instance *inst, size_t *len);
 /* Answer an order that is not taken. */

@@ -100,23 +100,6 @@ void inst_settle(struct instance *inst, enum pm_code code, bool leave_settlers)
 	}
 }
 
-void inst_settle_with(struct instance *inst, const struct order_outcome *outcome)
-{
-	struct waiter *list = PM_STEAL(inst->waiters);
-	struct order_outcome out = *outcome;
-
-	while (list != NULL) {
-		struct waiter *w = list;
-
-		list = w->next;
-		order_settled(w->order, w->at, inst, &out);
-		out.log_tail = NULL; /* the first one has it */
-		out.log_tail_len = 0;
-		free(w);
-	}
-	free(out.log_tail);
-}
-
 void instance_drop_order(struct instance *inst, const struct order *order)
 {
 	struct waiter **at = &inst->waiters;

@@ -518,11 +518,13 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
 		pump(o);
 }
 
-void orders_retarget(struct super *su, const struct instance *from, struct instance *to)
+void orders_retarget(struct super *su, const struct instance *from, struct instance *to,
+                     bool waiting)
 {
 	for (struct order *o = su->orders; o != NULL; o = o->next)
 		for (size_t i = 0; i < o->n; i++)
-			if (o->items[i].inst == from)
+			if (o->items[i].inst == from &&
+			    (waiting || o->items[i].state == ITEM_RUNNING))
 				o->items[i].inst = to;
 }
 

@@ -44,8 +44,10 @@ void order_on_deadline(uv_timer_t *timer);
 /* The instance is about to go: orders that had not come to it yet say so. */
 void orders_forget(struct super *su, const struct instance *inst);
 
-/* Another instance has taken the place of one. */
-void orders_retarget(struct super *su, const struct instance *from, struct instance *to);
+/* Another instance has taken the place of one; waiting: also for what orders have not come to yet.
+ */
+void orders_retarget(struct super *su, const struct instance *from, struct instance *to,
+                     bool waiting);
 
 /* From instances. */
 void order_settled(struct order *o, uint32_t at, struct instance *inst,

@@ -31,7 +31,11 @@ struct reload {
 	uint64_t began_ms, ready_ms;
 	bool late;
 	struct retire retire;
-	/* What those who wait are told when the failed one has gone. */
+	/* Who asked for it: borrowed, NULL when nobody waits. Not among the waiters of the
+	 * instance, which hear what becomes of its own process. */
+	struct order *order;
+	uint32_t at;
+	/* What is answered when the failed one has gone. */
 	enum pm_code code;
 	char what[256], hint[160];
 	char *tail; /* owned */
@@ -93,6 +97,27 @@ bool reload_is_possible(const struct instance *inst)
 	       inst->core.role == ROLE_NORMAL && inst->core.heirs == 0;
 }
 
+/* ---- the order that waits ---- */
+
+/* The log tail is taken. */
+static void answer(struct reload *r, struct instance *shown, const struct order_outcome *out)
+{
+	struct order *order = PM_STEAL(r->order);
+
+	if (order != NULL)
+		order_settled(order, r->at, shown, out);
+	else
+		free(out->log_tail);
+}
+
+static void answer_words(struct reload *r, struct instance *shown, enum pm_code code,
+                         const char *words)
+{
+	const struct order_outcome out = { .code = code, .text = words, .hint = "" };
+
+	answer(r, shown, &out);
+}
+
 /* ---- orders to the hidden ones ---- */
 
 static void order_hidden(struct instance *inst, enum life_event event, enum cause cause)
@@ -136,13 +161,14 @@ int reload_begin(struct instance *old, const struct instance_order *o, struct pm
 		return -1;
 	}
 	r = reload_new(app, old, next);
-	if (r == NULL || (o->order != NULL && !inst_add_waiter(old, o))) {
-		if (r != NULL)
-			release(r);
+	if (r == NULL) {
 		app_remove_instance(app, next);
 		instance_close(next, true);
 		return pm_fail(err, PM_NO_MEMORY, "reload");
 	}
+	r->order = o->order;
+	r->at = o->at;
+	inst_settle(old, PM_OK, false); /* what is up was started, if not for long */
 	pm_log(PM_LOG_INFO, "reload.begin", "app=%s pm_id=%u pid=%d cause=%s", app->spec->name,
 	       old->core.pm_id, old->core.pid, cause_word(o->cause));
 	inst_note(old, "reloading: its successor is starting");
@@ -152,15 +178,32 @@ int reload_begin(struct instance *old, const struct instance_order *o, struct pm
 	return 0;
 }
 
+static const char replaced_words[] = "a later order replaced this one";
+
+/* What was to follow is not to any more. */
+static void cancel_again(struct reload *r, struct instance *inst)
+{
+	const struct order_outcome replaced = { .code = PM_FAILED,
+		                                .text = replaced_words,
+		                                .hint = "" };
+	struct order *order = PM_STEAL(r->again_order.order);
+
+	r->again = false;
+	if (order != NULL)
+		order_settled(order, r->again_order.at, inst, &replaced);
+}
+
 void reload_again(struct instance *inst, const struct instance_order *o)
 {
 	struct reload *r = inst->reload;
-	const struct order_outcome replaced = { .code = PM_FAILED,
-		                                .text = "a later order replaced this one",
-		                                .hint = "" };
 
-	if (r->again && r->again_order.order != NULL)
-		order_settled(r->again_order.order, r->again_order.at, inst, &replaced);
+	if (r->again && r->again_order.event == EV_DELETE && o->event != EV_DELETE) {
+		inst_refuse(inst, o, PM_NOT_FOUND, "it is being deleted");
+		return;
+	}
+	if (r->again && o->order == NULL && o->event != EV_DELETE)
+		return; /* what waits does the same, and somebody may want to hear of it */
+	cancel_again(r, inst);
 	r->again = true;
 	r->again_order = *o;
 	(void)snprintf(r->again_who, sizeof(r->again_who), "%s", o->who);
@@ -169,8 +212,14 @@ void reload_again(struct instance *inst, const struct instance_order *o)
 
 void reload_drop_order(struct instance *inst, const struct order *order)
 {
-	if (inst->reload != NULL && inst->reload->again_order.order == order)
-		inst->reload->again_order.order = NULL;
+	struct reload *r = inst->reload;
+
+	if (r == NULL)
+		return;
+	if (r->order == order)
+		r->order = NULL;
+	if (r->again_order.order == order)
+		r->again_order.order = NULL;
 }
 
 /* The successor has to go; nothing else changes. */
@@ -197,11 +246,19 @@ static void fail_by_itself(struct reload *r)
 	fail(r, PM_FAILED, words, r->next->hint != NULL ? r->next->hint : "");
 }
 
+/* From its record: whoever goes on with it after us gives it no more time. */
 static void retire(struct reload *r)
 {
+	struct inst_core *core = &r->old->core;
+
+	if (core->retired_ms == 0) {
+		core->retired_ms = pm_now_ms();
+		inst_commit(r->old);
+	}
 	r->phase = PHASE_RETIRING;
-	r->retire = (struct retire){ .began_ms = pm_now_ms(),
-		                     .timeout_ms = r->app->spec->drain_timeout_ms };
+	r->retire = (struct retire){ .began_ms = core->retired_ms,
+		                     .timeout_ms = r->app->spec->drain_timeout_ms,
+		                     .told = core->told != 0 };
 	look_after(r, 0);
 }
 
@@ -220,8 +277,10 @@ static void swap(struct reload *r)
 	cluster_refresh(next); /* first: there is always somebody */
 	cluster_refresh(old);
 	(void)PM_FAIL_POINT("reload.after_swap");
+	/* A start that came while the old one was down is answered, too: it is up. */
 	next->waiters = PM_STEAL(old->waiters);
-	orders_retarget(r->su, old, next);
+	orders_retarget(r->su, old, next, true);
+	inst_settle(next, PM_OK, false);
 	inst_note(old, "");
 	inst_write_pid_file(next);
 	pm_log(PM_LOG_INFO, "reload.swap", "app=%s pm_id=%u pid=%d replaces pid=%d",
@@ -230,6 +289,8 @@ static void swap(struct reload *r)
 	events_tell(r->su, next, "reload", true);
 	store_touched(r->su->store);
 	retire(r);
+	if (!life_has_process(&old->core.life)) /* or its restart would be due */
+		order_hidden(old, EV_DELETE, CAUSE_RELOAD);
 }
 
 static void look_at_successor(struct reload *r)
@@ -244,6 +305,10 @@ static void look_at_successor(struct reload *r)
 	struct reload_step step;
 	uint64_t now = pm_now_ms();
 
+	if (r->old == NULL) {
+		fail(r, PM_NOT_FOUND, "it was deleted meanwhile", "");
+		return;
+	}
 	if (facts.next == LIFE_UP && r->ready_ms == 0)
 		r->ready_ms = now;
 	facts.ready_ms = r->ready_ms;
@@ -271,6 +336,9 @@ static void tell_to_finish(struct instance *inst)
 	(void)PM_FAIL_POINT("reload.before_drain");
 	if (p == NULL || p->worker == NULL)
 		return;
+	/* Before it hears: node takes a second disconnect for an end of its own channel. */
+	inst->core.told = 1;
+	inst_commit(inst);
 	worker_drain(p->worker);
 	/* An app that is ended by a message needs its channel for that. */
 	if (!inst->app->spec->shutdown_with_message)
@@ -391,25 +459,74 @@ uint32_t reload_spawns(const struct instance *inst)
 
 void reload_not_ready(struct instance *inst)
 {
+	if (inst->reload == NULL)
+		return; /* it is being ended */
 	inst->reload->late = true;
 	look_after(inst->reload, 0);
 }
 
-void reload_interrupt(struct instance *inst)
+void reload_give_up(struct instance *inst)
 {
-	static const char words[] = "a later order replaced this one";
 	struct reload *r = inst->reload;
 
-	if (r == NULL)
+	if (r->phase != PHASE_STARTING || inst != r->old)
 		return;
-	if (r->phase == PHASE_STARTING && inst == r->old) {
-		inst_note(inst, "");
-		inst_fail_words(inst, PM_FAILED, words, "");
-		inst_settle(inst, PM_FAILED, false);
-		fail(r, PM_FAILED, words, "");
+	inst_note(inst, "");
+	answer_words(r, inst, PM_FAILED, replaced_words);
+	fail(r, PM_FAILED, replaced_words, "");
+}
+
+void reload_hurry(struct instance *inst)
+{
+	struct reload *r = inst->reload;
+
+	if (r->phase == PHASE_STARTING) {
+		reload_give_up(inst);
 	} else if (r->phase == PHASE_RETIRING && inst == r->next && r->old != NULL) {
+		answer_words(r, inst, PM_OK, ""); /* it was replaced, and the rest is cut short */
 		order_hidden(r->old, EV_DELETE, CAUSE_RELOAD);
 	}
+}
+
+void reload_interrupt(struct instance *inst)
+{
+	if (inst->reload == NULL)
+		return;
+	cancel_again(inst->reload, inst);
+	reload_hurry(inst);
+}
+
+static bool is_wanted(const struct app *app)
+{
+	for (size_t i = 0; i < app->n; i++)
+		if (life_is_wanted(&app->instances[i]->core.life))
+			return true;
+	return false;
+}
+
+void reload_end_retirees(struct app *app)
+{
+	if (is_wanted(app))
+		return;
+	for (size_t i = app->n_hidden; i > 0; i--)
+		if (i <= app->n_hidden && app->hidden[i - 1]->core.role == ROLE_RETIREE)
+			order_hidden(app->hidden[i - 1], EV_DELETE, CAUSE_STOP);
+}
+
+struct instance *reload_left(const struct instance *inst)
+{
+	const struct app *app = inst->app;
+	bool all = !is_wanted(app);
+
+	for (size_t i = 0; i < app->n_hidden; i++) {
+		struct instance *other = app->hidden[i];
+
+		if (other != inst && life_has_process(&other->core.life) &&
+		    (other->core.pm_id == inst->core.pm_id ||
+		     (all && other->core.role == ROLE_RETIREE)))
+			return other;
+	}
+	return NULL;
 }
 
 /* ---- the end ---- */
@@ -431,7 +548,7 @@ static void go_on(struct reload *r, struct instance *shown)
 						   .order = o.order,
 						   .at = o.at,
 						   .settle = o.settle,
-						   .gated = true,
+						   .gated = o.event == EV_RESTART,
 					   });
 }
 
@@ -450,9 +567,23 @@ static void successor_gone(struct reload *r)
 		free(outcome.log_tail);
 	} else {
 		inst_note(old, "");
-		inst_settle_with(old, &outcome);
+		answer(r, old, &outcome);
 	}
 	go_on(r, old);
+}
+
+static void answer_retired(struct reload *r, struct instance *next)
+{
+	char words[200];
+
+	if (next->core.life.state == LIFE_UP) {
+		answer_words(r, next, PM_OK, "");
+		return;
+	}
+	(void)snprintf(words, sizeof(words),
+	               "replaced, but the new process is not up any more: %.120s",
+	               next->why != NULL ? next->why : life_state_word(next->core.life.state));
+	answer_words(r, next, PM_FAILED, words);
 }
 
 static void retiree_gone(struct reload *r)
@@ -464,8 +595,8 @@ static void retiree_gone(struct reload *r)
 	pm_log(PM_LOG_INFO, "reload.done", "app=%s pm_id=%u after %llu ms", r->app->spec->name,
 	       old->core.pm_id, (unsigned long long)(pm_now_ms() - r->began_ms));
 	cluster_sweep_late(r->app, old->core.instance, old->core.generation);
-	if (next != NULL && next->core.life.state == LIFE_UP)
-		inst_settle(next, PM_OK, false);
+	if (next != NULL)
+		answer_retired(r, next);
 	go_on(r, next);
 }
 
@@ -482,6 +613,7 @@ void reload_forget(struct instance *inst)
 	} else { /* the one that commands see; the hidden one is being ended */
 		inst->reload = NULL;
 		*(inst == r->old ? &r->old : &r->next) = NULL;
+		r->order = r->again_order.order = NULL; /* orders_forget() answers them */
 	}
 }
 
@@ -520,6 +652,8 @@ static void resume_one(struct app *app, struct instance *hidden)
 		look_after(r, 0);
 	else
 		retire(r);
+	if (hidden->core.role == ROLE_RETIREE && shown != NULL)
+		inst_write_pid_file(shown); /* the swap may not have got to that */
 }
 
 void reload_resume(struct app *app)

@@ -26,7 +26,9 @@ bool reload_is_possible(const struct instance *inst);
  */
 PM_MUST_CHECK int reload_begin(struct instance *inst, const struct instance_order *o,
                                struct pm_error *err);
-/* One is under way: do another when it is done. Only the last asked for counts. */
+/* One is under way: do this when it is done, a reload or a deletion. Only the last asked for
+ * counts.
+ */
 void reload_again(struct instance *inst, const struct instance_order *o);
 /* The order waits no more. */
 void reload_drop_order(struct instance *inst, const struct order *order);
@@ -36,9 +38,20 @@ void reload_drop_order(struct instance *inst, const struct order *order);
 PM_MUST_CHECK int reload_retire(struct instance *inst, const struct instance_order *o,
                                 struct pm_error *err);
 
-/* Another order comes for an instance that commands see: what was begun is given up, or cut short.
- */
+/* Another order comes for an instance that commands see: what was begun is given up, or cut short,
+ * and what was to follow it as well. */
 void reload_interrupt(struct instance *inst);
+/* The same for what was begun alone: what follows comes sooner. give_up: but one that has been
+ * replaced finishes what it has. */
+void reload_hurry(struct instance *inst);
+void reload_give_up(struct instance *inst);
+
+/* A stop was ordered: when no instance of the app is to run any more, those that it let go earlier
+ * need not finish either. */
+void reload_end_retirees(struct app *app);
+/* One has ended: another process that commands do not see, whose end belongs to the same stop;
+ * NULL: none. */
+struct instance *reload_left(const struct instance *inst);
 
 /* Of a successor: does the one that it is to replace listen? */
 bool reload_listened(const struct instance *inst);
