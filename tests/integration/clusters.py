@@ -6,7 +6,7 @@ import shutil
 
 from loads import SOAK, Load, nodes
 from pmdtest import APPS, PmdTestCase, helper
-from seats import free_port
+from ports import free_port
 
 ROUNDS = 50 if SOAK else 4
 REQUESTS = 10000 if SOAK else 800  # at least so many in each account
@@ -54,14 +54,17 @@ class ClusterTestCase(PmdTestCase):
         return sorted(a["pid"] for a in self.instances("api"))
 
     @contextlib.contextmanager
-    def load(self, keep, requests=REQUESTS, **options):
-        """Load on the app; at the end at least so many requests, of which none may have failed."""
-        with Load(self.address, keep, **options) as load:
+    def load(self, keep, requests=REQUESTS, rate=2000, **options):
+        """Load on the app; at the end at least so many requests, of which none may have failed. Rate 0 is all that it
+        can take, which is a test of the machine as well."""
+        with Load(self.address, keep, rate=rate, **options) as load:
             load.wait_for(50)
             yield load
             load.wait_for(requests)
             account = load.finish()
         self.account = account
+        if SOAK:
+            print(f"{self.id()}: keep={keep}: {account['failures']} of {account['requests']} requests failed", flush=True)
         self.assertEqual(account["failures"], 0, account)
 
     def reload_rounds(self, load, rounds=ROUNDS):

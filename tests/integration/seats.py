@@ -1,12 +1,9 @@
 """Workers of one app under a played supervisor: tests/helpers/cluster_supervisor.c. No agent runs here."""
 
-import contextlib
 import os
-import random
 import re
 import select
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -100,14 +97,3 @@ def wait_gone(pid):
             raise AssertionError(f"{pid} does not end")
     finally:
         os.close(fd)
-
-
-def free_port():
-    """A port that is free now, and that no client on this machine gets by itself."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
-        low = int(file.read().split()[0])
-    while True:
-        port = random.randrange(10000, low)
-        with contextlib.suppress(OSError), socket.socket() as s:
-            s.bind(("127.0.0.1", port))
-            return port

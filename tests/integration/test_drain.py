@@ -10,18 +10,21 @@ import select
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 import urllib.request
 
 from loads import SOAK, Load, nodes
 from pmdtest import APPS, BUILD, PATIENCE, Popen
-from seats import Seats, free_port
+from ports import free_port
+from seats import Seats
 
 PRELOAD = os.path.join(BUILD, "pmd-drain.cjs")
 WEB = os.path.join(APPS, "cluster", "web.js")
 DRAIN = '{"cmd":"NODE_PMD","act":"drain"}'
 DISCONNECT = '{"cmd":"NODE_CLUSTER","act":"disconnect"}'
+ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 ROUNDS = 20 if SOAK else 4
 
 
@@ -153,37 +156,36 @@ class UnderLoad(unittest.TestCase):
 class Alone(unittest.TestCase):
     """What the preload does, and does not, to a worker."""
 
-    def workers(self, mode="naive", where=None, env=None):
-        """(node's name, seats, port) for every node, with one worker that serves."""
+    def each(self, body, mode="naive", env=None):
+        """body(seats, port) for every node, with one worker that serves."""
         for name, node in nodes().items():
             port = free_port()
-            with self.subTest(node=name):
-                command = [node, WEB, mode, where.format(port=port) if where else f"127.0.0.1:{port}"]
-                with NodeSeats(PRELOAD, command, env) as s:
-                    s.serve(0)
-                    s.one_steer(0, 0, True)
-                    yield name, s, port
+            with self.subTest(node=name), NodeSeats(PRELOAD, [node, WEB, mode, f"127.0.0.1:{port}"], env) as s:
+                s.serve(0)
+                s.one_steer(0, 0, True)
+                body(s, port)
 
     def test_the_app_and_what_it_starts_see_the_options_of_the_user(self):
+        def body(_, port):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/env") as response:
+                env = json.load(response)
+            self.assertEqual(env.get("NODE_OPTIONS", ""), theirs)
+            self.assertNotIn("PMD_NODE_OPTIONS", env)
+
         for theirs in ("--max-old-space-size=300 --no-warnings", ""):
-            for _, _, port in self.workers(env={"NODE_OPTIONS": theirs}):
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/env") as response:
-                    env = json.load(response)
-                self.assertEqual(env.get("NODE_OPTIONS", ""), theirs)
-                self.assertNotIn("PMD_NODE_OPTIONS", env)
+            self.each(body, env={"NODE_OPTIONS": theirs})
 
     def test_an_idle_connection_is_kept_and_ends_with_its_next_answer(self):
-        for _, s, port in self.workers("graceful"):
+        def body(s, port):
             with socket.create_connection(("127.0.0.1", port), timeout=30 * PATIENCE) as idle:
-                ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-                idle.sendall(ask)
+                idle.sendall(ASK)
                 self.assertRegex(idle.recv(4096), rb"(?i)connection: keep-alive")
                 s.tell(0, 0, DRAIN)
                 s.expect("message 0 0 .*draining.*")
                 s.tell(0, 0, DISCONNECT)
                 s.expect('message 0 0 .*"close".*')
                 os.kill(s.pids[0, 0], signal.SIGINT)  # its own server.close() comes second
-                idle.sendall(ask)
+                idle.sendall(ASK)
                 answer = b""
                 while data := idle.recv(4096):
                     answer += data
@@ -192,12 +194,37 @@ class Alone(unittest.TestCase):
             s.expect("closed 0 0")
             self.assertEqual(s.status(s.pids[0, 0]), 0)
 
+        self.each(body, "graceful")
+
     def test_without_the_word_nothing_changes(self):
-        for _, s, port in self.workers():
+        def body(_, port):
             with socket.create_connection(("127.0.0.1", port), timeout=30 * PATIENCE) as kept:
                 for _ in range(3):
-                    kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    kept.sendall(ASK)
                     self.assertRegex(kept.recv(4096), rb"(?i)connection: keep-alive")
+
+        self.each(body)
+
+    def test_other_processes_and_threads_are_left_alone(self):
+        # A process that is nobody's worker, a thread of it, and a child with a message channel to its own parent.
+        program = """
+            const { isMainThread, Worker } = require('worker_threads');
+            const seen = () => process.listenerCount('internalMessage');
+            const what = () => [seen(), require('net').Server.prototype.listen.length, process.env.NODE_OPTIONS || ''];
+            if (!isMainThread) require('worker_threads').parentPort.postMessage(what());
+            else if (process.argv[2] === 'child') process.send(what());
+            else new Worker(__filename).on('message', (thread) =>
+                require('child_process').fork(__filename, ['child']).on('message', (child) =>
+                    console.log(JSON.stringify([what(), thread, child]))));"""
+        with tempfile.NamedTemporaryFile("w", suffix=".js") as file:
+            file.write(program)
+            file.flush()
+            for name, node in nodes().items():
+                with self.subTest(node=name):
+                    plain, preloaded = (json.loads(subprocess.run(
+                        [node, file.name], env={**os.environ, **env}, check=True, stdout=subprocess.PIPE).stdout)
+                        for env in ({}, {"NODE_OPTIONS": f'--require "{PRELOAD}"', "PMD_NODE_OPTIONS": ""}))
+                    self.assertEqual(preloaded, plain)
 
 
 if __name__ == "__main__":

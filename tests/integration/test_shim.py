@@ -13,7 +13,8 @@ import time
 import unittest
 
 from pmdtest import APPS, BUILD, PATIENCE, Popen, helper, require
-from seats import Seats, free_port, wait_gone
+from ports import free_port
+from seats import Seats, wait_gone
 
 LIBRARY = os.path.join(BUILD, "libpmd-shim.so")
 WEB = os.path.join(APPS, "shim")
