@@ -70,7 +70,7 @@ static int make_sockets(struct sockets *s, struct sockets_row *r, uint32_t want)
 		 * makes a group of datagram sockets at the second. */
 		if (error == 0 && r->n == 0 && want > 1 &&
 		    i == (r->key.type == SOCK_DGRAM ? 1u : 0u) &&
-		    sockets_attach(s->made[0], r->key.type, &first, 1) < 0)
+		    sockets_attach(s->made[0], r->key.type, &first, 1, NULL, 0) < 0)
 			error = errno;
 	}
 	while (error != 0 && i > r->n)

@@ -142,6 +142,24 @@ void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t sea
 void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool ready);
 bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation);
 
+enum sockets_aimed {
+	SOCKETS_AIMED,
+	SOCKETS_NOT_OURS, /* nobody can say which worker takes it: not a shared TCP address of ours
+	                   */
+	SOCKETS_BUSY,     /* too many are aimed; one of them is done soon */
+};
+
+/*
+ * Let the connection that is about to be made from one address to another be the one of a seat and
+ * generation, whoever is ready, until sockets_unaim(). Nobody else's goes there: it is told by its
+ * sender's whole address.
+ *
+ * to, from  of one family, AF_INET or AF_INET6; from is bound already
+ */
+enum sockets_aimed sockets_aim(struct sockets *s, const struct sockaddr *to,
+                               const struct sockaddr *from, uint32_t seat, unsigned generation);
+void sockets_unaim(struct sockets *s, const struct sockaddr *from);
+
 /*
  * Connections that wait in the queues of this seat and generation, over all keys (TCP_INFO
  * tcpi_unacked); a UDP socket with datagrams counts as 1, the shared unix sockets as 0.

@@ -4,6 +4,7 @@
 
 #include "agent/socket_make.h"
 #include "agent/sockets.h"
+#include "agent/steer.h"
 
 #define SOCKETS_INDICES (2 * SOCKETS_SEATS_MAX)
 
@@ -40,6 +41,13 @@ struct sockets_table {
 	struct sockets_row rows[SOCKETS_KEYS_MAX];
 };
 
+/* One connection that is being made to one worker. */
+struct sockets_aim {
+	size_t row;
+	uint32_t socket; /* its index in the group */
+	struct steer_aim from;
+};
+
 struct sockets {
 	uint32_t serial;
 	struct sockets_hooks hooks;
@@ -52,6 +60,8 @@ struct sockets {
 	uint32_t cap;                     /* of each of fds */
 	int made[SOCKETS_INDICES];        /* scratch: sockets of a group that is being made */
 	uint16_t chosen[SOCKETS_INDICES]; /* scratch */
+	struct sockets_aim aims[STEER_AIMS_MAX];
+	size_t n_aims;
 };
 
 static inline uint32_t sockets_index(uint32_t seat, unsigned generation)
@@ -64,8 +74,11 @@ void sockets_set_put(struct sockets_set *set, uint32_t i, bool in);
 bool sockets_set_has(const struct sockets_set *set, uint32_t i);
 void sockets_steer_row(struct sockets *s, size_t row);
 void sockets_steer_all(struct sockets *s);
-/* Attach the program that picks among n positions. Returns 0 or an errno. */
-int sockets_attach(int fd, int type, const uint16_t *positions, size_t n);
+/* Attach the program that picks among n positions, after what is aimed. Returns 0, or -1 with
+ * errno.
+ */
+int sockets_attach(int fd, int type, const uint16_t *positions, size_t n,
+                   const struct steer_aim *aims, size_t n_aims);
 
 /* sockets.c */
 /* The row of a key; -1: none. */

@@ -8,7 +8,6 @@
 #include <sys/ioctl.h>
 
 #include "agent/sockets_int.h"
-#include "agent/steer.h"
 #include "proto/log.h"
 
 /* ---- sets ---- */
@@ -52,12 +51,14 @@ static int compare(const void *a, const void *b)
 	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
 }
 
-int sockets_attach(int fd, int type, const uint16_t *positions, size_t n)
+int sockets_attach(int fd, int type, const uint16_t *positions, size_t n,
+                   const struct steer_aim *aims, size_t n_aims)
 {
 	struct steer_program p;
 	struct sock_fprog prog;
 
-	steer_build(&p, type == SOCK_DGRAM ? STEER_PEER : STEER_RANDOM, positions, n);
+	steer_build_aimed(&p, type == SOCK_DGRAM ? STEER_PEER : STEER_RANDOM, positions, n, aims,
+	                  n_aims);
 	prog = (struct sock_fprog){ p.len, p.code };
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog));
 }
@@ -71,7 +72,8 @@ void sockets_steer_row(struct sockets *s, size_t row)
 	} by_rank[] = { { &t->ready, &r->asked }, { &t->last_ready, &r->asked },
 		        { &t->last_ready, NULL }, { &t->handed_out, &r->asked },
 		        { &t->handed_out, NULL }, { NULL, NULL } };
-	size_t n = 0;
+	struct steer_aim aims[STEER_AIMS_MAX];
+	size_t n = 0, n_aims = 0;
 
 	if (r->used == 0 || r->n < 2)
 		return;
@@ -79,7 +81,12 @@ void sockets_steer_row(struct sockets *s, size_t row)
 		n = choose(s, r, by_rank[i].from, by_rank[i].and, s->chosen);
 	/* Both generations of a seat are ready during a reload, and positions may have moved. */
 	qsort(s->chosen, n, sizeof(s->chosen[0]), compare);
-	if (sockets_attach(s->fds[row][0], r->key.type, s->chosen, n) < 0)
+	for (size_t i = 0; i < s->n_aims; i++)
+		if (s->aims[i].row == row && s->aims[i].socket < r->n) {
+			aims[n_aims] = s->aims[i].from;
+			aims[n_aims++].index = r->position[s->aims[i].socket];
+		}
+	if (sockets_attach(s->fds[row][0], r->key.type, s->chosen, n, aims, n_aims) < 0)
 		pm_log(PM_LOG_ERROR, "sockets.steer", "app=%" PRIu32 " port=%u: %s", s->serial,
 		       (unsigned)r->key.port, strerror(errno));
 }
@@ -143,6 +150,84 @@ bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generat
 	return s->table != NULL && seat < SOCKETS_SEATS_MAX && generation <= 1 &&
 	       sockets_set_has(&s->table->ready, sockets_index(seat, generation));
 }
+
+/* ---- one connection to one worker ---- */
+
+static bool split_address(const struct sockaddr *a, struct steer_aim *out)
+{
+	const struct sockaddr_in *v4 = (const void *)a;
+	const struct sockaddr_in6 *v6 = (const void *)a;
+
+	memset(out, 0, sizeof(*out));
+	out->family = a->sa_family;
+	if (a->sa_family == AF_INET) {
+		memcpy(out->address, &v4->sin_addr, sizeof(v4->sin_addr));
+		out->port = ntohs(v4->sin_port);
+	} else if (a->sa_family == AF_INET6) {
+		memcpy(out->address, &v6->sin6_addr, sizeof(v6->sin6_addr));
+		out->port = ntohs(v6->sin6_port);
+	}
+	return out->port != 0;
+}
+
+static bool same_peer(const struct steer_aim *a, const struct steer_aim *b)
+{
+	return a->family == b->family && a->port == b->port &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+/* Does what is bound there take connections to this address? */
+static bool row_takes(const struct sockets_row *r, const struct steer_aim *to)
+{
+	static const uint8_t any[16];
+	struct steer_aim bound;
+
+	if (r->used == 0 || r->n < 2 || r->key.type != SOCK_STREAM ||
+	    !split_address((const struct sockaddr *)&r->place.addr, &bound) ||
+	    bound.port != to->port)
+		return false;
+	if (memcmp(bound.address, any, sizeof(any)) == 0)
+		return bound.family == to->family || r->key.dual;
+	return same_peer(&bound, to);
+}
+
+enum sockets_aimed sockets_aim(struct sockets *s, const struct sockaddr *to,
+                               const struct sockaddr *from, uint32_t seat, unsigned generation)
+{
+	struct sockets_aim aim = { .socket = sockets_index(seat, generation) };
+	struct steer_aim target;
+
+	if (s->table == NULL || seat >= SOCKETS_SEATS_MAX || generation > 1 ||
+	    !split_address(to, &target) || !split_address(from, &aim.from))
+		return SOCKETS_NOT_OURS;
+	while (aim.row < SOCKETS_KEYS_MAX && !row_takes(&s->table->rows[aim.row], &target))
+		aim.row++;
+	if (aim.row == SOCKETS_KEYS_MAX || aim.socket >= s->table->rows[aim.row].n)
+		return SOCKETS_NOT_OURS;
+	if (s->n_aims == STEER_AIMS_MAX)
+		return SOCKETS_BUSY;
+	s->aims[s->n_aims++] = aim;
+	sockets_steer_row(s, aim.row);
+	return SOCKETS_AIMED;
+}
+
+void sockets_unaim(struct sockets *s, const struct sockaddr *from)
+{
+	struct steer_aim peer;
+	size_t row;
+
+	(void)split_address(from, &peer); /* what cannot be split was not aimed */
+	for (size_t i = 0; i < s->n_aims; i++) {
+		if (!same_peer(&s->aims[i].from, &peer))
+			continue;
+		row = s->aims[i].row;
+		s->aims[i] = s->aims[--s->n_aims];
+		sockets_steer_row(s, row);
+		return;
+	}
+}
+
+/* ---- what waits ---- */
 
 static unsigned waiting(const struct sockets_row *r, int fd)
 {

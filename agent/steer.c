@@ -1,6 +1,7 @@
 #include "agent/steer.h"
 
 #include <assert.h>
+#include <sys/socket.h>
 
 /* Loads at these offsets see the packet's network header and what the kernel knows of it. */
 #define NET    ((uint32_t)SKF_NET_OFF)
@@ -66,14 +67,59 @@ static struct stretch next_stretch(const uint16_t *indices, size_t n)
 	return s;
 }
 
+static uint32_t word_at(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+	       bytes[3];
+}
+
+/* The last two steps of an aim: the port is in A. */
+static void put_aim_end(struct steer_program *p, const struct steer_aim *aim)
+{
+	jump(p, BPF_JEQ | BPF_K, aim->port, 0, 1);
+	put(p, BPF_RET | BPF_K, aim->index);
+}
+
+/* Whatever does not fit jumps behind all of it. */
+static void put_aim(struct steer_program *p, const struct steer_aim *aim)
+{
+	put(p, BPF_LD | BPF_B | BPF_ABS, NET);
+	put(p, BPF_ALU | BPF_RSH | BPF_K, 4);
+	if (aim->family == AF_INET) {
+		jump(p, BPF_JEQ | BPF_K, 4, 0, 6);
+		put(p, BPF_LD | BPF_W | BPF_ABS, NET + 12);
+		jump(p, BPF_JEQ | BPF_K, word_at(aim->address), 0, 4);
+		put(p, BPF_LDX | BPF_B | BPF_MSH, NET);
+		put(p, BPF_LD | BPF_H | BPF_IND, NET);
+		put_aim_end(p, aim);
+		return;
+	}
+	jump(p, BPF_JEQ | BPF_K, 6, 0, 11);
+	for (unsigned i = 0; i < 4; i++) {
+		put(p, BPF_LD | BPF_W | BPF_ABS, NET + 8 + 4 * i);
+		jump(p, BPF_JEQ | BPF_K, word_at(aim->address + 4 * i), 0,
+		     (uint8_t)(3 + 2 * (3 - i)));
+	}
+	put(p, BPF_LD | BPF_H | BPF_ABS, NET + 40);
+	put_aim_end(p, aim);
+}
+
 void steer_build(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n)
+{
+	steer_build_aimed(p, by, indices, n, NULL, 0);
+}
+
+void steer_build_aimed(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n,
+                       const struct steer_aim *aims, size_t n_aims)
 {
 	struct stretch s[STEER_STRETCHES_MAX];
 	size_t n_stretches = 0, at = 0;
 	uint32_t before = 0; /* indices of the stretches before */
 
-	assert(n > 0);
+	assert(n > 0 && n_aims <= STEER_AIMS_MAX);
 	p->len = 0;
+	for (size_t i = 0; i < n_aims; i++)
+		put_aim(p, &aims[i]);
 	while (at < n && n_stretches < STEER_STRETCHES_MAX) {
 		s[n_stretches] = next_stretch(indices + at, n - at);
 		at += s[n_stretches++].count;

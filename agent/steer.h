@@ -25,11 +25,24 @@
  * least net.core.optmem_max of 20 KiB.
  */
 #define STEER_STRETCHES_MAX 256
-#define STEER_INSNS_MAX     (32 + 4 * STEER_STRETCHES_MAX)
+/* Connections that are aimed at one time, and the instructions for each. */
+#define STEER_AIMS_MAX  8
+#define STEER_AIM_INSNS 14
+#define STEER_INSNS_MAX (32 + 4 * STEER_STRETCHES_MAX + STEER_AIM_INSNS * STEER_AIMS_MAX)
 
 enum steer_by {
 	STEER_RANDOM, /* each connection anew */
 	STEER_PEER,   /* by the peer's address and port; IPv4 and IPv6, UDP */
+};
+
+/* A connection from exactly there goes to that index, whatever else is picked: a check of one
+ * worker, which has bound its end before it connects. IPv6 with extension headers is not
+ * recognised. */
+struct steer_aim {
+	int family;          /* of the packet: AF_INET, AF_INET6 */
+	uint8_t address[16]; /* as in the header; IPv4 has 4 bytes */
+	uint16_t port;       /* host order */
+	uint16_t index;
 };
 
 struct steer_program {
@@ -43,5 +56,8 @@ struct steer_program {
  * indices  n >= 1 of them, in any order; ascending ones make the shortest program
  */
 void steer_build(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n);
+/* The same after up to STEER_AIMS_MAX aims. */
+void steer_build_aimed(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n,
+                       const struct steer_aim *aims, size_t n_aims);
 
 #endif

@@ -168,6 +168,89 @@ static void only_who_asked_for_an_address_gets_its_connections(void **state)
 	assert_int_equal(drain(its[0]), 20);
 }
 
+/* A connection to where the key is bound, from a port that is aimed at a seat and generation. */
+static int dial_aimed(struct rig *r, const struct sockaddr *to, socklen_t len, uint32_t seat,
+                      unsigned generation)
+{
+	struct sockaddr_storage from;
+	socklen_t from_len = sizeof(from);
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(&from, to, len);
+	if (to->sa_family == AF_INET)
+		((struct sockaddr_in *)&from)->sin_port = 0;
+	else
+		((struct sockaddr_in6 *)&from)->sin6_port = 0;
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&from, &from_len), 0);
+	assert_int_equal(sockets_aim(r->s, to, (struct sockaddr *)&from, seat, generation),
+	                 SOCKETS_AIMED);
+	assert_int_equal(connect(fd, to, len), 0);
+	sockets_unaim(r->s, (struct sockaddr *)&from);
+	return fd;
+}
+
+static void a_check_reaches_the_worker_it_is_aimed_at(void **state)
+{
+	static const struct socket_key keys[] = {
+		{ .type = SOCK_STREAM, .family = AF_INET, .address = "127.0.0.1" },
+		{ .type = SOCK_STREAM, .family = AF_INET6, .address = "::1" },
+		{ .type = SOCK_STREAM, .family = AF_INET6, .dual = true },
+		{ .type = SOCK_STREAM, .family = AF_INET, .index = 4 },
+	};
+	struct rig *r = *state;
+
+	set_seats(r, 3);
+	for (size_t i = 0; i < PM_COUNT(keys); i++) {
+		struct sockaddr_in v4 = { .sin_family = AF_INET };
+		struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+		(void)get(r, &keys[i], 1, 0);
+		sockets_steer(r->s, 1, 0, true);
+		v4.sin_port = v6.sin6_port = htons(port_of(r, &keys[i]));
+		v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		v6.sin6_addr = in6addr_loopback;
+		for (uint32_t index = 0; index < 6; index++) {
+			bool any = keys[i].dual && index % 2 != 0;
+			bool use_v4 = keys[i].family == AF_INET || any;
+
+			(void)close(dial_aimed(
+				r, use_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+				use_v4 ? sizeof(v4) : sizeof(v6), index / 2, index % 2));
+			assert_int_equal(drain(get(r, &keys[i], index / 2, index % 2)), 1);
+			(void)close(dial(get(r, &keys[i], 1, 0), SOCK_STREAM));
+			assert_int_equal(drain(get(r, &keys[i], 1, 0)), 1);
+		}
+	}
+}
+
+static void what_is_not_ours_or_too_much_is_not_aimed(void **state)
+{
+	struct rig *r = *state;
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = htons(9) };
+	const struct sockaddr *const to_any = (struct sockaddr *)&to;
+
+	to.sin_addr.s_addr = from.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(sockets_aim(r->s, to_any, (struct sockaddr *)&from, 0, 0),
+	                 SOCKETS_NOT_OURS);
+	(void)get(r, &tcp4, 0, 0);
+	assert_int_equal(sockets_aim(r->s, to_any, (struct sockaddr *)&from, 0, 0),
+	                 SOCKETS_NOT_OURS);
+	to.sin_port = htons(port_of(r, &tcp4));
+	for (uint16_t i = 0; i < 8; i++) {
+		from.sin_port = htons(100 + i);
+		assert_int_equal(sockets_aim(r->s, to_any, (struct sockaddr *)&from, 0, 1),
+		                 SOCKETS_AIMED);
+	}
+	from.sin_port = htons(99);
+	assert_int_equal(sockets_aim(r->s, to_any, (struct sockaddr *)&from, 0, 1), SOCKETS_BUSY);
+	sockets_unaim(r->s, (struct sockaddr *)&from); /* never aimed */
+	from.sin_port = htons(100);
+	sockets_unaim(r->s, (struct sockaddr *)&from);
+	assert_int_equal(sockets_aim(r->s, to_any, (struct sockaddr *)&from, 0, 1), SOCKETS_AIMED);
+}
+
 static void with_nobody_ready_connections_wait_for_a_successor(void **state)
 {
 	struct rig *r = *state;
@@ -722,6 +805,8 @@ int main(void)
 		RIGGED(connections_are_spread_evenly),
 		RIGGED(only_who_is_ready_gets_connections),
 		RIGGED(only_who_asked_for_an_address_gets_its_connections),
+		RIGGED(a_check_reaches_the_worker_it_is_aimed_at),
+		RIGGED(what_is_not_ours_or_too_much_is_not_aimed),
 		RIGGED(with_nobody_ready_connections_wait_for_a_successor),
 		RIGGED(steering_back_and_forth_loses_no_connection),
 		RIGGED(every_family_is_bound_as_asked),

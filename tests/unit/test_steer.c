@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "agent/steer.h"
 
@@ -243,6 +244,66 @@ static void options_in_the_header_move_the_port(void **state)
 	}
 }
 
+static struct steer_aim aim_at(bool v6, unsigned client, unsigned port, uint16_t index)
+{
+	struct steer_aim aim = { .family = v6 ? AF_INET6 : AF_INET,
+		                 .port = (uint16_t)port,
+		                 .index = index };
+	struct packet packet;
+
+	set_peer(&packet, v6, client, port);
+	memcpy(aim.address, packet.net + (v6 ? 8 : 12), v6 ? 16 : 4);
+	return aim;
+}
+
+static void only_the_connection_that_is_aimed_goes_there(void **state)
+{
+	static const uint16_t indices[] = { 0, 2 };
+	const struct steer_aim aims[] = { aim_at(false, 7, 1000, 5), aim_at(true, 7, 1000, 7),
+		                          aim_at(false, 8, 1001, 9) };
+	struct steer_program p;
+	struct packet packet;
+
+	(void)state;
+	steer_build_aimed(&p, STEER_RANDOM, indices, PM_COUNT(indices), aims, PM_COUNT(aims));
+	for (unsigned v6 = 0; v6 < 2; v6++)
+		for (unsigned client = 6; client < 10; client++)
+			for (unsigned port = 999; port < 1003; port++) {
+				unsigned want = 2;
+
+				set_peer(&packet, v6 != 0, client, port);
+				packet.random = 1;
+				if (client == 7 && port == 1000)
+					want = v6 != 0 ? 7 : 5;
+				else if (v6 == 0 && client == 8 && port == 1001)
+					want = 9;
+				assert_int_equal(run(&p, &packet), want);
+			}
+	/* With one socket ready, too, and with options in the header. */
+	steer_build_aimed(&p, STEER_RANDOM, indices, 1, aims, PM_COUNT(aims));
+	set_peer(&packet, false, 7, 1000);
+	packet.net[0] = 0x46;
+	memmove(packet.net + 24, packet.net + 20, 2);
+	assert_int_equal(run(&p, &packet), 5);
+	set_peer(&packet, false, 1, 1000);
+	assert_int_equal(run(&p, &packet), 0);
+}
+
+static void the_longest_program_has_room(void **state)
+{
+	static uint16_t indices[600];
+	struct steer_aim aims[STEER_AIMS_MAX];
+	struct steer_program p;
+
+	(void)state;
+	for (unsigned i = 0; i < PM_COUNT(indices); i++)
+		indices[i] = (uint16_t)(3 * i);
+	for (unsigned i = 0; i < PM_COUNT(aims); i++)
+		aims[i] = aim_at(true, i, 1, 1);
+	steer_build_aimed(&p, STEER_PEER, indices, PM_COUNT(indices), aims, PM_COUNT(aims));
+	assert_true(p.len <= STEER_INSNS_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +313,8 @@ int main(void)
 		cmocka_unit_test(the_datagrams_of_a_peer_stay_together),
 		cmocka_unit_test(peers_are_spread),
 		cmocka_unit_test(options_in_the_header_move_the_port),
+		cmocka_unit_test(only_the_connection_that_is_aimed_goes_there),
+		cmocka_unit_test(the_longest_program_has_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
