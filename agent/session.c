@@ -273,7 +273,8 @@ static void handle_request(struct session *s, const Pm__Envelope *env)
 		h->spec_push(s->host->arg, s, env->id, env->spec_push);
 		return;
 	}
-	if (env->body_case == PM__ENVELOPE__BODY_FORWARD) {
+	if (env->body_case != PM__ENVELOPE__BODY_COMMAND &&
+	    env->body_case != PM__ENVELOPE__BODY_STATUS_REQUEST) {
 		(void)pm_fail(&err, PM_UNSUPPORTED, "this agent is no coordinator");
 		session_reply_error(s, env->id, &err);
 		return;

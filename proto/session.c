@@ -288,16 +288,18 @@ static enum pm_event_kind plain_kind(const Pm__Envelope *env)
 	case PM__ENVELOPE__BODY_SPEC_PUSH:
 	case PM__ENVELOPE__BODY_STATUS_REQUEST:
 	case PM__ENVELOPE__BODY_FORWARD:
+	case PM__ENVELOPE__BODY_FLEET_REQUEST:
 		return PM_EVENT_REQUEST;
 	case PM__ENVELOPE__BODY_RESULT:
 	case PM__ENVELOPE__BODY_PROGRESS:
 	case PM__ENVELOPE__BODY_STATUS_LIST:
 	case PM__ENVELOPE__BODY_FORWARDED:
+	case PM__ENVELOPE__BODY_FLEET_REPLY:
 		return PM_EVENT_ANSWER;
 	case PM__ENVELOPE__BODY_ERROR:
 		return env->re != 0 ? PM_EVENT_ANSWER : PM_EVENT_NOTICE;
 	default:
-		return PM_EVENT_NOTICE; /* Goodbye, Heartbeat, Event, EventAck */
+		return PM_EVENT_NOTICE; /* Goodbye, Heartbeat, UplinkState, Event, EventAck */
 	}
 }
 
