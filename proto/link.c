@@ -500,6 +500,16 @@ bool pm_link_written(struct pm_link *l, uint64_t now_ms)
 
 /* ---- facts ---- */
 
+const struct pm_error *pm_link_why(const struct pm_link *l)
+{
+	return &l->why;
+}
+
+uint32_t pm_link_retry_after_ms(const struct pm_link *l)
+{
+	return l->retry_after_ms;
+}
+
 bool link_may_send(const struct pm_link *l)
 {
 	return l->state == LINK_UP || (l->state == LINK_GREETING && l->dialling && l->greeted);

@@ -104,7 +104,7 @@ PM_MUST_CHECK int pm_link_host_create(const struct pm_link_config *config,
                                       struct pm_link_host **out, struct pm_error *err);
 void pm_link_host_destroy(struct pm_link_host *h); /* after its links; NULL is fine */
 
-/* ---- the carrier's calls; now_ms is pm_now_ms() ---- */
+/* ---- the carrier's calls; now_ms is monotonic, of any beginning ---- */
 
 /*
  * listener   the key to dial, as told by a token or pinned before; NULL: we listen
@@ -140,6 +140,10 @@ void pm_link_host_set_open(struct pm_link_host *h);
 bool pm_link_output(struct pm_link *l, const uint8_t **bytes, size_t *len, uint64_t now_ms);
 bool pm_link_written(struct pm_link *l, uint64_t now_ms);
 void pm_link_progress(struct pm_link *l, uint64_t now_ms); /* some of it was taken */
+
+/* Of a link that is over. */
+const struct pm_error *pm_link_why(const struct pm_link *l); /* borrowed */
+uint32_t pm_link_retry_after_ms(const struct pm_link *l);
 
 /* When pm_link_work() is due at the latest. */
 uint64_t pm_link_due_ms(const struct pm_link *l);

@@ -115,11 +115,11 @@ static void take_event(struct pm_link *l, const Pm__Envelope *env, const struct 
 		take_notice(l, env);
 		break;
 	case PM_EVENT_ANSWER:
-		if (link_stream_refused(l, env))
-			break;
-		/* fall through */
+		if (!link_stream_refused(l, env))
+			l->host->handlers->message(l->host->arg, l, env, PM_EVENT_ANSWER);
+		break;
 	case PM_EVENT_REQUEST:
-		l->host->handlers->message(l->host->arg, l, env, ev->kind);
+		l->host->handlers->message(l->host->arg, l, env, PM_EVENT_REQUEST);
 		break;
 	case PM_EVENT_STREAM_OPEN:
 		link_stream_opened(l, env, ev->stream);

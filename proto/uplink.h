@@ -1,0 +1,38 @@
+/* uplink.h - the dialling side of a fleet: one session with a coordinator, and again if it ends. */
+#ifndef PM_PROTO_UPLINK_H
+#define PM_PROTO_UPLINK_H
+
+#include "proto/address.h"
+#include "proto/conn.h"
+#include "proto/link.h"
+
+struct pm_uplink;
+
+struct pm_uplink_config {
+	struct pm_link_config link;
+	struct pm_address addresses[PM_ADDRESSES_MAX]; /* tried in this order */
+	unsigned n_addresses;                          /* at least one */
+	uint8_t coordinator[PM_KEY_BYTES];             /* its public key */
+	bool enrol;       /* our key is new there; forgotten once it is known */
+	uint32_t dial_ms; /* for each address; 0: 5 s */
+	/* No session came about, or it ended: when it is tried again.  NULL: nobody asks. */
+	void (*trouble)(void *arg, const struct pm_error *why, uint64_t wait_ms);
+};
+
+/*
+ * net        borrowed; outlives the uplink
+ * handlers   borrowed, with arg, until pm_uplink_close() returns; `closed` is called for each
+ *            session and the uplink goes on all the same
+ * errors     PM_NO_MEMORY
+ */
+PM_MUST_CHECK int pm_uplink_create(struct pm_net *net, uv_loop_t *loop,
+                                   const struct pm_uplink_config *config,
+                                   const struct pm_link_handlers *handlers, void *arg,
+                                   struct pm_uplink **out, struct pm_error *err);
+void pm_uplink_start(struct pm_uplink *u); /* dials at once; again: does not wait any longer */
+/* Close at once, without closed().  Not from a handler.  NULL is fine. */
+void pm_uplink_close(struct pm_uplink *u);
+
+struct pm_link *pm_uplink_link(const struct pm_uplink *u); /* borrowed; NULL: none at the moment */
+
+#endif
