@@ -1,12 +1,14 @@
 #include "proto/base.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static unsigned fail_at; /* 0: never; tests only */
+/* 0: never; tests only. Atomic because workers allocate, too. */
+static _Atomic unsigned fail_at;
 
 void pm_freep(void *p)
 {
@@ -28,12 +30,18 @@ void pm_closep(int *fd)
 
 void pm_alloc_fail_at(unsigned n)
 {
-	fail_at = n;
+	atomic_store_explicit(&fail_at, n, memory_order_relaxed);
 }
 
 static int alloc_fails(void)
 {
-	if (fail_at == 0 || (fail_at > 1 && fail_at-- > 1))
+	unsigned n = atomic_load_explicit(&fail_at, memory_order_relaxed);
+
+	while (n > 1)
+		if (atomic_compare_exchange_weak_explicit(&fail_at, &n, n - 1, memory_order_relaxed,
+		                                          memory_order_relaxed))
+			return 0;
+	if (n == 0)
 		return 0;
 	errno = ENOMEM;
 	return 1;

@@ -124,4 +124,15 @@
 #define PM_AUDIT_FILE_MAX  (8u << 20)
 #define PM_AUDIT_FILES_MAX 16
 
+/* Operations that wait for the coordinator's store; further ones are refused. */
+#define PM_STORE_QUEUE_MAX 4096
+/* Writes that share one transaction, and one flush of the disk. */
+#define PM_STORE_BATCH_MAX 256
+/* Rows of one answer, and of one request; lists go on behind the last. */
+#define PM_STORE_ROWS_MAX 100000
+/* Entries of the audit log in the store; older ones go, and where it then begins is kept. */
+#define PM_STORE_AUDIT_MAX 1000000
+/* Versions of an app's spec that can be gone back to. */
+#define PM_STORE_SPECS_KEPT 20
+
 #endif

@@ -1,0 +1,733 @@
+/* The contract of coordinator/store.h, as every back end has to keep it. */
+#include "tests/unit/store_rig.h"
+
+#include <sys/stat.h>
+
+#include "proto/limits.h"
+
+/* ---- members ---- */
+
+static void one_agent(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->agents[0].name, "web01");
+	assert_int_equal(r->agents[0].state, AGENT_ACCEPTED);
+	assert_string_equal(r->agents[0].labels, "role=web");
+	assert_string_equal(r->agents[0].claimed, "zone=a");
+	assert_string_equal(r->agents[0].facts, "os=linux");
+	assert_string_equal(r->agents[0].enrolled_by, "anna");
+	assert_int_equal(r->agents[0].enrolled_ms, 1000);
+	assert_int_equal(r->agents[0].epoch, 0);
+	assert_false(r->agents[0].drained);
+}
+
+static void its_identity(const struct store_result *r)
+{
+	struct store_id want = id_of(1);
+
+	assert_int_equal(r->n, 1);
+	assert_int_equal(r->identity->kind, MEMBER_AGENT);
+	assert_memory_equal(&r->identity->id, &want, sizeof(want));
+	assert_string_equal(r->identity->name, "web01");
+	assert_int_equal(r->identity->key_state, KEY_ACTIVE);
+	assert_int_equal(r->identity->state, AGENT_ACCEPTED);
+}
+
+static void a_token_makes_one_agent(void **state)
+{
+	struct rig *rig = *state;
+	struct answer a;
+
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 1)));
+	OK(LOOK(rig, its_identity, STORE_ENROL, .enrol = enrolment(7, 1, "web01")));
+	OK(LOOK(rig, one_agent, STORE_LIST_AGENTS));
+	OK(LOOK(rig, its_identity, STORE_FIND_KEY, .key = key_of(1)));
+	assert_int_equal(ASK(rig, STORE_FIND_KEY, .key = key_of(2)).status, STORE_NOT_FOUND);
+	a = ASK(rig, STORE_ENROL, .enrol = enrolment(7, 2, "web02"));
+	assert_int_equal(a.status, STORE_NOT_FOUND);
+	assert_string_equal(a.why,
+	                    "the token was used by web01"); /* for the audit: both are named */
+	assert_int_equal(ASK(rig, STORE_LIST_AGENTS).n, 1);
+}
+
+static void a_token_that_does_not_fit_changes_nothing(void **state)
+{
+	struct rig *rig = *state;
+	struct store_token t = agent_token(7, 1);
+	struct store_enrol e = enrolment(7, 1, "web01");
+	struct answer a;
+
+	t.name_pattern = "web*";
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = t));
+	e.secret_hash.bytes[5] = 1;
+	a = ASK(rig, STORE_ENROL, .enrol = e);
+	assert_string_equal(a.why, "the token's secret is wrong");
+	e = enrolment(8, 1, "web01");
+	a = ASK(rig, STORE_ENROL, .enrol = e);
+	assert_string_equal(a.why, "no such token");
+	e = enrolment(7, 1, "db01");
+	a = ASK(rig, STORE_ENROL, .enrol = e);
+	assert_string_equal(a.why, "the token is for names like web*");
+	e = enrolment(7, 1, "web01");
+	e.kind = MEMBER_OPERATOR;
+	a = ASK(rig, STORE_ENROL, .enrol = e);
+	assert_string_equal(a.why, "the token is for an agent");
+	e.kind = MEMBER_AGENT;
+	a = rig_ask(rig, &(struct store_request){ .op = STORE_ENROL, .now_ms = 5000, .enrol = e },
+	            NULL);
+	assert_string_equal(a.why, "the token has expired");
+	assert_int_equal(a.status, STORE_NOT_FOUND);
+	assert_int_equal(ASK(rig, STORE_LIST_AGENTS).n, 0);
+	OK(ASK(rig, STORE_ENROL, .enrol = e)); /* it was not used up by all that */
+}
+
+static void a_token_is_not_spent_on_a_name_or_key_in_use(void **state)
+{
+	struct rig *rig = *state;
+	struct store_enrol e;
+	struct answer a;
+
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 2)));
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 1, "web01")));
+	a = ASK(rig, STORE_ENROL, .enrol = enrolment(7, 2, "web01"));
+	assert_int_equal(a.status, STORE_CONFLICT);
+	assert_string_equal(a.why, "the name web01 is in use");
+	e = enrolment(7, 2, "web02");
+	e.key = key_of(1);
+	a = ASK(rig, STORE_ENROL, .enrol = e);
+	assert_int_equal(a.status, STORE_CONFLICT);
+	assert_string_equal(a.why, "the key is in use");
+	assert_int_equal(ASK(rig, STORE_LIST_AGENTS).n, 1);
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 3, "web03")));
+	assert_int_equal(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 4, "web04")).status,
+	                 STORE_NOT_FOUND);
+}
+
+static unsigned winners;
+
+static void count_winner(void *arg, const struct store_result *r)
+{
+	unsigned *left = arg;
+
+	winners += r->status == STORE_OK;
+	(*left)--;
+}
+
+static void of_many_racing_for_one_token_one_wins(void **state)
+{
+	struct rig *rig = *state;
+	unsigned left = 50;
+
+	winners = 0;
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 1)));
+	for (unsigned i = 0; i < 50; i++) {
+		char name[16];
+		struct store_request r = { .op = STORE_ENROL, .now_ms = 1000 };
+		struct pm_error err;
+
+		(void)snprintf(name, sizeof(name), "web%u", i);
+		r.enrol = enrolment(7, i, name);
+		assert_int_equal(fleet_store_submit(rig->store, &r, count_winner, &left, &err), 0);
+	}
+	while (left > 0)
+		(void)uv_run(&rig->loop, UV_RUN_ONCE);
+	assert_int_equal(winners, 1);
+	assert_int_equal(ASK(rig, STORE_LIST_AGENTS).n, 1);
+}
+
+static void the_operator(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->operators[0].name, "anna");
+	assert_int_equal(r->operators[0].state, OPERATOR_ACTIVE);
+}
+
+static void its_binding(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->bindings[0].role, "admin");
+	assert_string_equal(r->bindings[0].targets, "");
+	assert_string_equal(r->bindings[0].apps, "");
+}
+
+static void all_revoked(const struct store_result *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		assert_int_equal(r->keys[i].state, KEY_REVOKED);
+}
+
+static void an_operator_comes_with_a_role_and_goes_with_all_keys(void **state)
+{
+	struct rig *rig = *state;
+	struct store_token t = { .id = { { 9 } },
+		                 .secret_hash = { { 9, 9 } },
+		                 .kind = MEMBER_OPERATOR,
+		                 .role = "admin",
+		                 .uses_left = 1,
+		                 .expires_ms = 5000 };
+	struct store_enrol e = enrolment(9, 1, "anna");
+	struct store_key_row second = {
+		.key = key_of(2), .kind = MEMBER_OPERATOR, .owner = id_of(1), .state = KEY_NEXT
+	};
+
+	e.kind = MEMBER_OPERATOR;
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = t));
+	OK(ASK(rig, STORE_ENROL, .enrol = e));
+	OK(LOOK(rig, the_operator, STORE_LIST_OPERATORS));
+	OK(LOOK(rig, its_binding, STORE_LIST_BINDINGS));
+	OK(ASK(rig, STORE_ADD_KEY, .add_key = second));
+	assert_int_equal(ASK(rig, STORE_ADD_KEY, .add_key = second).status, STORE_CONFLICT);
+	second.key = key_of(3);
+	second.owner = id_of(8);
+	assert_int_equal(ASK(rig, STORE_ADD_KEY, .add_key = second).status, STORE_NOT_FOUND);
+	assert_int_equal(ASK(rig, STORE_LIST_KEYS).n, 2);
+	assert_int_equal(ASK(rig, STORE_LIST_KEYS, .id = id_of(1)).n, 2);
+	assert_int_equal(ASK(rig, STORE_LIST_KEYS, .id = id_of(5)).n, 0);
+	OK(ASK(rig, STORE_SET_OPERATOR, .set_operator = { id_of(1), OPERATOR_REVOKED }));
+	OK(LOOK(rig, all_revoked, STORE_LIST_KEYS));
+	/* What was taken away is not given back. */
+	second.key = key_of(2);
+	second.state = KEY_ACTIVE;
+	assert_int_equal(ASK(rig, STORE_SET_KEY, .set_key = second).status, STORE_NOT_FOUND);
+	assert_int_equal(
+		ASK(rig, STORE_SET_OPERATOR, .set_operator = { id_of(4), OPERATOR_ACTIVE }).status,
+		STORE_NOT_FOUND);
+}
+
+static void changed_agent(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->agents[0].name, "web09");
+	assert_string_equal(r->agents[0].labels, "role=db");
+	assert_string_equal(r->agents[0].claimed, "zone=a");
+	assert_string_equal(r->agents[0].note, "kernel");
+	assert_true(r->agents[0].drained);
+	assert_int_equal(r->agents[0].state, AGENT_QUARANTINED);
+	assert_int_equal(r->agents[0].last_seen_ms, 777);
+	assert_int_equal(r->agents[0].epoch, 2);
+}
+
+static void agents_change_and_go(void **state)
+{
+	struct rig *rig = *state;
+	struct store_seen seen[] = { { id_of(1), 777 }, { id_of(99), 5 } };
+	struct store_session session = { .agent = id_of(1), .coordinator = "c1" };
+	struct answer a;
+
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 2)));
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 1, "web01")));
+	OK(ASK(rig, STORE_SET_AGENT,
+	       .set_agent = {
+		       .id = id_of(1), .name = "web09", .labels = "role=db", .drained = -1 }));
+	OK(ASK(rig, STORE_SET_AGENT,
+	       .set_agent = { .id = id_of(1),
+	                      .note = "kernel",
+	                      .drained = 1,
+	                      .state = AGENT_QUARANTINED }));
+	OK(ASK(rig, STORE_SEEN, .seen = { seen, 2 }));
+	a = ASK(rig, STORE_BEGIN_SESSION, .session = session);
+	assert_int_equal(a.revision, 1);
+	a = ASK(rig, STORE_BEGIN_SESSION, .session = session);
+	assert_int_equal(a.revision, 2);
+	OK(LOOK(rig, changed_agent, STORE_LIST_AGENTS));
+	session.generation = 1;
+	assert_int_equal(ASK(rig, STORE_END_SESSION, .session = session).status, STORE_CONFLICT);
+	session.generation = 2;
+	OK(ASK(rig, STORE_END_SESSION, .session = session));
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 2, "web02")));
+	a = ASK(rig, STORE_SET_AGENT,
+	        .set_agent = { .id = id_of(2), .name = "web09", .drained = -1 });
+	assert_int_equal(a.status, STORE_CONFLICT);
+	assert_string_equal(a.why, "the name web09 is in use");
+	OK(ASK(rig, STORE_DROP_AGENT, .id = id_of(1)));
+	assert_int_equal(ASK(rig, STORE_DROP_AGENT, .id = id_of(1)).status, STORE_NOT_FOUND);
+	assert_int_equal(ASK(rig, STORE_FIND_KEY, .key = key_of(1)).status, STORE_NOT_FOUND);
+	session.agent = id_of(1);
+	assert_int_equal(ASK(rig, STORE_BEGIN_SESSION, .session = session).status, STORE_NOT_FOUND);
+	assert_int_equal(
+		ASK(rig, STORE_SET_AGENT, .set_agent = { .id = id_of(1), .drained = -1 }).status,
+		STORE_NOT_FOUND);
+}
+
+static void a_stranger_waits_to_be_accepted(void **state)
+{
+	struct rig *rig = *state;
+
+	OK(ASK(rig, STORE_ADD_AGENT, .agent_key = enrolment(0, 1, "web01")));
+	assert_int_equal(ASK(rig, STORE_ADD_AGENT, .agent_key = enrolment(0, 1, "web01")).status,
+	                 STORE_CONFLICT);
+	OK(ASK(rig, STORE_FIND_KEY, .key = key_of(1)));
+}
+
+static void the_tokens(const struct store_result *r)
+{
+	static const struct store_hash none;
+
+	assert_int_equal(r->n, 1);
+	assert_memory_equal(&r->tokens[0].secret_hash, &none, sizeof(none)); /* stays inside */
+	assert_int_equal(r->tokens[0].uses_left, 3);
+	assert_string_equal(r->tokens[0].labels, "role=web");
+}
+
+static void the_groups(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->groups[0].name, "front");
+	assert_string_equal(r->groups[0].form, "label");
+	assert_string_equal(r->groups[0].text, "role=web");
+}
+
+static void tokens_groups_and_bindings_come_and_go(void **state)
+{
+	struct rig *rig = *state;
+	struct store_group g = { .name = "front", .form = "hosts", .text = "web*" };
+	struct store_binding b = { .operator_id = id_of(1), .role = "viewer" };
+	struct answer a;
+
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 3)));
+	assert_int_equal(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 3)).status,
+	                 STORE_CONFLICT);
+	OK(LOOK(rig, the_tokens, STORE_LIST_TOKENS));
+	OK(ASK(rig, STORE_DROP_TOKEN, .token_id = { { 7 } }));
+	assert_int_equal(ASK(rig, STORE_DROP_TOKEN, .token_id = { { 7 } }).status, STORE_NOT_FOUND);
+	OK(ASK(rig, STORE_PUT_GROUP, .group = g));
+	g.form = "label";
+	g.text = "role=web";
+	OK(ASK(rig, STORE_PUT_GROUP, .group = g));
+	OK(LOOK(rig, the_groups, STORE_LIST_GROUPS));
+	OK(ASK(rig, STORE_DROP_GROUP, .page = { .name = "front" }));
+	assert_int_equal(ASK(rig, STORE_DROP_GROUP, .page = { .name = "front" }).status,
+	                 STORE_NOT_FOUND);
+	a = ASK(rig, STORE_PUT_BINDING, .binding = b);
+	assert_int_equal(a.status, STORE_NOT_FOUND);
+	b.id = 4;
+	assert_int_equal(ASK(rig, STORE_PUT_BINDING, .binding = b).status, STORE_NOT_FOUND);
+	assert_int_equal(ASK(rig, STORE_DROP_BINDING, .number = 4).status, STORE_NOT_FOUND);
+}
+
+/* ---- specs and what is desired ---- */
+
+static void newest_spec(const struct store_result *r)
+{
+	assert_int_equal(r->n, 2);
+	assert_string_equal(r->specs[0].app, "api");
+	assert_int_equal(r->specs[0].generation, 2);
+	assert_int_equal(r->specs[0].content_len, 3);
+	assert_memory_equal(r->specs[0].content, "b\0c", 3);
+	assert_string_equal(r->specs[1].app, "web");
+	assert_int_equal(r->specs[1].content_len, 0);
+}
+
+static void specs_follow_each_other(void **state)
+{
+	struct rig *rig = *state;
+	struct store_spec s = {
+		.app = "api", .content = (const uint8_t *)"a", .content_len = 1, .author = "anna"
+	};
+	struct answer a = ASK(rig, STORE_PUT_SPEC, .spec = s);
+
+	assert_int_equal(a.revision, 1);
+	a = ASK(rig, STORE_PUT_SPEC, .spec = s);
+	assert_int_equal(a.status, STORE_CONFLICT);
+	assert_string_equal(a.why, "api is at generation 1, not 0");
+	s.generation = 1;
+	s.content = (const uint8_t *)"b\0c";
+	s.content_len = 3;
+	assert_int_equal(ASK(rig, STORE_PUT_SPEC, .spec = s).revision, 2);
+	s = (struct store_spec){ .app = "web" };
+	OK(ASK(rig, STORE_PUT_SPEC, .spec = s));
+	OK(LOOK(rig, newest_spec, STORE_LIST_SPECS));
+	assert_int_equal(ASK(rig, STORE_LIST_SPECS, .page = { .name = "api" }).n, 2);
+	assert_int_equal(ASK(rig, STORE_LIST_SPECS, .page = { .name = "nix" }).n, 0);
+	for (uint64_t i = 1; i < 30; i++) { /* old versions go */
+		s.generation = i;
+		OK(ASK(rig, STORE_PUT_SPEC, .spec = s));
+	}
+	assert_int_equal(ASK(rig, STORE_LIST_SPECS, .page = { .name = "web" }).n,
+	                 PM_STORE_SPECS_KEPT);
+}
+
+static void second_change(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->desired[0].app, "api");
+	assert_string_equal(r->desired[0].wanted, "stopped");
+	assert_int_equal(r->desired[0].revision, 2);
+}
+
+static void what_is_desired_is_compared_and_set(void **state)
+{
+	struct rig *rig = *state;
+	struct store_desired d[] = {
+		{ .agent = id_of(1), .app = "api", .generation = 1, .wanted = "running" },
+		{ .agent = id_of(1), .app = "web", .generation = 1, .wanted = "running" },
+	};
+	struct answer a;
+
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 1)));
+	assert_int_equal(ASK(rig, STORE_PUT_DESIRED, .desired = { d, 2 }).status, STORE_NOT_FOUND);
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 1, "web01")));
+	a = ASK(rig, STORE_PUT_DESIRED, .desired = { d, 2 });
+	assert_int_equal(a.revision, 1); /* what failed above counted nothing */
+	assert_int_equal(ASK(rig, STORE_PUT_DESIRED, .desired = { d, 1 }).status, STORE_CONFLICT);
+	d[0].revision = 1;
+	d[0].wanted = "stopped";
+	assert_int_equal(ASK(rig, STORE_PUT_DESIRED, .desired = { d, 1 }).revision, 2);
+	assert_int_equal(ASK(rig, STORE_LIST_DESIRED).n, 2);
+	OK(LOOK(rig, second_change, STORE_LIST_DESIRED, .page = { .after = 1 }));
+	/* All or none: the second row of these is stale. */
+	d[0].revision = 2;
+	d[1].revision = 7;
+	a = ASK(rig, STORE_PUT_DESIRED, .desired = { d, 2 });
+	assert_int_equal(a.status, STORE_CONFLICT);
+	assert_string_equal(a.why, "web was changed meanwhile");
+	assert_int_equal(ASK(rig, STORE_LIST_DESIRED, .page = { .after = 2 }).n, 0);
+	OK(ASK(rig, STORE_DROP_AGENT, .id = id_of(1)));
+	assert_int_equal(ASK(rig, STORE_LIST_DESIRED).n, 0);
+}
+
+/* ---- commands, rollouts, locks ---- */
+
+static void the_command(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_int_equal(r->commands[0].number, 1);
+	assert_string_equal(r->commands[0].kind, "app.reload");
+	assert_string_equal(r->commands[0].selector, "web*");
+	assert_int_equal(r->commands[0].deadline_ms, 9000);
+}
+
+static void its_outcomes(const struct store_result *r)
+{
+	assert_int_equal(r->n, 2);
+	assert_string_equal(r->outcomes[0].state, "done");
+	assert_string_equal(r->outcomes[1].state, "waiting");
+}
+
+static void commands_are_counted_and_keep_their_targets(void **state)
+{
+	struct rig *rig = *state;
+	struct store_id targets[] = { id_of(1), id_of(2), id_of(2) };
+	struct store_open_command open = { .command = { .id = id_of(50),
+		                                        .kind = "app.reload",
+		                                        .selector = "web*",
+		                                        .deadline_ms = 9000 },
+		                           .targets = targets,
+		                           .n_targets = 3 };
+	struct store_outcome result = { .agent = id_of(1), .state = "done" };
+	struct store_outcome stranger = { .agent = id_of(3), .state = "done" };
+
+	assert_int_equal(ASK(rig, STORE_OPEN_COMMAND, .open_command = open).revision, 1);
+	assert_int_equal(ASK(rig, STORE_OPEN_COMMAND, .open_command = open).status, STORE_CONFLICT);
+	OK(LOOK(rig, the_command, STORE_LIST_COMMANDS));
+	OK(ASK(rig, STORE_PUT_OUTCOMES, .outcomes = { id_of(50), &result, 1, NULL }));
+	assert_int_equal(
+		ASK(rig, STORE_PUT_OUTCOMES, .outcomes = { id_of(50), &stranger, 1, NULL }).status,
+		STORE_NOT_FOUND);
+	OK(LOOK(rig, its_outcomes, STORE_LIST_OUTCOMES, .id = id_of(50)));
+	OK(ASK(rig, STORE_PUT_OUTCOMES, .outcomes = { id_of(50), NULL, 0, "done" }));
+	assert_int_equal(ASK(rig, STORE_LIST_COMMANDS).n, 0);
+	OK(LOOK(rig, the_command, STORE_LIST_COMMANDS, .id = id_of(50)));
+	open.command.id = id_of(51);
+	assert_int_equal(ASK(rig, STORE_OPEN_COMMAND, .open_command = open).revision, 2);
+	/* an old backup was put back, the agents know more. */
+	OK(ASK(rig, STORE_RAISE_COUNTER, .number = 100));
+	OK(ASK(rig, STORE_RAISE_COUNTER, .number = 10));
+	open.command.id = id_of(52);
+	assert_int_equal(ASK(rig, STORE_OPEN_COMMAND, .open_command = open).revision, 101);
+	assert_int_equal(rig_ask(rig,
+	                         &(struct store_request){
+					 .op = STORE_PRUNE, .now_ms = 9000, .number = 8000 },
+	                         NULL)
+	                         .revision,
+	                 1);
+	assert_int_equal(ASK(rig, STORE_LIST_OUTCOMES, .id = id_of(50)).n, 0);
+	assert_int_equal(ASK(rig, STORE_LIST_OUTCOMES, .id = id_of(51)).n, 2);
+}
+
+static void the_steps(const struct store_result *r)
+{
+	assert_int_equal(r->n, 2);
+	assert_string_equal(r->steps[0].state, "healthy");
+	assert_int_equal(r->steps[0].batch, 0);
+	assert_string_equal(r->steps[1].state, "pending");
+	assert_int_equal(r->steps[1].batch, 1);
+}
+
+static void the_rollout(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_int_equal(r->rollouts[0].revision, 2);
+	assert_string_equal(r->rollouts[0].state, "running");
+	assert_memory_equal(r->rollouts[0].plan, "plan2", 5);
+}
+
+static void rollouts_advance_by_compare_and_set(void **state)
+{
+	struct rig *rig = *state;
+	struct store_step steps[] = {
+		{ .agent = id_of(1), .token = id_of(61), .batch = 0, .state = "pending" },
+		{ .agent = id_of(2), .token = id_of(62), .batch = 1, .state = "pending" },
+	};
+	struct store_put_rollout p = { .rollout = { .id = id_of(60),
+		                                    .app = "api",
+		                                    .state = "planned",
+		                                    .plan = (const uint8_t *)"plan1",
+		                                    .plan_len = 5 },
+		                       .steps = steps,
+		                       .n_steps = 2 };
+
+	assert_int_equal(ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p).revision, 1);
+	assert_int_equal(ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p).status, STORE_CONFLICT);
+	p.rollout.revision = 1;
+	p.rollout.state = "running";
+	p.rollout.plan = (const uint8_t *)"plan2";
+	p.n_steps = 1;
+	steps[0].state = "healthy";
+	assert_int_equal(ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p).revision, 2);
+	steps[0].state = "failed"; /* by a driver that has missed something */
+	assert_int_equal(ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p).status, STORE_CONFLICT);
+	OK(LOOK(rig, the_steps, STORE_LIST_STEPS, .id = id_of(60)));
+	OK(LOOK(rig, the_rollout, STORE_LIST_ROLLOUTS));
+	p.rollout.revision = 2;
+	p.rollout.ended = true;
+	OK(ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p));
+	assert_int_equal(ASK(rig, STORE_LIST_ROLLOUTS).n, 0);
+	assert_int_equal(ASK(rig, STORE_LIST_ROLLOUTS, .id = id_of(60)).n, 1);
+}
+
+static void who_has_it(const struct store_result *r)
+{
+	assert_int_equal(r->status, STORE_CONFLICT);
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->locks[0].name, "web01/api");
+	assert_string_equal(r->locks[0].who, "anna");
+	assert_int_equal(r->locks[0].since_ms, 1000);
+}
+
+static void locks_are_taken_together_and_run_out(void **state)
+{
+	struct rig *rig = *state;
+	static const char *const both[] = { "web01/api", "web02/api" };
+	struct store_take_lock anna = { .names = both,
+		                        .n_names = 2,
+		                        .holder = id_of(1),
+		                        .who = "anna",
+		                        .what = "reload api",
+		                        .ttl_ms = 30000 };
+	struct store_take_lock ben = anna;
+	struct store_request later = { .op = STORE_LOCK, .now_ms = 31000 };
+	struct answer a;
+	uint64_t first;
+
+	ben.holder = id_of(2);
+	ben.who = "ben";
+	first = ASK(rig, STORE_LOCK, .lock = anna).revision;
+	assert_int_equal(ASK(rig, STORE_LOCK, .lock = anna).revision, first); /* renewed */
+	ben.names = both + 1;
+	ben.n_names = 1;
+	assert_int_equal(ASK(rig, STORE_LOCK, .lock = ben).status, STORE_CONFLICT);
+	ben.names = both;
+	ben.n_names = 2;
+	a = LOOK(rig, who_has_it, STORE_LOCK, .lock = ben);
+	assert_string_equal(a.why, "web01/api is locked by anna: reload api");
+	later.lock = ben;
+	a = rig_ask(rig, &later, NULL);
+	OK(a);
+	assert_true(a.revision > first);
+	a = ASK(rig, STORE_LOCK, .lock = anna);
+	assert_int_equal(a.status, STORE_CONFLICT);
+	anna.steal = true;
+	a = ASK(rig, STORE_LOCK, .lock = anna);
+	OK(a);
+	OK(ASK(rig, STORE_UNLOCK, .id = id_of(2))); /* has none left: fine */
+	assert_int_equal(ASK(rig, STORE_LIST_LOCKS).n, 2);
+	OK(ASK(rig, STORE_UNLOCK, .id = id_of(1)));
+	assert_int_equal(ASK(rig, STORE_LIST_LOCKS).n, 0);
+}
+
+/* ---- audit, meta ---- */
+
+static struct audit_head chain;
+
+static void follows_the_chain(const struct store_result *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct audit_entry e = r->audit[i].entry;
+
+		audit_link(&chain, &e);
+		assert_int_equal(e.seq, r->audit[i].entry.seq);
+		assert_memory_equal(&chain, &r->audit[i].head, sizeof(chain));
+	}
+}
+
+static void meta_ends_the_chain(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_memory_equal(&r->meta->audit, &chain, sizeof(chain));
+	assert_int_equal(r->meta->schema, 1);
+	assert_int_equal(r->meta->audit_first, 1);
+}
+
+static void what_is_done_is_in_the_audit_and_what_is_not_is_not(void **state)
+{
+	struct rig *rig = *state;
+	struct audit_entry e = { .wall_ms = 5,
+		                 .field = { "anna", "token.create", "", "uses=1", "ok" } };
+
+	chain = (struct audit_head){ 0 };
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 1), .audit = &e));
+	assert_int_equal(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 1), .audit = &e).status,
+	                 STORE_CONFLICT);
+	OK(ASK(rig, STORE_AUDIT, .audit = &e));
+	assert_int_equal(ASK(rig, STORE_AUDIT).status, STORE_NOT_FOUND); /* nothing to write */
+	OK(LOOK(rig, follows_the_chain, STORE_LIST_AUDIT));
+	assert_int_equal(chain.seq, 2);
+	rig_close(rig);
+	rig_must_open(rig);
+	OK(ASK(rig, STORE_AUDIT, .audit = &e));
+	OK(LOOK(rig, follows_the_chain, STORE_LIST_AUDIT, .page = { .after = 2 }));
+	assert_int_equal(chain.seq, 3);
+	OK(LOOK(rig, meta_ends_the_chain, STORE_GET_META));
+	assert_int_equal(ASK(rig, STORE_LIST_AUDIT, .page = { .most = 2 }).n, 2);
+}
+
+static struct store_id cluster;
+
+static void note_cluster(const struct store_result *r)
+{
+	cluster = r->meta->cluster;
+	assert_int_equal(r->meta->counter, 0);
+	assert_int_equal(r->meta->revision, 0);
+}
+
+static void same_cluster(const struct store_result *r)
+{
+	assert_memory_equal(&r->meta->cluster, &cluster, sizeof(cluster));
+}
+
+static void everything_is_there_after_a_restart(void **state)
+{
+	struct rig *rig = *state;
+
+	OK(LOOK(rig, note_cluster, STORE_GET_META));
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 1)));
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 1, "web01")));
+	rig_close(rig);
+	rig_must_open(rig);
+	OK(LOOK(rig, one_agent, STORE_LIST_AGENTS));
+	OK(LOOK(rig, same_cluster, STORE_GET_META));
+}
+
+/* ---- the interface itself ---- */
+
+static unsigned answered;
+
+static void count_answer(void *arg, const struct store_result *r)
+{
+	struct rig *rig = arg;
+
+	assert_int_equal(r->status, STORE_OK);
+	if (++answered == 3 && rig->store != NULL) {
+		struct fleet_store *s = rig->store;
+
+		rig->store = NULL;
+		fleet_store_close(s); /* from within a callback */
+	}
+}
+
+static void a_closed_store_calls_nobody_but_finishes_what_was_asked(void **state)
+{
+	struct rig *rig = *state;
+	struct pm_error err;
+
+	answered = 0;
+	for (uint8_t i = 0; i < 20; i++) {
+		struct store_request r = { .op = STORE_ADD_TOKEN, .token = agent_token(i, 1) };
+
+		assert_int_equal(fleet_store_submit(rig->store, &r, count_answer, rig, &err), 0);
+	}
+	(void)uv_run(&rig->loop, UV_RUN_DEFAULT);
+	assert_int_equal(answered, 3);
+	rig_must_open(rig);
+	assert_int_equal(ASK(rig, STORE_LIST_TOKENS).n, 20);
+}
+
+static void ignore(void *arg, const struct store_result *r)
+{
+	unsigned *left = arg;
+
+	(void)r;
+	(*left)--;
+}
+
+static void the_queue_and_requests_have_limits(void **state)
+{
+	struct rig *rig = *state;
+	struct store_request r = { .op = STORE_GET_META };
+	struct pm_error err = { 0 };
+	unsigned left = PM_STORE_QUEUE_MAX;
+
+	for (unsigned i = 0; i < PM_STORE_QUEUE_MAX; i++)
+		assert_int_equal(fleet_store_submit(rig->store, &r, ignore, &left, &err), 0);
+	assert_int_equal(fleet_store_submit(rig->store, &r, ignore, &left, &err), -1);
+	assert_int_equal(err.code, PM_LIMIT);
+	while (left > 0)
+		(void)uv_run(&rig->loop, UV_RUN_ONCE);
+	r = (struct store_request){ .op = STORE_SEEN };
+	r.seen.list = (const struct store_seen *)(const void *)"";
+	r.seen.n = PM_STORE_ROWS_MAX + 1;
+	assert_int_equal(fleet_store_submit(rig->store, &r, ignore, &left, &err), -1);
+	assert_int_equal(err.code, PM_LIMIT);
+}
+
+static void memory_may_run_out_while_asking(void **state)
+{
+	struct rig *rig = *state;
+	struct audit_entry e = { .field = { "anna", "token.create", "", "", "ok" } };
+	struct store_request r = { .op = STORE_ADD_TOKEN, .token = agent_token(7, 1), .audit = &e };
+	unsigned left = 1;
+	int rc = -1;
+
+	/* In the call itself; what the store's threads need is in test_store_faults. */
+	for (unsigned nth = 1; rc < 0; nth++) {
+		struct pm_error err = { 0 };
+
+		assert_true(nth < 20);
+		pm_alloc_fail_at(nth);
+		rc = fleet_store_submit(rig->store, &r, ignore, &left, &err);
+		pm_alloc_fail_at(0);
+		if (rc < 0)
+			assert_int_equal(err.code, PM_NO_MEMORY);
+	}
+	while (left > 0)
+		(void)uv_run(&rig->loop, UV_RUN_ONCE);
+}
+
+#define CONTRACT(test) cmocka_unit_test_setup_teardown(test, rig_make, rig_remove)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		CONTRACT(a_token_makes_one_agent),
+		CONTRACT(a_token_that_does_not_fit_changes_nothing),
+		CONTRACT(a_token_is_not_spent_on_a_name_or_key_in_use),
+		CONTRACT(of_many_racing_for_one_token_one_wins),
+		CONTRACT(an_operator_comes_with_a_role_and_goes_with_all_keys),
+		CONTRACT(agents_change_and_go),
+		CONTRACT(a_stranger_waits_to_be_accepted),
+		CONTRACT(tokens_groups_and_bindings_come_and_go),
+		CONTRACT(specs_follow_each_other),
+		CONTRACT(what_is_desired_is_compared_and_set),
+		CONTRACT(commands_are_counted_and_keep_their_targets),
+		CONTRACT(rollouts_advance_by_compare_and_set),
+		CONTRACT(locks_are_taken_together_and_run_out),
+		CONTRACT(what_is_done_is_in_the_audit_and_what_is_not_is_not),
+		CONTRACT(everything_is_there_after_a_restart),
+		CONTRACT(a_closed_store_calls_nobody_but_finishes_what_was_asked),
+		CONTRACT(the_queue_and_requests_have_limits),
+		CONTRACT(memory_may_run_out_while_asking),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
