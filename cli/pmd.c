@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "coordinator/coordinator.h"
 
 static int usage(FILE *to)
 {
 	(void)fprintf(to, "usage: pmd agent [--home DIR] [--foreground]\n"
+	                  "       pmd coordinator --home DIR [--listen tcp://ADDR:PORT]\n"
 	                  "       pmd --version\n");
 	return to == stdout ? 0 : 2;
 }
@@ -17,6 +19,8 @@ int main(int argc, char **argv)
 		return usage(stderr);
 	if (strcmp(argv[1], "agent") == 0)
 		return agent_main(argc - 1, argv + 1);
+	if (strcmp(argv[1], "coordinator") == 0)
+		return coordinator_main(argc - 1, argv + 1);
 	if (strcmp(argv[1], "compress") == 0) /* the agent's own helper, not in the usage */
 		return compress_main(argc - 1, argv + 1);
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {

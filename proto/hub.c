@@ -348,6 +348,16 @@ void pm_hub_goodbye(struct pm_hub *h, const char *reason, uint32_t retry_after_m
 		                retry_after_ms);
 }
 
+void pm_hub_each(struct pm_hub *h, void (*fn)(void *arg, struct pm_link *l), void *arg)
+{
+	struct pm_chain *next;
+
+	for (struct pm_chain *at = h->all.next; at != &h->all; at = next) {
+		next = at->next;
+		fn(arg, PM_CHAIN_OF(at, struct peer, all)->wire.link);
+	}
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
 	struct pm_hub *h = handle->data;

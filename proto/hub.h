@@ -42,6 +42,9 @@ void pm_hub_goodbye(struct pm_hub *h, const char *reason, uint32_t retry_after_m
 /* Close all at once, without closed().  Not from a handler.  NULL is fine. */
 void pm_hub_close(struct pm_hub *h);
 
+/* Every link there is; fn may close it (pm_link_close()). */
+void pm_hub_each(struct pm_hub *h, void (*fn)(void *arg, struct pm_link *l), void *arg);
+
 /* Where a link's peer is.  false: not known any more. */
 bool pm_hub_peer(const struct pm_link *l, struct sockaddr_storage *out);
 

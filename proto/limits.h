@@ -134,5 +134,13 @@
 #define PM_STORE_AUDIT_MAX 1000000
 /* Versions of an app's spec that can be gone back to. */
 #define PM_STORE_SPECS_KEPT 20
+/* Requests of operators that a coordinator passes on at a time; further ones are refused. */
+#define PM_FORWARDS_MAX 256
+/* Answers of agents that an operator has not taken; over it his session ends. */
+#define PM_FORWARD_QUEUE_MAX (32u << 20)
+/* Targets in one record of the account at the end: names, states, words. */
+#define PM_FORWARD_END_MOST 100
+/* For a request that names no time of its own. */
+#define PM_FORWARD_DEADLINE_MS 60000
 
 #endif

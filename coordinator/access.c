@@ -1,0 +1,289 @@
+/* access.c - which nodes are meant, and who may do what on them. */
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/members.h"
+#include "proto/buf.h"
+#include "proto/ops.h"
+
+/* ---- the fleet as target expressions see it ---- */
+
+static const char *state_word(const struct node *n)
+{
+	switch (node_state(n)) {
+	case PM__NODE_STATE__NODE_ONLINE:
+		return "online";
+	case PM__NODE_STATE__NODE_SUSPECT:
+		return "suspect";
+	case PM__NODE_STATE__NODE_DOWN:
+		return "down";
+	case PM__NODE_STATE__NODE_PENDING:
+		return "pending";
+	case PM__NODE_STATE__NODE_REJECTED:
+		return "rejected";
+	case PM__NODE_STATE__NODE_DENIED:
+		return "denied";
+	case PM__NODE_STATE__NODE_REVOKED:
+		return "revoked";
+	case PM__NODE_STATE__NODE_UNSPECIFIED:
+	case _PM__NODE_STATE_IS_INT_SIZE:
+		break;
+	}
+	return "";
+}
+
+static const char *number(uint64_t value)
+{
+	static char text[24]; /* the caller looks at it before it asks again */
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	return text;
+}
+
+/* host.NAME; of apps a coordinator knows nothing that it would vouch for. */
+static const char *fact(void *arg, size_t host, const struct where_path *path)
+{
+	const struct fleet_view *v = arg;
+	const struct node *n = v->members->nodes[host];
+
+	if (path->root != WHERE_HOST)
+		return NULL;
+	if (strcmp(path->name, "state") == 0)
+		return state_word(n);
+	if (strcmp(path->name, "id") == 0)
+		return n->id_text;
+	if (strcmp(path->name, "drained") == 0)
+		return n->drained ? "true" : "false";
+	if (strcmp(path->name, "running") == 0)
+		return n->link == NULL ? NULL : number(n->running);
+	if (strcmp(path->name, "failed") == 0)
+		return n->link == NULL ? NULL : number(n->failed);
+	if (strcmp(path->name, "load") == 0)
+		return n->link == NULL ? NULL : number(n->load_permille);
+	return pm_labels_get(&n->facts, path->name);
+}
+
+static bool find_group(void *arg, const char *name, struct targets_query *out)
+{
+	const struct fleet_view *v = arg;
+
+	for (size_t i = 0; i < v->members->n_groups; i++) {
+		const struct fleet_group *g = &v->members->groups[i];
+
+		if (strcmp(g->name, name) != 0)
+			continue;
+		*out = (struct targets_query){ 0 };
+		if (strcmp(g->form, "label") == 0)
+			out->label = g->text;
+		else if (strcmp(g->form, "where") == 0)
+			out->where = g->text;
+		else
+			out->hosts = g->text;
+		return true;
+	}
+	return false;
+}
+
+int fleet_view_make(const struct members *m, struct fleet_view *out, struct pm_error *err)
+{
+	*out = (struct fleet_view){ .members = m };
+	out->hosts = pm_calloc(m->n_nodes + 1, sizeof(*out->hosts));
+	if (out->hosts == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "find the hosts");
+	for (size_t i = 0; i < m->n_nodes; i++)
+		out->hosts[i] = (struct targets_host){ m->nodes[i]->name, m->nodes[i]->labels,
+			                               m->nodes[i]->claimed };
+	out->fleet = (struct targets_fleet){
+		.hosts = out->hosts,
+		.n = m->n_nodes,
+		.fact = fact,
+		.group = find_group,
+		.arg = out,
+	};
+	return 0;
+}
+
+void fleet_view_finish(struct fleet_view *v)
+{
+	free(v->hosts); /* the labels are the members' */
+	v->hosts = NULL;
+}
+
+static const char *given(const char *text)
+{
+	return text[0] == '\0' ? NULL : text;
+}
+
+int members_select(const struct fleet_view *v, const Pm__Selector *s, struct targets *out,
+                   struct pm_error *err)
+{
+	struct targets_query q = {
+		.all = s->all,
+		.hosts = given(s->hosts),
+		.label = given(s->label),
+		.group = given(s->group),
+		.where = given(s->where),
+		.exclude = given(s->exclude),
+		.random = s->seed != 0 || s->pick != 0,
+		.seed = s->seed,
+		.limit = s->pick,
+	};
+	PM_BUF names = { 0 };
+
+	if (s->limit[0] != '\0' && targets_parse_limit(s->limit, &q, err) < 0)
+		return -1;
+	for (size_t i = 0; i < s->n_names; i++)
+		pm_buf_printf(&names, "%s%s", i > 0 ? "," : "", s->names[i]);
+	if (names.failed)
+		return pm_fail(err, PM_NO_MEMORY, "find the hosts");
+	if (names.len > 0)
+		q.hosts = names.bytes;
+	return targets_expand(&q, &v->fleet, out, err);
+}
+
+/* ---- who may ---- */
+
+struct right {
+	enum pm_rank rank;
+	const char *apps; /* borrowed from the binding; "": all */
+	bool everywhere;
+	uint8_t *nodes; /* owned: a bit a node */
+};
+
+struct access {
+	struct right *list; /* owned */
+	size_t n;
+};
+
+static bool is_selector(const char *text)
+{
+	return strchr(text, '=') != NULL || strstr(text, " in ") != NULL ||
+	       strstr(text, " notin ") != NULL;
+}
+
+static int expand(const struct fleet_view *v, const struct binding *b, struct right *r,
+                  struct pm_error *err)
+{
+	struct targets_query q = { 0 };
+	struct targets found = { 0 };
+
+	r->rank = pm_rank_by_name(b->role);
+	r->apps = b->apps;
+	r->everywhere = b->targets[0] == '\0';
+	r->nodes = pm_calloc(v->fleet.n / 8 + 1, 1);
+	if (r->nodes == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "look up the rights");
+	if (r->everywhere)
+		return 0;
+	if (is_selector(b->targets))
+		q.label = b->targets;
+	else
+		q.hosts = b->targets;
+	if (targets_expand(&q, &v->fleet, &found, err) < 0)
+		return err->code == PM_NO_MEMORY ? -1 : 0; /* nobody is meant: nothing is allowed */
+	for (size_t i = 0; i < found.n; i++)
+		r->nodes[found.hosts[i] / 8] |= (uint8_t)(1u << found.hosts[i] % 8);
+	targets_finish(&found);
+	return 0;
+}
+
+int access_make(const struct fleet_view *v, const struct oper *oper, struct access **out,
+                struct pm_error *err)
+{
+	struct access *a = pm_calloc(1, sizeof(*a));
+
+	if (a != NULL)
+		a->list = pm_calloc(oper->n_bindings + 1, sizeof(*a->list));
+	if (a == NULL || a->list == NULL) {
+		access_destroy(a);
+		return pm_fail(err, PM_NO_MEMORY, "look up the rights");
+	}
+	for (; oper->state == OPERATOR_ACTIVE && a->n < oper->n_bindings; a->n++)
+		if (expand(v, &oper->bindings[a->n], &a->list[a->n], err) < 0) {
+			a->n++;
+			access_destroy(a);
+			return -1;
+		}
+	*out = a;
+	return 0;
+}
+
+void access_destroy(struct access *a)
+{
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < a->n; i++)
+		free(a->list[i].nodes);
+	free(a->list);
+	free(a);
+}
+
+static bool covers(const struct right *r, size_t node)
+{
+	return r->everywhere || (r->nodes[node / 8] >> node % 8 & 1) != 0;
+}
+
+/* One of the globs, which are parted by commas. */
+static bool app_matches(const char *globs, const char *app)
+{
+	char one[256];
+
+	if (globs[0] == '\0')
+		return true;
+	while (*globs != '\0') {
+		size_t len = strcspn(globs, ",");
+
+		if (len < sizeof(one)) {
+			memcpy(one, globs, len);
+			one[len] = '\0';
+			if (fnmatch(one, app, 0) == 0)
+				return true;
+		}
+		globs += len + (globs[len] == ',');
+	}
+	return false;
+}
+
+static bool app_allowed(const struct access *a, uint64_t ops, size_t node, const char *app)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (pm_rank_may(a->list[i].rank, ops) && covers(&a->list[i], node) &&
+		    (app == NULL ? a->list[i].apps[0] == '\0' : app_matches(a->list[i].apps, app)))
+			return true;
+	return false;
+}
+
+bool access_allows(const struct access *a, uint64_t ops, size_t node, char *const *apps,
+                   size_t n_apps)
+{
+	if (n_apps == 0)
+		return app_allowed(a, ops, node, NULL);
+	for (size_t i = 0; i < n_apps; i++) {
+		/* "all", and what is a number or a namespace there, may be any app. */
+		bool any = strcmp(apps[i], "all") == 0;
+
+		if (!app_allowed(a, ops, node, any ? NULL : apps[i]))
+			return false;
+	}
+	return true;
+}
+
+bool access_allows_fleet(const struct access *a, uint64_t ops)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (a->list[i].everywhere && pm_rank_may(a->list[i].rank, ops))
+			return true;
+	return false;
+}
+
+const char *access_role(const struct access *a, size_t node)
+{
+	enum pm_rank best = PM_RANK_NONE;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (covers(&a->list[i], node))
+			best = PM_MAX(best, a->list[i].rank);
+	return pm_rank_name(best);
+}

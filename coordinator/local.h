@@ -1,0 +1,21 @@
+/* local.h - what is done on the coordinator's own machine, whether it runs or not. */
+#ifndef PM_COORDINATOR_LOCAL_H
+#define PM_COORDINATOR_LOCAL_H
+
+#include "proto/error.h"
+#include "proto/pm.pb-c.h"
+
+/* The file in the home that says where a running coordinator listens. */
+#define COORDINATOR_ADDRESS_FILE "listen"
+#define COORDINATOR_KEY_FILE     "keys/coordinator.key"
+#define COORDINATOR_STORE_DIR    "store"
+
+/*
+ * Have an operator's token made: by the coordinator that runs, which knows this machine by its own
+ * key, or in its store.
+ *
+ * errors  those of the store, PM_UNREACHABLE, PM_DENIED (the home is another user's)
+ */
+PM_MUST_CHECK int local_token(const char *home, const Pm__TokenCreate *what, struct pm_error *err);
+
+#endif
