@@ -28,6 +28,7 @@ static struct {
 	struct told *slots; /* owned */
 	size_t n, cap;
 	int arena, specs, listen; /* owned, -1 */
+	bool stop, kill;          /* of the whole agent: was under way */
 	bool failed;              /* out of memory while listening */
 } told = { .arena = -1, .specs = -1, .listen = -1 };
 
@@ -58,6 +59,8 @@ void restore_held(struct super *su, const char *name, int fd)
 	                                           : NULL;
 
 	(void)su;
+	told.stop |= strcmp(name, SUPER_HELD_STOP) == 0;
+	told.kill |= strcmp(name, SUPER_HELD_KILL) == 0;
 	if (place == NULL) {
 		if (!cluster_restore_held(name, fd))
 			pm_closep(&fd);
@@ -476,7 +479,12 @@ static void start_wanted(struct super *su)
 void restore_resume(struct super *su)
 {
 	resume_all(su);
-	start_wanted(su);
+	if (told.kill)
+		super_kill_on(su);
+	else if (told.stop)
+		super_stop(su);
+	else
+		start_wanted(su);
 	pm_closep(&told.arena);
 	pm_closep(&told.specs);
 	free(PM_STEAL(told.slots));

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,9 @@ void restore_promote(struct super *su)
 	add_held(&held, "arena", arena_fd(su->arena));
 	add_held(&held, "specs", store_specs_fd(su->store));
 	add_held(&held, "listen", su->control != NULL ? control_fd(su->control) : -1);
+	if (su->stopping)
+		add_held(&held, su->killing ? SUPER_HELD_KILL : SUPER_HELD_STOP,
+		         fcntl(arena_fd(su->arena), F_DUPFD_CLOEXEC, 0));
 	cluster_each_held(su, add_held, &held);
 	pm_log(PM_LOG_WARN, "agent.promote",
 	       "the keeper is gone: taking its place with %zu processes", n);

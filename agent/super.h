@@ -82,10 +82,16 @@ bool super_program(char out[PM_PATH_MAX]);
 /* Words for something that works less well than it should; NULL words: it is well again. */
 void super_degraded(struct super *su, const char *what, const char *words);
 
+/* What the keeper holds while that is under way, by name. */
+#define SUPER_HELD_STOP "stop"
+#define SUPER_HELD_KILL "kill"
+
 /* Begin the orderly end: stop every app, then the keeper. Idempotent. */
 void super_stop(struct super *su);
 /* Delete every app, answer, then the same. */
 void super_kill_all(struct super *su, struct session *s, uint64_t id);
+/* Go on with one that a former supervisor began: nobody is answered. */
+void super_kill_on(struct super *su);
 /* Called by instances as they go down while stopping. */
 void super_stop_check(struct super *su);
 

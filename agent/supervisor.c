@@ -228,6 +228,16 @@ static void begin_stop(struct super *su)
 	super_stop_check(su);
 }
 
+/* Who comes after us, if we or the keeper die now, goes on with it. Which
+ * descriptor it is means nothing. */
+static void tell_successor(struct super *su, const char *name)
+{
+	struct pm_error err;
+
+	if (keeper_client_hold(su->keeper, name, arena_fd(su->arena), &err) < 0)
+		pm_log(PM_LOG_WARN, "agent.stop", "%s", err.what);
+}
+
 void super_stop(struct super *su)
 {
 	if (su->stopping)
@@ -236,8 +246,17 @@ void super_stop(struct super *su)
 	(void)notify_send("STOPPING=1"); /* nobody asked: fine */
 	store_freeze(su->store);         /* what runs now is what the next start brings back */
 	su->stopping = true;
+	tell_successor(su, SUPER_HELD_STOP);
 	for (struct app *app = su->apps; app != NULL; app = app->next)
 		triggers_stop(app);
+	begin_stop(su);
+}
+
+void super_kill_on(struct super *su)
+{
+	(void)notify_send("STOPPING=1"); /* nobody asked: fine */
+	su->stopping = su->killing = true;
+	tell_successor(su, SUPER_HELD_KILL);
 	begin_stop(su);
 }
 
@@ -252,11 +271,9 @@ void super_kill_all(struct super *su, struct session *s, uint64_t id)
 		return;
 	}
 	pm_log(PM_LOG_INFO, "agent.kill", "by uid %u", (unsigned)session_uid(s));
-	(void)notify_send("STOPPING=1"); /* nobody asked: fine */
-	su->stopping = su->killing = true;
 	su->kill_session = session_ref(s);
 	su->kill_id = id;
-	begin_stop(su);
+	super_kill_on(su);
 }
 
 /* ---- the keeper's words ---- */

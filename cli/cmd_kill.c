@@ -8,6 +8,8 @@
 #include "cli/cmd_list.h"
 
 #define GONE_MS 10000 /* the keeper has nothing left to do: it is gone at once */
+/* Whether one is there is known at once, unless it has no supervisor just now. */
+#define GONE_SLICE_MS 500
 
 /* The command is answered before the agent has left; a command that follows must not meet it. */
 static void wait_until_gone(int keeper)
@@ -33,16 +35,28 @@ static int kill_agent(struct ctx *ctx, const struct action *action, struct accou
 {
 	Pm__Command cmd = PM__COMMAND__INIT;
 	PM_CLOSE int keeper = open_keeper(ctx);
+	uint64_t deadline = pm_now_ms() + 2 * GONE_MS;
 	PM_STATUS *status = NULL;
 
 	if (ctx->as_pm2 && ctx_status(ctx, NULL, false, &status, err) == 0 &&
 	    status->n_instances == 0)
 		say_warn(ctx, "No process found");
 	/* The agent goes with its last word: a lost connection is what was asked for. */
-	if (act_send(ctx, action, &cmd, account, err) < 0 && err->code != PM_UNKNOWN &&
-	    err->code != PM_UNREACHABLE)
+	if (act_send(ctx, action, &cmd, account, err) == 0) {
+		wait_until_gone(keeper);
+		return 0;
+	}
+	if (err->code != PM_UNKNOWN && err->code != PM_UNREACHABLE)
 		return -1;
+	/* Or our agent has died over it, and its successor goes on with it. */
 	wait_until_gone(keeper);
+	while (client_reconnect(ctx->client, GONE_SLICE_MS, err) == 0) {
+		pm_closep(&keeper);
+		keeper = open_keeper(ctx);
+		wait_until_gone(keeper);
+		if (pm_now_ms() >= deadline)
+			return pm_fail(err, PM_UNKNOWN, "the agent is still there");
+	}
 	return 0;
 }
 

@@ -271,7 +271,8 @@ class Descriptors(FaultCase):
         self.inject("1,000 restarts of an app that exits at once")
         self.saw(f"descriptors and memory of keeper and supervisor before {before}, after {after}")
         for name in before:
-            self.assertLessEqual(abs(after[name][0] - before[name][0]), 6, f"descriptors of the {name}")
+            # At the moment of a look, one process may be going while its successor comes.
+            self.assertLessEqual(abs(after[name][0] - before[name][0]), 12, f"descriptors of the {name}")
             if PATIENCE == 1:  # a sanitizer keeps what was freed
                 self.assertLessEqual(after[name][1], before[name][1] + 512, f"KiB of the {name}")
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 import unittest
 
@@ -88,6 +89,36 @@ class KeeperKilled(FaultCase):
                 self.saw(f"exit {outcome.code}; {len(self.app_processes()[self.app('two')['pm_id']])} process of it, adopted")
                 self.pmctl("kill")
                 self.wait(lambda: not self.agents(), message="end of the agent")
+
+
+    def test_an_end_of_the_whole_agent_goes_on_whoever_dies_in_it(self):
+        self.write("slow.sh", "#!/bin/sh\ntrap 'while [ ! -e go ]; do sleep 0.02; done; exit 0' INT\n"
+                   "while :; do sleep 0.02; done\n", 0o755)
+        for who in ("keeper", "supervisor"):
+            for how in ("kill", "SIGTERM"):
+                with self.subTest(who=who, how=how):
+                    self.start([{"name": "slow", "script": self.path("slow.sh"), "cwd": self.work, "kill_timeout": 60000},
+                                self.silent("other")])
+                    pids = {name: pid for name, pid, _, _ in self.table().values()}
+                    child = self.pmctl_popen("kill", text=True) if how == "kill" else None
+                    if child is None:
+                        os.kill(self.keeper_pid(), signal.SIGTERM)
+                    self.wait_dead(pids["other"])
+                    victim = self.keeper_pid() if who == "keeper" else self.supervisor_pid()
+                    kill(victim)
+                    self.wait_dead(victim)
+                    self.inject(f"SIGKILL of the {who} while {how} waited for one of two apps")
+                    self.write("go", "")
+                    for pid in pids.values():
+                        self.wait_dead(pid)
+                    self.wait(lambda: self.agents() == {}, message="the end of the agent")
+                    if child is not None:
+                        out, _ = child.communicate(timeout=40)
+                        self.assertEqual((child.returncode, "the agent is gone" in out), (0, True), out)
+                    self.saw("both apps ended, and no agent left")
+                    self.pmctl("delete", "all", check=False)  # a stop brings them back, a kill does not
+                    self.pmctl("kill")
+                    os.unlink(self.path("go"))
 
 
 class BothKilled(FaultCase):
