@@ -6,6 +6,7 @@
 #include "agent/app.h"
 #include "agent/app_deps.h"
 #include "agent/cluster.h"
+#include "agent/reload.h"
 #include "agent/sample.h"
 #include "agent/store.h"
 #include "agent/targets.h"
@@ -53,9 +54,43 @@ static int fit_instances(struct order *o, struct app *app, uint32_t want, struct
 }
 
 /* An app of that name is there: take the new spec, restart it (or start what is down). */
-static int update_app(const struct request *r, struct order *o, struct app *app, Pm__AppSpec *spec,
-                      struct pm_error *err)
+static bool can_reload(const struct app *app)
 {
+	for (size_t i = 0; i < app->n; i++)
+		if (reload_is_possible(app->instances[i]))
+			return true;
+	return false;
+}
+
+static bool is_gated(const struct request *r)
+{
+	return r->cmd->verb == PM__VERB__VERB_RELOAD ||
+	       r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD;
+}
+
+static int may_take_spec(const struct request *r, const struct app *app, struct pm_error *err)
+{
+	if (app->former == NULL || !is_gated(r) || r->cmd->force)
+		return 0;
+	pm_fail(err, PM_LOCKED, "a reload of %.100s with other settings is under way",
+	        app->spec->name);
+	pm_hint(err, "wait for it, or give it up with --force");
+	return -1;
+}
+
+/* spec is taken. A reload that fails shall have changed nothing. */
+static void take_spec(const struct request *r, struct app *app, Pm__AppSpec *spec)
+{
+	if (is_gated(r) && cluster_can_share(spec) && can_reload(app))
+		app_try_spec(app, spec);
+	else
+		app_set_spec(app, spec);
+}
+
+static int update_app(const struct request *r, struct order *o, struct app *app,
+                      Pm__AppSpec **spec_at, struct pm_error *err)
+{
+	Pm__AppSpec *spec = *spec_at;
 	bool is_new = app->n == 0; /* deleted, and something of it still ends */
 	bool pm2 = session_is_pm2(r->session) && !is_new;
 	uint32_t want = pm2 ? (uint32_t)app->n : spec->instances;
@@ -64,7 +99,9 @@ static int update_app(const struct request *r, struct order *o, struct app *app,
 		spec->instances = app->spec->instances;
 		spec->exec_mode = app->spec->exec_mode;
 	}
-	app_set_spec(app, spec);
+	if (may_take_spec(r, app, err) < 0)
+		return -1;
+	take_spec(r, app, PM_STEAL(*spec_at));
 	if (fit_instances(o, app, want, err) < 0)
 		return -1;
 	for (size_t i = 0; i < PM_MIN(want, app->n); i++)
@@ -101,7 +138,7 @@ static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spe
 		                      true, &exists, err);
 	}
 	if (app != NULL)
-		return update_app(r, o, app, PM_STEAL(*spec), err);
+		return update_app(r, o, app, spec, err);
 	if (app_create(r->su, *spec, &app, err) < 0)
 		return -1;
 	*spec = NULL;
@@ -239,10 +276,14 @@ static int update_env(Pm__AppSpec *spec, const Pm__Command *cmd, struct pm_error
 	return 0;
 }
 
-static int patch_app(struct app *app, const Pm__Command *cmd, struct pm_error *err)
+static int patch_app(const struct request *r, struct app *app, struct pm_error *err)
 {
+	const Pm__Command *cmd = r->cmd;
 	PM_SPEC *spec = NULL;
 
+	if (may_take_spec(r, app, err) < 0)
+		return -1;
+	app_decide_spec(app); /* which of the two it is that is changed */
 	if (spec_clone(app->spec, &spec, err) < 0)
 		return -1;
 	if (cmd->patch != NULL && cmd->patch->spec != NULL &&
@@ -253,7 +294,7 @@ static int patch_app(struct app *app, const Pm__Command *cmd, struct pm_error *e
 	if (spec_validate(spec, err) < 0 || check_spec(spec, err) < 0 ||
 	    app_deps_check(app->su, &spec, 1, err) < 0)
 		return -1;
-	app_set_spec(app, PM_STEAL(spec));
+	take_spec(r, app, PM_STEAL(spec));
 	return 0;
 }
 
@@ -267,7 +308,7 @@ static int patch_list(const struct request *r, struct instance *const *list, siz
 	for (size_t i = 0; i < n; i++) {
 		struct app *app = instance_app(list[i]);
 
-		if (app != last && patch_app(app, r->cmd, err) < 0)
+		if (app != last && patch_app(r, app, err) < 0)
 			return pm_wrap(err, "%s", app->spec->name);
 		last = app;
 	}
@@ -309,6 +350,8 @@ static int scale_to(const struct request *r, struct app *app, size_t want, struc
 	if (api_new_order(r, 0, true, &o, err) < 0)
 		return -1;
 	app->spec->instances = (uint32_t)want;
+	if (app->former != NULL)
+		app->former->instances = (uint32_t)want;
 	for (size_t i = have; i < want; i++) {
 		struct pm_error failed;
 

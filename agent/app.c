@@ -4,29 +4,72 @@
 #include <string.h>
 
 #include "agent/cluster.h"
+#include "agent/order.h"
+#include "agent/store.h"
 #include "agent/triggers.h"
+#include "proto/log.h"
 #include "proto/spec.h"
+
+/* A spec that goes when the loop gets there: whoever called us may be looking at it. */
+struct leaving {
+	uv_timer_t handle;
+	Pm__AppSpec *spec; /* owned */
+	bool frozen;
+};
+
+static void free_spec(Pm__AppSpec *spec, bool frozen)
+{
+	if (frozen)
+		free(spec);
+	else
+		spec_free(spec);
+}
+
+static void on_spec_left(uv_handle_t *handle)
+{
+	struct leaving *l = handle->data;
+
+	free_spec(l->spec, l->frozen);
+	free(l);
+}
+
+static void leave_spec(struct app *app, Pm__AppSpec *spec, bool frozen)
+{
+	struct leaving *l = spec == NULL ? NULL : pm_calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return; /* out of memory: better to lose these bytes than to free what is in use */
+	l->spec = spec;
+	l->frozen = frozen;
+	(void)uv_timer_init(app->su->loop, &l->handle); /* never fails */
+	l->handle.data = l;
+	uv_close((uv_handle_t *)&l->handle, on_spec_left);
+}
 
 static void drop_spec(struct app *app)
 {
-	if (app->frozen)
-		free(app->spec);
-	else
-		spec_free(app->spec);
+	free_spec(app->spec, app->frozen);
 	app->frozen = false;
 	app->spec = NULL;
 }
 
-void app_freeze_spec(struct app *app)
+/* One block, if there is memory for that. */
+static Pm__AppSpec *freeze(Pm__AppSpec *spec, bool *frozen)
 {
-	Pm__AppSpec *frozen;
+	Pm__AppSpec *block;
 	struct pm_error err;
 
-	if (app->frozen || spec_freeze(app->spec, &frozen, &err) < 0)
-		return; /* no memory: it stays as it is, only larger */
-	drop_spec(app);
-	app->spec = frozen;
-	app->frozen = true;
+	*frozen = spec_freeze(spec, &block, &err) == 0;
+	if (!*frozen)
+		return spec;
+	spec_free(spec);
+	return block;
+}
+
+void app_freeze_spec(struct app *app)
+{
+	if (!app->frozen)
+		app->spec = freeze(app->spec, &app->frozen);
 }
 
 int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struct app **out,
@@ -193,6 +236,8 @@ static void on_closed(uv_handle_t *handle)
 
 	cluster_destroy(app->cluster, false); /* closed already, if that was wanted */
 	drop_spec(app);
+	if (app->former != NULL)
+		free_spec(app->former, app->former_frozen);
 	free(app->instances);
 	free(app->hidden);
 	free(app);
@@ -239,15 +284,113 @@ void app_close(struct app *app, bool forget)
 	uv_close((uv_handle_t *)later, on_closed);
 }
 
-void app_set_spec(struct app *app, Pm__AppSpec *spec)
+/* ---- the spec ---- */
+
+size_t app_n_new(const struct app *app)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < app->n; i++) {
+		const struct inst_core *core = instance_core(app->instances[i]);
+
+		/* What starts may be about to crash, and is in place of nothing yet. */
+		n += core->spec_no == app->spec_no && core->life.state == LIFE_UP;
+	}
+	return n;
+}
+
+/* Those that were added for the new spec, and did not come up either. */
+static void remove_added(struct app *app, uint32_t from)
+{
+	const struct instance_order remove = { .event = EV_DELETE,
+		                               .cause = CAUSE_SCALE,
+		                               .who = "agent" };
+
+	for (size_t i = app->n; i > from; i--)
+		if (i <= app->n && instance_core(app->instances[i - 1])->spec_no == app->spec_no)
+			instance_give_order(app->instances[i - 1], &remove);
+}
+
+static void install(struct app *app, Pm__AppSpec *spec, bool frozen);
+
+static enum app_settled decide(struct app *app)
+{
+	Pm__AppSpec *former = app->former, *tried = app->spec;
+	size_t n_new = app_n_new(app);
+
+	if (n_new > 0) {
+		app->former = NULL;
+		leave_spec(app, former, app->former_frozen);
+		store_changed(app->su->store);
+		return n_new < app->n ? APP_MIXED : APP_SETTLED;
+	}
+	pm_log(PM_LOG_WARN, "app.restored",
+	       "app=%s none could be replaced: its former settings stay", former->name);
+	remove_added(app, former->instances);
+	app->former = NULL;
+	leave_spec(app, tried, app->frozen);
+	app->spec_no++; /* another one again: a successor that is still being ended had that */
+	install(app, former, app->former_frozen);
+	return APP_RESTORED;
+}
+
+void app_decide_spec(struct app *app)
+{
+	if (app->former != NULL)
+		(void)decide(app); /* nobody is to hear of it */
+}
+
+static bool is_undecided(const struct app *app)
+{
+	for (size_t i = 0; i < app->n_hidden; i++) {
+		const struct inst_core *core = instance_core(app->hidden[i]);
+
+		if (core->role == ROLE_SUCCESSOR && life_is_wanted(&core->life))
+			return true;
+	}
+	return orders_start(app->su, app->serial);
+}
+
+enum app_settled app_settle_spec(struct app *app)
+{
+	if (app->former == NULL || app->n == 0)
+		return APP_SETTLED;
+	return is_undecided(app) ? APP_UNDECIDED : decide(app);
+}
+
+/* The app's spec is this one from now on (taken). */
+static void install(struct app *app, Pm__AppSpec *spec, bool frozen)
 {
 	triggers_stop(app);
 	lookup_remove_app(&app->su->lookup, app); /* the name may be another */
-	drop_spec(app);
 	app->spec = spec;
+	app->frozen = frozen;
 	app_freeze_spec(app);
 	lookup_add_app(&app->su->lookup, app);
 	app_refresh_triggers(app);
+	store_changed(app->su->store);
+}
+
+void app_set_spec(struct app *app, Pm__AppSpec *spec)
+{
+	leave_spec(app, PM_STEAL(app->former), app->former_frozen);
+	leave_spec(app, app->spec, app->frozen);
+	app->spec_no++;
+	install(app, spec, false);
+}
+
+void app_try_spec(struct app *app, Pm__AppSpec *spec)
+{
+	app_decide_spec(app);
+	app->former = app->spec;
+	app->former_frozen = app->frozen;
+	app->spec_no++;
+	install(app, spec, false);
+}
+
+const Pm__AppSpec *app_spec_of(const struct app *app, uint32_t spec_no)
+{
+	return app->former != NULL && spec_no != app->spec_no ? app->former : app->spec;
 }
 
 void app_refresh_triggers(struct app *app)

@@ -8,10 +8,14 @@
 struct app {
 	struct app *next; /* in su->apps */
 	struct lookup_links links;
-	struct super *su;            /* borrowed */
-	uint32_t serial;             /* names it to the next supervisor */
-	Pm__AppSpec *spec;           /* owned; changed in place only */
-	bool frozen;                 /* spec is one block, for free() */
+	struct super *su;    /* borrowed */
+	uint32_t serial;     /* names it to the next supervisor */
+	Pm__AppSpec *spec;   /* owned; changed in place only */
+	bool frozen;         /* spec is one block, for free() */
+	uint32_t spec_no;    /* counts the specs that it has had */
+	Pm__AppSpec *former; /* owned: what those run with whose spec_no is another, while a
+	                        reload decides between the two; NULL: that is settled */
+	bool former_frozen;
 	struct instance **instances; /* owned, by pm_id */
 	size_t n, cap;
 	struct instance **hidden; /* owned: successors and retirees (reload.h) */
@@ -63,6 +67,27 @@ void app_close(struct app *app, bool forget);
 
 /* Take another spec (taken); running processes keep what they were started with. */
 void app_set_spec(struct app *app, Pm__AppSpec *spec);
+
+/*
+ * Take another spec (taken) for a reload, and keep the former one: when no instance could be
+ * replaced, that becomes the app's again, as if nothing had been ordered. Until then each instance
+ * has its own (instance_spec).
+ */
+void app_try_spec(struct app *app, Pm__AppSpec *spec);
+const Pm__AppSpec *app_spec_of(const struct app *app, uint32_t spec_no);
+/* How many instances have the app's spec, and are up. */
+size_t app_n_new(const struct app *app);
+
+enum app_settled {
+	APP_SETTLED, /* there was nothing to decide, or all have the new one */
+	APP_UNDECIDED,
+	APP_MIXED,    /* some have the new one, which is the app's from now on */
+	APP_RESTORED, /* none has: the former one is */
+};
+/* Decide now, because something else comes that changes the spec. */
+void app_decide_spec(struct app *app);
+/* Decide, unless a reload of it goes on or an order has yet to come to one of its instances. */
+enum app_settled app_settle_spec(struct app *app);
 
 /* Keep the spec in one block from now on: nothing refers to the caller's any more. */
 void app_freeze_spec(struct app *app);

@@ -96,7 +96,8 @@ struct inst_core {
 	uint32_t said;       /* SAID_* of this run */
 	uint32_t told;       /* bool: a retiree that was asked to finish */
 	uint64_t retired_ms; /* pm_now_ms() when it became one; 0: it has not */
-	uint8_t reserved[40];
+	uint32_t spec_no;    /* which of the app's specs it runs with (app.h) */
+	uint8_t reserved[36];
 };
 
 struct inst_record {

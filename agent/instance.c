@@ -96,6 +96,7 @@ static void forget(struct instance *inst)
 	reload_forget(inst);
 	app_remove_instance(app, inst);
 	instance_close(inst, true);
+	app_settle_spec(app);
 	sample_refresh(su->sampler);
 	store_changed(su->store);
 }
@@ -130,7 +131,7 @@ void inst_act(struct instance *inst, uint32_t actions)
 	if (actions & (ACT_REPLY_FAIL | ACT_REPORT_NOT_READY))
 		inst_settle(inst, inst->why_code, false);
 	if (actions & ACT_ARM_KILL) {
-		inst->core.deadline_ms = pm_now_ms() + inst->app->spec->kill_timeout_ms;
+		inst->core.deadline_ms = pm_now_ms() + instance_spec(inst)->kill_timeout_ms;
 		inst_commit(inst);
 	}
 	if (actions & ACT_KILL)
@@ -152,7 +153,7 @@ void inst_act(struct instance *inst, uint32_t actions)
 /* Commit a new state, and let new connections go where it says. */
 static void inst_went(struct instance *inst)
 {
-	if (inst->core.life.state == LIFE_UP && inst->app->spec->n_listen > 0)
+	if (inst->core.life.state == LIFE_UP && instance_spec(inst)->n_listen > 0)
 		inst->core.said |= SAID_LISTENING; /* it was given the sockets that it takes */
 	inst_commit(inst);
 	cluster_refresh(inst);
@@ -252,6 +253,8 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 	               o->who);
 	if (inst->core.role == ROLE_NORMAL && give_reload(inst, o))
 		return;
+	if (o->event == EV_RESTART || (o->event == EV_START && !life_is_wanted(&before)))
+		inst->core.spec_no = inst->app->spec_no; /* what it crashes with it keeps */
 	actions = life_step(&inst->core.life, o->event);
 	/* Those who wait for a retiree to go wait on. */
 	if ((actions & ACT_SUPERSEDED) && inst->core.role == ROLE_NORMAL) {
@@ -339,6 +342,7 @@ int instance_create(struct app *app, uint32_t pm_id, uint32_t number, struct ins
 		.instance = number,
 		.slot = SLOT_NONE,
 		.created_wall_ms = pm_wall_ms(),
+		.spec_no = app->spec_no,
 		.watching = app->spec->watch,
 		/* Grows with each start; tags of processes that outlived a former agent differ from
 		   ours. */

@@ -80,6 +80,7 @@ void instance_on_lost(struct instance *inst);
 /* ---- looking ---- */
 const struct inst_core *instance_core(const struct instance *inst);
 const struct inst_record *instance_record(const struct instance *inst);
+/* What it runs with: until a reload with other settings is settled not always its app's (app.h). */
 const Pm__AppSpec *instance_spec(const struct instance *inst);
 struct app *instance_app(const struct instance *inst);
 struct super *instance_super(const struct instance *inst);

@@ -23,7 +23,7 @@ const struct inst_record *instance_record(const struct instance *inst)
 
 const Pm__AppSpec *instance_spec(const struct instance *inst)
 {
-	return inst->app->spec;
+	return app_spec_of(inst->app, inst->core.spec_no);
 }
 
 struct app *instance_app(const struct instance *inst)
@@ -73,7 +73,7 @@ struct instance_usage *instance_usage(struct instance *inst)
 
 int instance_log_names(const struct instance *inst, struct log_names *out, struct pm_error *err)
 {
-	return log_names_make(inst->su->home, inst->app->spec, inst->core.pm_id, out, err);
+	return log_names_make(inst->su->home, instance_spec(inst), inst->core.pm_id, out, err);
 }
 
 static int build_procenv(const struct instance *inst, const struct user *user, int ipc_fd,
@@ -99,7 +99,7 @@ static int build_procenv(const struct instance *inst, const struct user *user, i
 
 	if (instance_log_names(inst, &names, err) < 0)
 		return -1;
-	return procenv_build(inst->app->spec, &facts, out, err);
+	return procenv_build(instance_spec(inst), &facts, out, err);
 }
 
 int instance_procenv(const struct instance *inst, const struct user *user, int ipc_fd,
@@ -137,7 +137,7 @@ static const struct {
 
 size_t instance_limits(const struct instance *inst, struct spawn_limit out[SPAWN_LIMITS_MAX])
 {
-	const Pm__AppSpec *spec = inst->app->spec;
+	const Pm__AppSpec *spec = instance_spec(inst);
 	size_t n = 0;
 
 	for (size_t i = 0; i < spec->n_limits; i++)

@@ -21,7 +21,7 @@ enum gate {
 
 static enum gate gate_of(const struct instance *inst)
 {
-	const Pm__AppSpec *spec = inst->app->spec;
+	const Pm__AppSpec *spec = instance_spec(inst);
 	bool successor = inst->core.role == ROLE_SUCCESSOR;
 
 	if (spec->wait_ready && inst->process != NULL && inst->process->ipc != NULL)
@@ -55,7 +55,7 @@ static void pass(struct instance *inst)
 
 void inst_arm_gate(struct instance *inst)
 {
-	const Pm__AppSpec *spec = inst->app->spec;
+	const Pm__AppSpec *spec = instance_spec(inst);
 	enum gate gate = gate_of(inst);
 	uint32_t ms = spec->listen_timeout_ms;
 
@@ -87,7 +87,7 @@ void inst_gate_over(struct instance *inst)
 	}
 	(void)snprintf(words, sizeof(words), "not ready in time: %s within %u ms",
 	               gate == GATE_READY ? "it runs, but did not say so" : "it did not listen",
-	               inst->app->spec->listen_timeout_ms);
+	               instance_spec(inst)->listen_timeout_ms);
 	inst_fail_words(inst, PM_FAILED, words,
 	                gate == GATE_READY ? "raise listen_timeout, or send 'ready' earlier"
 	                                   : "raise listen_timeout, if it needs longer to start");

@@ -60,7 +60,7 @@ static int signal_tree(struct instance *inst, int signal)
 	struct pm_error err;
 	int n = 0;
 
-	if (!inst->app->spec->treekill) {
+	if (!instance_spec(inst)->treekill) {
 		/* A stopped process must get to see it. */
 		if (alive && signal != 0 &&
 		    (process_signal(inst->process, signal, &err) < 0 ||
@@ -122,7 +122,7 @@ void inst_check_tree(struct instance *inst)
 	}
 	wait = inst->poll_ms;
 	inst->poll_ms =
-		PM_MIN(inst->poll_ms * 2, PM_MAX(inst->app->spec->kill_retry_ms, POLL_MIN_MS));
+		PM_MIN(inst->poll_ms * 2, PM_MAX(instance_spec(inst)->kill_retry_ms, POLL_MIN_MS));
 	if (inst->core.deadline_ms > now)
 		wait = PM_MIN(wait, inst->core.deadline_ms - now);
 	inst_arm(inst, wait);
@@ -130,7 +130,7 @@ void inst_check_tree(struct instance *inst)
 
 void inst_begin_stop(struct instance *inst)
 {
-	const Pm__AppSpec *spec = inst->app->spec;
+	const Pm__AppSpec *spec = instance_spec(inst);
 
 	inst->poll_ms = POLL_MIN_MS;
 	if (spec->shutdown_with_message && inst->process != NULL && inst->process->ipc != NULL &&
@@ -161,7 +161,7 @@ void inst_kill_tree(struct instance *inst)
 	inst->poll_ms = POLL_MIN_MS;
 	if (life_is_ending(&inst->core.life))
 		inst_check_tree(inst);
-	else if (inst->app->spec->treekill && inst->core.tag != 0)
+	else if (instance_spec(inst)->treekill && inst->core.tag != 0)
 		sweep_tag(inst->su->sweep, inst->core.tag, inst->last_pid,
 		          inst->core.life.state == LIFE_BACKOFF && !left_a_group(inst->last_pid));
 }
@@ -224,8 +224,8 @@ void inst_spawn(struct instance *inst)
 		inst_fail_words(inst, err.code, err.what, err.hint);
 		inst_note(inst, err.what);
 		inst_commit(inst);
-		pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s", inst->app->spec->name,
-		       inst->core.pm_id, err.what);
+		pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s",
+		       instance_spec(inst)->name, inst->core.pm_id, err.what);
 		if (err.code == PM_LIMIT || err.code == PM_NO_MEMORY)
 			hold(inst, err.what);
 		else
@@ -287,7 +287,7 @@ static const char *exec_hint(const char *program, int error)
 /* What the keeper could not do, and to what. The end of a long path says more than its start. */
 static void spawn_words(struct instance *inst, const struct keeper_record *r)
 {
-	const Pm__AppSpec *spec = inst->app->spec;
+	const Pm__AppSpec *spec = instance_spec(inst);
 	bool direct = *spec->interpreter == '\0' || strcmp(spec->interpreter, "none") == 0;
 	const char *what = "limits, nice or oom_score_adj", *name = "", *hint = "";
 	char words[PATH_SHOWN + 100];
@@ -329,7 +329,7 @@ void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
 		inst_commit(inst);
 		inst_write_pid_file(inst);
 		pm_log(PM_LOG_INFO, "instance.start", "app=%s pm_id=%u pid=%d",
-		       inst->app->spec->name, inst->core.pm_id, r->pid);
+		       instance_spec(inst)->name, inst->core.pm_id, r->pid);
 		tell_start(inst);
 		inst_step(inst, EV_SPAWNED);
 		return;
@@ -343,7 +343,7 @@ void instance_on_spawned(struct instance *inst, const struct keeper_record *r)
 	}
 	spawn_words(inst, r);
 	inst_commit(inst);
-	pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s", inst->app->spec->name,
+	pm_log(PM_LOG_ERROR, "instance.spawn", "app=%s pm_id=%u %s", instance_spec(inst)->name,
 	       inst->core.pm_id, inst->why);
 	inst_step(inst, EV_SPAWN_FAILED);
 }
@@ -372,7 +372,7 @@ static void exit_words(struct instance *inst, const struct keeper_record *r, uin
 /* The run is over: record it, ask the policy, go on. */
 static void finish_exit(struct instance *inst, const struct keeper_record *r)
 {
-	const Pm__AppSpec *spec = inst->app->spec;
+	const Pm__AppSpec *spec = instance_spec(inst);
 	uint64_t run_ms =
 		PM_MAX(r->exit_boot_ms, (int64_t)inst->core.started_ms) - inst->core.started_ms;
 	const struct restart_policy policy = {
@@ -446,7 +446,7 @@ static void finish_exit(struct instance *inst, const struct keeper_record *r)
 static bool may_have_heirs(struct instance *inst, const struct keeper_record *r)
 {
 	if (r->status_known == 0 || r->exit_signal != 0 || r->exit_code != 0 ||
-	    !inst->app->spec->treekill || inst->core.tag == 0)
+	    !instance_spec(inst)->treekill || inst->core.tag == 0)
 		return false;
 	return tree_scan_wait_ms(inst->su->scan) > 0 || signal_tree(inst, 0) > 0;
 }

@@ -316,6 +316,16 @@ static void dependency_failed(struct order *o, struct item *it, const char *need
 	(void)order_deps_settled(o->deps, it->app_serial, false); /* the pump goes on */
 }
 
+/* Has another instance of its app yet to be replaced? */
+static bool is_reloading(const struct order *o, const struct item *it)
+{
+	for (size_t i = 0; i < o->n; i++)
+		if (o->items[i].app_serial == it->app_serial && o->items[i].state != ITEM_DONE &&
+		    o->items[i].event == EV_RESTART)
+			return true;
+	return false;
+}
+
 /* Begin the item, or end it, or leave it waiting. Returns whether it waits no more. */
 static bool try_item(struct order *o, size_t at)
 {
@@ -324,6 +334,8 @@ static bool try_item(struct order *o, size_t at)
 	const char *need = "";
 	uint64_t patience_ms;
 
+	if (o->gated && it->cause == CAUSE_SCALE && it->event == EV_DELETE && is_reloading(o, it))
+		return false; /* fewer only when those that stay have been replaced */
 	if (o->deps != NULL && starts(it))
 		say = order_deps_ask(o->deps, o->su, instance_spec(it->inst), &need);
 	switch (say) {
@@ -352,11 +364,53 @@ static void on_saved(void *arg)
 	order_free(o);
 }
 
+/* What became of the settings that came with a reload, where they are not simply the new ones. */
+static void spec_words(struct order *o, struct app *app, enum app_settled settled)
+{
+	struct pm_error words, err;
+	PM_FREE char *text = NULL;
+
+	if (settled == APP_RESTORED)
+		pm_fail(&words, PM_FAILED,
+		        "no instance was replaced, and its former settings stay");
+	else
+		pm_fail(&words, PM_FAILED,
+		        "%zu of %zu instances have the new settings; the others run on with the "
+		        "former ones",
+		        app_n_new(app), app->n);
+	pm_hint(&words, "%s", settled == APP_RESTORED ? "" : "'pmctl reload' replaces those, too");
+	if (o->n > 1 || o->items[0].text == NULL) {
+		if (order_add_done(o, app->spec->name, 0, false, &words, &err) < 0)
+			pm_log(PM_LOG_WARN, "order.words", "%s", err.what);
+		return;
+	}
+	if (asprintf(&text, "%s; %s", o->items[0].text, words.what) < 0)
+		return; /* out of memory: the rest of the answer has to do */
+	free(o->items[0].text);
+	o->items[0].text = PM_STEAL(text);
+}
+
+/* A reload that came with other settings is over: are they the app's? */
+static void settle_specs(struct order *o)
+{
+	size_t n = o->n;
+
+	for (size_t i = 0; o->gated && i < n; i++) {
+		struct app *app = app_find_serial(o->su, o->items[i].app_serial);
+		enum app_settled settled =
+			app == NULL || !starts(&o->items[i]) ? APP_SETTLED : app_settle_spec(app);
+
+		if (settled == APP_MIXED || settled == APP_RESTORED)
+			spec_words(o, app, settled);
+	}
+}
+
 static void finish_if_done(struct order *o)
 {
 	if (o->running || o->saving || o->n_done < o->n)
 		return;
 	o->saving = true;
+	settle_specs(o);
 	store_touched(o->su->store);
 	if (o->changes && o->session != NULL && !o->answered)
 		store_when_saved(o->su->store, on_saved, o);
@@ -466,7 +520,7 @@ static void stop_reload(struct order *o, uint32_t app_serial)
 		struct item *it = &o->items[i];
 
 		if (it->state != ITEM_WAITING || it->app_serial != app_serial ||
-		    it->event != EV_RESTART)
+		    (it->event != EV_RESTART && it->cause != CAUSE_SCALE))
 			continue;
 		it->inst = NULL;
 		item_done(o, it, PM_FAILED,
@@ -526,6 +580,16 @@ void orders_retarget(struct super *su, const struct instance *from, struct insta
 			if (o->items[i].inst == from &&
 			    (waiting || o->items[i].state == ITEM_RUNNING))
 				o->items[i].inst = to;
+}
+
+bool orders_start(const struct super *su, uint32_t app_serial)
+{
+	for (const struct order *o = su->orders; o != NULL; o = o->next)
+		for (size_t i = 0; i < o->n; i++)
+			if (o->items[i].state != ITEM_DONE && starts(&o->items[i]) &&
+			    o->items[i].app_serial == app_serial)
+				return true;
+	return false;
 }
 
 static bool forget_item(struct order *o, const struct instance *inst)

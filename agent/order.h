@@ -49,6 +49,9 @@ void orders_forget(struct super *su, const struct instance *inst);
 void orders_retarget(struct super *su, const struct instance *from, struct instance *to,
                      bool waiting);
 
+/* Has some order yet to come to an instance of the app that it is to start, or waits for one? */
+bool orders_start(const struct super *su, uint32_t app_serial);
+
 /* From instances. */
 void order_settled(struct order *o, uint32_t at, struct instance *inst,
                    const struct order_outcome *outcome);

@@ -91,10 +91,12 @@ static void release(struct reload *r)
 		uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }
 
+/* What it runs with may be another spec than the one that it is to be started with. */
 bool reload_is_possible(const struct instance *inst)
 {
 	return cluster_can_share(inst->app->spec) && inst->core.life.state == LIFE_UP &&
-	       inst->core.role == ROLE_NORMAL && inst->core.heirs == 0;
+	       inst->core.role == ROLE_NORMAL && inst->core.heirs == 0 && inst->process != NULL &&
+	       inst->process->worker != NULL;
 }
 
 /* ---- the order that waits ---- */
@@ -160,6 +162,7 @@ int reload_begin(struct instance *old, const struct instance_order *o, struct pm
 		instance_close(next, true);
 		return -1;
 	}
+	(void)PM_FAIL_POINT("reload.after_hidden");
 	r = reload_new(app, old, next);
 	if (r == NULL) {
 		app_remove_instance(app, next);
@@ -232,7 +235,9 @@ static void fail(struct reload *r, enum pm_code code, const char *what, const ch
 	pm_log(PM_LOG_ERROR, "reload.fail", "app=%s pm_id=%u %s", r->app->spec->name,
 	       r->next->core.pm_id, what);
 	r->tail = inst_log_tail(r->next, &r->tail_len);
+	(void)PM_FAIL_POINT("reload.before_fail");
 	order_hidden(r->next, EV_DELETE, CAUSE_RELOAD);
+	(void)PM_FAIL_POINT("reload.after_fail");
 }
 
 static void fail_by_itself(struct reload *r)
@@ -257,7 +262,7 @@ static void retire(struct reload *r)
 	}
 	r->phase = PHASE_RETIRING;
 	r->retire = (struct retire){ .began_ms = core->retired_ms,
-		                     .timeout_ms = r->app->spec->drain_timeout_ms,
+		                     .timeout_ms = instance_spec(r->old)->drain_timeout_ms,
 		                     .told = core->told != 0 };
 	look_after(r, 0);
 }
@@ -341,8 +346,9 @@ static void tell_to_finish(struct instance *inst)
 	inst_commit(inst);
 	worker_drain(p->worker);
 	/* An app that is ended by a message needs its channel for that. */
-	if (!inst->app->spec->shutdown_with_message)
+	if (!instance_spec(inst)->shutdown_with_message)
 		(void)worker_disconnect(p->worker);
+	(void)PM_FAIL_POINT("reload.after_drain");
 }
 
 static void end_retiree(struct reload *r, unsigned connections)
@@ -407,6 +413,7 @@ int reload_retire(struct instance *inst, const struct instance_order *o, struct 
 	inst->core.role = ROLE_RETIREE;
 	inst->core.cause = o->cause;
 	inst_commit(inst);
+	(void)PM_FAIL_POINT("reload.after_retire");
 	cluster_refresh(inst);
 	retire(r);
 	return 0;

@@ -95,6 +95,13 @@ static int read_specs(int fd, struct state_set *set, struct pm_error *err)
 	return state_decode(bytes, (size_t)n, set, err);
 }
 
+/* A reload that came with other settings had not been settled. */
+static int take_former(struct app *app, const Pm__SavedApp *saved, struct pm_error *err)
+{
+	app->spec_no = saved->spec_no;
+	return saved->former == NULL ? 0 : spec_clone(saved->former, &app->former, err);
+}
+
 static int make_apps(struct super *su, const struct state_set *set, struct pm_error *err)
 {
 	struct app *app;
@@ -107,6 +114,8 @@ static int make_apps(struct super *su, const struct state_set *set, struct pm_er
 			return -1;
 		spec = NULL; /* the app's */
 		app_freeze_spec(app);
+		if (take_former(app, set->apps[i], err) < 0)
+			return -1;
 	}
 	su->next_pm_id = set->next_id;
 	return 0;
@@ -485,6 +494,8 @@ void restore_resume(struct super *su)
 		super_stop(su);
 	else
 		start_wanted(su);
+	for (struct app *app = su->apps; app != NULL; app = app->next)
+		(void)app_settle_spec(app); /* or when its reload is over */
 	pm_closep(&told.arena);
 	pm_closep(&told.specs);
 	free(PM_STEAL(told.slots));

@@ -193,6 +193,12 @@ static void heap_free(void *data, void *p)
 	free(p);
 }
 
+static bool spec_fits(const Pm__AppSpec *spec)
+{
+	return spec != NULL && spec->name[0] != '\0' && strlen(spec->name) <= PM_NAME_MAX &&
+	       protobuf_c_message_get_packed_size(&spec->base) <= PM_SPEC_MAX;
+}
+
 /*
  * One app, on the heap. It is unpacked in the arena first, which bounds its memory and checks its
  * strings; only then again where each app can be freed by itself.
@@ -210,9 +216,8 @@ static int decode_app(struct pm_arena *arena, const uint8_t *bytes, size_t len, 
 	                      err) < 0)
 		return err->code == PM_NO_MEMORY ? -1 : 0;
 	app = (const Pm__SavedApp *)msg;
-	if (app->spec == NULL || app->spec->name[0] == '\0' ||
-	    strlen(app->spec->name) > PM_NAME_MAX || app->n_instances > PM_SLOTS_MAX ||
-	    protobuf_c_message_get_packed_size(&app->spec->base) > PM_SPEC_MAX)
+	if (!spec_fits(app->spec) || (app->former != NULL && !spec_fits(app->former)) ||
+	    app->n_instances > PM_SLOTS_MAX)
 		return 0;
 	*out = pm__saved_app__unpack(&heap, len, bytes);
 	if (*out == NULL)

@@ -102,6 +102,9 @@ static int saved_make(struct super *su, struct saved *s, struct pm_error *err)
 		pm__saved_app__init(out);
 		out->spec = app->spec;
 		out->serial = app->serial;
+		out->former = app->former;
+		out->spec_no = app->spec_no;
+		out->replaced = app->former != NULL && app_n_new(app) > 0;
 		out->n_instances = app->n;
 		out->instances = s->instance_list + at;
 		for (size_t i = 0; i < app->n; i++, at++) {
@@ -390,7 +393,8 @@ static int restore_app(struct super *su, const Pm__SavedApp *saved, struct pm_er
 	struct instance *inst;
 	struct app *app;
 
-	if (spec_clone(saved->spec, &spec, err) < 0 ||
+	if (spec_clone(saved->former != NULL && !saved->replaced ? saved->former : saved->spec,
+	               &spec, err) < 0 ||
 	    app_create_empty(su, spec, serial, &app, err) < 0)
 		return -1;
 	spec = NULL; /* the app's */

@@ -12,8 +12,8 @@ from seats import free_port
 
 SERVER = """
 const fs = require('fs');
-const how = process.env.HOW || fs.readFileSync(`${__dirname}/how`, 'utf8').trim();
-if (how === 'throw') throw new Error('broken release');
+const how = process.env.HOW || (process.env.LANG === 'throw' && 'throw') || fs.readFileSync(`${__dirname}/how`, 'utf8').trim();
+if (how === 'throw' || process.env.THROW_AT === process.env.NODE_APP_INSTANCE) throw new Error('broken release');
 if (how === 'deaf') process.on('SIGINT', () => {});
 if (how === 'mute') setInterval(() => fs.writeFileSync(`${__dirname}/mute.${process.pid}`, ''), 10);
 else require('http').createServer((req, res) => {
@@ -117,9 +117,9 @@ class ReloadCase(FaultCase):
             self.fail(f"{child.args}: no answer")
         return child.returncode, out + err
 
-    def starting(self, *args, n=1):
+    def starting(self, *args, n=1, how="mute"):
         """A reload whose first n successors are there and never listen."""
-        self.how("mute")
+        self.how(how)
         before = set(self.servers())
         child = self.begin(*(args or ("reload", "api")))
         def began():

@@ -200,5 +200,124 @@ class WhileTheOldOneFinishes(ReloadCase):
                 self.pmctl("delete", "api")
 
 
+class NewSettings(ReloadCase):
+    """A reload that comes with other settings and fails leaves the app with those it had (P4)."""
+
+    def release(self, n, instances=2, **env):
+        return self.write("next.json", {"apps": [self.api(instances, env={"RELEASE": n, **env}, **self.keys)]})
+
+    def begin_with(self, instances=2, **keys):
+        self.keys = keys
+        self.start_api(instances, env={"RELEASE": 1}, **keys)
+
+    def assert_former(self, before):
+        self.assert_whole(len(before))
+        self.assertEqual(self.pids(), before)
+        kill(before[0])
+        self.wait(lambda: self.pids()[0] not in (0, before[0]), message="a restart")
+        self.assert_whole(len(before))
+        self.assertEqual(self.releases(), {"1"}, "also after a crash")
+
+    def test_they_stay_when_no_instance_could_be_replaced(self):
+        self.begin_with()
+        before = self.pids()
+        outcome = self.pmctl("startOrReload", self.release(2, HOW="throw"), check=False)
+        self.assertNotEqual(outcome.code, 0)
+        self.assertIn("its former settings stay", outcome.out + outcome.err)
+        self.assert_former(before)
+        self.pmctl("startOrReload", self.release(3))
+        self.assert_whole()
+        self.assertEqual(self.releases(), {"3"})
+
+    def test_variables_of_the_shell(self):
+        self.begin_with(1)
+        before = self.pids()
+        outcome = self.pmctl("reload", "api", "--update-env", env={"LANG": "throw"}, check=False)
+        self.assertIn("its former settings stay", outcome.out + outcome.err)
+        self.assert_former(before)
+
+    def test_options(self):
+        self.begin_with(1)
+        before = self.pids()
+        outcome = self.pmctl("reload", "api", "--name", "other", "--interpreter", "/bin/false", check=False)
+        self.assertNotEqual(outcome.code, 0)
+        self.assert_former(before)
+
+    def test_it_says_when_some_were_replaced_and_some_were_not(self):
+        self.begin_with()
+        before = self.pids()
+        outcome = self.pmctl("startOrReload", self.release(2, THROW_AT=1), check=False)
+        self.assertNotEqual(outcome.code, 0)
+        self.assertIn("1 of 2 instances have the new settings", outcome.out + outcome.err)
+        self.assert_whole()
+        self.assertEqual([a == b for a, b in zip(before, self.pids())], [False, True])
+        self.assertEqual(self.releases(), {"1", "2"})
+
+    def test_neither_more_nor_fewer_instances(self):
+        self.begin_with(min_uptime=1500)
+        before = self.pids()
+        for n in (4, 1):
+            with self.subTest(n=n):
+                outcome = self.pmctl("startOrReload", self.release(2, n, HOW="throw"), check=False)
+                self.assertNotEqual(outcome.code, 0)
+                self.assert_whole(2)
+                self.assertEqual(self.pids(), before)
+        self.pmctl("startOrReload", self.release(2, 1))
+        self.assert_whole(1)
+        self.pmctl("startOrReload", self.release(3, 3))
+        self.assert_whole(3)
+        self.assertEqual(self.releases(), {"3"})
+
+    def test_an_old_one_that_crashes_meanwhile_is_started_with_those_it_had(self):
+        self.begin_with()
+        child = self.starting("startOrReload", self.release(2, HOW="mute"), how="good")
+        before = self.pids()
+        kill(before[0])
+        self.wait(lambda: self.pids()[0] not in (0, before[0]) and set(self.states()) == {"online"}, message="a restart")
+        self.wait(lambda: self.workers() == set(self.pids()), message="its answers")
+        self.assertEqual(self.releases(), {"1"})
+        second = self.pmctl("startOrReload", self.release(3), check=False)
+        self.assertIn("a reload of api with other settings is under way", second.out + second.err)
+        self.pmctl("reload", "--force", "api", "--kill-timeout", "2000")
+        self.assertNotEqual(self.finish(child)[0], 0)
+        self.assert_whole()
+        self.assertEqual(self.releases(), {"1"})
+
+    def test_a_restart_with_others_takes_its_place(self):
+        self.begin_with()
+        child = self.starting("startOrReload", self.release(2, HOW="mute"), how="good")
+        self.pmctl("startOrRestart", self.release(3))
+        self.assertNotEqual(self.finish(child)[0], 0)
+        self.assert_whole()
+        self.assertEqual(self.releases(), {"3"})
+
+    def test_over_the_death_of_the_supervisor(self):
+        self.begin_with(listen_timeout=4000)
+        before = self.pids()
+        child = self.starting("startOrReload", self.release(2, HOW="mute"), how="good")
+        self.kill_supervisor()
+        self.assertNotEqual(self.finish(child)[0], 0)
+        self.wait_servers(2)
+        self.assert_former(before)
+
+    def test_over_the_death_of_all_of_it(self):
+        self.begin_with()
+        child = self.starting("startOrReload", self.release(2, HOW="mute"), how="good")
+        self.kill_agent()
+        self.pmctl("list")
+        self.finish(child)
+        self.assert_whole()
+        self.assertEqual(self.releases(), {"1"})
+
+    def test_a_stop_in_the_middle_keeps_them_too(self):
+        self.begin_with()
+        child = self.starting("startOrReload", self.release(2, HOW="mute"), how="good")
+        self.pmctl("stop", "api")
+        self.finish(child)
+        self.pmctl("start", "api")
+        self.assert_whole()
+        self.assertEqual(self.releases(), {"1"})
+
+
 if __name__ == "__main__":
     unittest.main()
