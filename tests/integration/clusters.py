@@ -27,13 +27,14 @@ class ClusterTestCase(PmdTestCase):
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
 
-    def start(self, node=None, mode="naive", instances=2, where=None, check=True, **keys):
-        """An app named api on self.port: web.js in cluster mode."""
+    def start(self, node=None, mode="naive", instances=2, where=None, wait=True, check=True, **keys):
+        """An app named api on self.port: web.js in cluster mode. wait: until each worker has answered."""
         shutil.copy(os.path.join(APPS, "cluster", "web.js"), self.path("web.js"))
         done = self.start_app(script=self.path("web.js"), args=[mode, where or f"127.0.0.1:{self.port}"],
                               interpreter=node or nodes()["20"], instances=instances, exec_mode="cluster", check=check,
                               **keys)
-        self.wait(lambda: self.workers() == set(self.pids()), message=lambda: f"answers of {self.pids()}")
+        if wait:
+            self.wait(lambda: self.workers() == set(self.pids()), message=lambda: f"answers of {self.pids()}")
         return done
 
     def workers(self):
