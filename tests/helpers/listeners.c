@@ -8,6 +8,7 @@
  *   listeners unix PATH           remove the path, bind, chmod, listen, serve; on SIGTERM remove it
  *   listeners client PORT TO      bind PORT, connect to TO, say which port that came from
  *   listeners details PORT        check what a program may see of its socket; "ok" or what is wrong
+ *   listeners given N             serve on the N-th socket of sd_listen_fds(3)
  *   listeners stop PORT           serve one connection, then shutdown() the listening socket
  */
 #include <arpa/inet.h>
@@ -202,6 +203,20 @@ static void stop(const char *port)
 	(void)fflush(stdout);
 }
 
+static void given(const char *n)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	long number = strtol(n, NULL, 10);
+
+	errno = ENOENT;
+	check(pid != NULL && strtol(pid, NULL, 10) == getpid(), "LISTEN_PID");
+	check(fds != NULL && number < strtol(fds, NULL, 10), "LISTEN_FDS");
+	check(get(3 + (int)number, SOL_SOCKET, SO_ACCEPTCONN) == 1, "not listening");
+	/* As from systemd it blocks, or not: that is the program's to say. */
+	check(fcntl(3 + (int)number, F_SETFL, 0) == 0, "fcntl");
+	serve(3 + (int)number);
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 2 ? argv[1] : "";
@@ -224,6 +239,8 @@ int main(int argc, char **argv)
 		client(argv[2], argv[3]);
 	} else if (strcmp(mode, "details") == 0) {
 		details(argv[2]);
+	} else if (strcmp(mode, "given") == 0) {
+		given(argv[2]);
 	} else if (strcmp(mode, "stop") == 0) {
 		stop(argv[2]);
 	} else {

@@ -5,7 +5,7 @@ import socket
 import unittest
 
 from clusters import BROKEN, ROUNDS, SOAK, ClusterTestCase, Load
-from pmdtest import APPS, helper
+from pmdtest import APPS, helper, require
 
 
 class NodeApps(ClusterTestCase):
@@ -70,6 +70,32 @@ class OtherApps(ClusterTestCase):
 
     def test_a_c_program(self):
         self.reload_under_load(script=helper("listeners"), interpreter="none", args=["serve", str(self.port)])
+
+    def test_a_c_program_that_takes_the_sockets_it_is_given(self):
+        for program in ("listeners", "listeners_static"):
+            with self.subTest(program):
+                self.reload_under_load(script=helper(program), interpreter="none", args=["given", "0"],
+                                       listen=[f"tcp://127.0.0.1:{self.port}"])
+            self.pmctl("delete", "api")
+
+    def test_webrick(self):
+        self.reload_under_load(script=require("ruby"), interpreter="none",
+                               args=[os.path.join(APPS, "shim", "web.rb"), str(self.port)])
+
+    def test_puma(self):
+        self.reload_under_load(script=require("puma"), interpreter="none", kill_signal="SIGTERM",
+                               args=["-q", "-e", "production", "-b", f"tcp://127.0.0.1:{self.port}",
+                                     os.path.join(APPS, "shim", "config.ru")])
+
+    def test_php(self):
+        self.reload_under_load(script=require("php"), interpreter="none",
+                               args=["-S", f"127.0.0.1:{self.port}", os.path.join(APPS, "shim", "web.php")])
+
+    def test_a_static_program_is_not_taken_for_one_that_shares(self):
+        done = self.start_app(script=helper("listeners_static"), interpreter="none", args=["serve", str(self.port)],
+                              exec_mode="cluster", instances=2, check=False)
+        self.assertNotEqual(done.code, 0, done)
+        self.assertRegex(done.out + done.err, "static|preload", done)
 
     def test_gunicorn(self):
         self.reload_under_load(script="/usr/bin/python3", interpreter="none", kill_signal="SIGTERM",
