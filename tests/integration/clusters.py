@@ -42,6 +42,17 @@ class ClusterTestCase(PmdTestCase):
         with Load(self.address, count=40) as load:
             return {int(worker) for worker in load.wait_for(40)["workers"]}
 
+    def others(self, body):
+        """body() as sub-tests, with a Python and a C server that know nothing of pmd."""
+        self.write("index.html", "hello\n")
+        programs = {"python": ("/usr/bin/python3", ["-m", "http.server", "--bind", "127.0.0.1", str(self.port)]),
+                    "c": (helper("listeners"), ["serve", str(self.port)])}
+        for name, (script, args) in programs.items():
+            with self.subTest(program=name):
+                self.start_app(script=script, args=args, interpreter="none", instances=2, exec_mode="cluster")
+                body()
+            self.pmctl("delete", "api", check=False)
+
     def start_app(self, check=True, **keys):
         """Any app named api. It proves itself for a short while only, so that tests are fast."""
         app = {"name": "api", "min_uptime": 100, "drain_timeout": 20000, **keys}

@@ -12,35 +12,72 @@ UPGRADES = 5 if SOAK else 2
 
 
 class Scale(ClusterTestCase):
+    def scale_rounds(self, load):
+        for n in (4, 1, 3, 2) * (5 if SOAK else 1):
+            self.pmctl("scale", "api", str(n), timeout=60)
+            self.assertEqual(len(self.pids()), n)
+            load.wait_for(load.now()["requests"] + 100)
+
     def test_no_request_fails_while_an_app_is_scaled(self):
         def body(node, mode, keep):
             self.start(node, mode)
             with self.load(keep) as load:
-                for n in (4, 1, 3, 2) * (5 if SOAK else 1):
-                    self.pmctl("scale", "api", str(n), timeout=60)
-                    self.assertEqual(len(self.pids()), n)
-                    load.wait_for(load.now()["requests"] + 100)
+                self.scale_rounds(load)
 
         self.each_way(body)
 
+    def test_other_programs_are_scaled(self):
+        def body():
+            with self.load(False) as load:
+                self.scale_rounds(load)
+
+        self.others(body)
+
 
 class Supervisor(ClusterTestCase):
+    def kill_rounds(self, load):
+        before = self.pids()
+        for _ in range(KILLS):
+            dead = self.supervisor_pid()
+            kill(dead)
+            self.wait_dead(dead)
+            self.wait(lambda: self.supervisor_pid() != dead, message="another supervisor")
+            self.pmctl("ping")
+            load.wait_for(load.now()["requests"] + 100)
+        self.assertEqual(self.pids(), before)
+        self.reload_rounds(load, 2)  # it still knows how
+
+    def upgrade_rounds(self, load):
+        before = self.pids()
+        for _ in range(UPGRADES):
+            self.pmctl("agent", "upgrade", timeout=60)
+            load.wait_for(load.now()["requests"] + 100)
+        self.assertEqual(self.pids(), before)
+        self.reload_rounds(load, 2)
+
     def test_no_request_fails_when_the_supervisor_is_killed(self):
         def body(node, mode, keep):
             self.start(node, mode)
-            before = self.pids()
             with self.load(keep) as load:
-                for _ in range(KILLS):
-                    dead = self.supervisor_pid()
-                    kill(dead)
-                    self.wait_dead(dead)
-                    self.wait(lambda: self.supervisor_pid() != dead, message="another supervisor")
-                    self.pmctl("ping")
-                    load.wait_for(load.now()["requests"] + 100)
-                self.assertEqual(self.pids(), before)
-                self.reload_rounds(load, 2)  # it still knows how
+                self.kill_rounds(load)
 
-        self.each_way(body, only=["20"])
+        self.each_way(body, only=["18", "20"])
+
+    def test_no_request_fails_when_pmd_is_upgraded(self):
+        def body(node, mode, keep):
+            self.start(node, mode)
+            with self.load(keep) as load:
+                self.upgrade_rounds(load)
+
+        self.each_way(body, only=["18", "20"])
+
+    def test_other_programs_survive_both(self):
+        def body():
+            with self.load(False) as load:
+                self.kill_rounds(load)
+                self.upgrade_rounds(load)
+
+        self.others(body)
 
     def test_no_request_fails_when_the_supervisor_is_killed_during_reloads(self):
         self.start()
@@ -59,19 +96,6 @@ class Supervisor(ClusterTestCase):
 
     def web_pids(self):
         return [p.pid for p in self.processes() if any(a.endswith("web.js") for a in p.argv)]
-
-    def test_no_request_fails_when_pmd_is_upgraded(self):
-        def body(node, mode, keep):
-            self.start(node, mode)
-            before = self.pids()
-            with self.load(keep) as load:
-                for _ in range(UPGRADES):
-                    self.pmctl("agent", "upgrade", timeout=60)
-                    load.wait_for(load.now()["requests"] + 100)
-                self.assertEqual(self.pids(), before)
-                self.reload_rounds(load, 2)
-
-        self.each_way(body, only=["20"])
 
 
 class Workers(ClusterTestCase):

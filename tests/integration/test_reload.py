@@ -63,13 +63,12 @@ class OtherApps(ClusterTestCase):
         with self.load(keep) as load:
             self.reload_rounds(load)
 
-    def test_python_http_server(self):
-        self.write("index.html", "hello\n")
-        self.reload_under_load(script="/usr/bin/python3", interpreter="none",
-                               args=["-m", "http.server", "--bind", "127.0.0.1", str(self.port)])
+    def test_python_and_c(self):
+        def body():
+            with self.load(False) as load:
+                self.reload_rounds(load)
 
-    def test_a_c_program(self):
-        self.reload_under_load(script=helper("listeners"), interpreter="none", args=["serve", str(self.port)])
+        self.others(body)
 
     def test_a_c_program_that_takes_the_sockets_it_is_given(self):
         for program in ("listeners", "listeners_static"):
