@@ -5,7 +5,7 @@ import signal
 import unittest
 
 from clusters import SOAK, ClusterTestCase, Load
-from pmdtest import kill
+from pmdtest import helper, kill
 
 KILLS = 20 if SOAK else 3
 UPGRADES = 5 if SOAK else 2
@@ -93,6 +93,22 @@ class Supervisor(ClusterTestCase):
                 self.wait(lambda: len(self.web_pids()) == 2, 40, lambda: f"two workers, not {self.web_pids()}")
                 self.wait_status("api")
                 load.wait_for(load.now()["requests"] + 100)
+
+    def test_no_request_fails_when_the_supervisor_dies_at_any_step_of_a_reload(self):
+        self.start()
+        with self.load(True) as load:
+            for step in ("before_start", "before_swap", "between_roles", "after_swap", "before_drain", "before_stop"):
+                with self.subTest(step=step):
+                    dead = self.supervisor_pid()
+                    self.run_command([helper("arm"), self.home, f"reload.{step}=kill"])
+                    self.pmctl("reload", "api", check=False, timeout=60)
+                    self.wait_dead(dead)
+                    self.wait(lambda: len(self.web_pids()) == 2, 40, lambda: f"two workers, not {self.web_pids()}")
+                    self.wait_status("api")
+                    self.assertEqual(self.pids(), sorted(self.web_pids()))
+                    load.wait_for(load.now()["requests"] + 200)
+                    self.assertEqual(load.now()["failures"], 0)
+            self.reload_rounds(load, 1)
 
     def web_pids(self):
         return [p.pid for p in self.processes() if any(a.endswith("web.js") for a in p.argv)]
