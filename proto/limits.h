@@ -132,6 +132,13 @@
 #define PM_STORE_ROWS_MAX 100000
 /* Entries of the audit log in the store; older ones go, and where it then begins is kept. */
 #define PM_STORE_AUDIT_MAX 1000000
+/* A policy file, its rules, and counters of their rates; a larger file is refused, and with it all
+ * that comes over the network. */
+#define PM_POLICY_MAX        (64u << 10)
+#define PM_POLICY_RULES_MAX  256
+#define PM_POLICY_COUNTS_MAX 256
+/* Uses of a changing operation in an hour, where a rule of the policy says nothing else. */
+#define PM_POLICY_RATE 120
 /* Versions of an app's spec that can be gone back to. */
 #define PM_STORE_SPECS_KEPT 20
 /* Requests of operators that a coordinator passes on at a time; further ones are refused. */

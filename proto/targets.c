@@ -29,6 +29,7 @@ struct choice {
 	uint8_t *marks; /* owned, of the present step */
 	uint8_t *kept;  /* owned: not narrowed away by an earlier step */
 	unsigned depth; /* groups inside groups */
+	bool lenient;
 };
 
 void targets_finish(struct targets *t)
@@ -226,7 +227,7 @@ static int match_item(struct item *it, struct pm_error *err)
 	if (rc < 0)
 		return -1;
 	/* To exclude what is not there is done already; to include it is a mistake. */
-	if (it->mark == MARK_IN && (it->matched == 0 || it->missing > 0))
+	if (it->mark == MARK_IN && !it->c->lenient && (it->matched == 0 || it->missing > 0))
 		return fail_missing(it, err);
 	return 0;
 }
@@ -444,7 +445,7 @@ int targets_expand(const struct targets_query *q, const struct targets_fleet *fl
                    struct targets *out, struct pm_error *err)
 {
 	struct budget budget = { 0 };
-	struct choice c = { .fleet = fleet, .budget = &budget };
+	struct choice c = { .fleet = fleet, .budget = &budget, .lenient = q->lenient };
 	int rc;
 
 	if (fleet->n > PM_HOSTS_MAX)

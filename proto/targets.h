@@ -24,6 +24,7 @@ struct targets_query {
 	const char *group;   /* the name of one group */
 	const char *where;   /* where.h */
 	const char *exclude; /* SET */
+	bool lenient; /* a part of a SET that names nobody is fine: for rules, not for acts */
 	/* Narrowing, after all that. */
 	uint32_t limit; /* at most so many; 0: no limit */
 	bool limit_pct; /* limit is of a hundred, rounded up */

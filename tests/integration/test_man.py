@@ -5,9 +5,9 @@ import os
 import re
 import unittest
 
-from pmdtest import BUILD, PmdTestCase, require
+from pmdtest import BUILD, SOURCE, PmdTestCase, require
 
-PAGES = {name: os.path.join(BUILD, "man", f"man{name[-1]}", name) for name in ("pmctl.1", "pmd-apps.5", "pmd.8")}
+PAGES = {name: os.path.join(BUILD, "man", f"man{name[-1]}", name) for name in ("pmctl.1", "pmd-apps.5", "pmd-policy.5", "pmd.8")}
 
 
 def source(name):
@@ -123,6 +123,18 @@ class Man(PmdTestCase):
                 self.assertIn(f"--{option['name']}", shown)
             for line in shown.splitlines():
                 self.assertEqual(line, line.rstrip(), "a blank at the end of a line")
+
+    def test_pmd_policy_5_has_every_operation_and_the_default_rules(self):
+        page = source("pmd-policy.5")
+        with open(os.path.join(SOURCE, "proto", "roles.h"), encoding="utf-8") as file:
+            operations = re.findall(r'X\(FLEET_\w+, "([\w-]+)"', file.read())
+        self.assertGreater(len(operations), 10)
+        for operation in operations:
+            self.assertRegex(page, rf"(?m)^\.Cm (?:.* )?{operation}\b", operation)
+        with open(os.path.join(SOURCE, "agent", "policy.c"), encoding="utf-8") as file:
+            body = re.search(r"policy_default_text\(void\)\n{(.*?)\n}", file.read(), flags=re.S)[1]
+        for rule in re.findall(r'"(.*?)\\n"', body):
+            self.assertIn(f"\n{rule}\n", page)
 
     def test_pmd_8_has_the_options_of_the_agent(self):
         usage = self.run_command([os.path.join(BUILD, "pmd"), "agent", "--help"]).out
