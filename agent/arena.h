@@ -35,7 +35,9 @@
 	X(CAUSE_CRON, "cron")           \
 	X(CAUSE_WATCH, "watch")         \
 	X(CAUSE_RESURRECT, "resurrect") \
-	X(CAUSE_SHUTDOWN, "agent stop")
+	X(CAUSE_SHUTDOWN, "agent stop") \
+	X(CAUSE_LIVE, "liveness check") \
+	X(CAUSE_WATCHDOG, "watchdog")
 
 enum cause {
 #define CAUSE_ENUM(c, word) c,
@@ -55,6 +57,9 @@ enum inst_role {
 /* What a run has said of itself. */
 #define SAID_LISTENING 1u
 #define SAID_READY     2u
+#define SAID_STOPPING  4u
+/* What its readiness check says of it, while it is online. */
+#define SAID_UNFIT 8u
 
 struct inst_exit {
 	int64_t wall_ms;

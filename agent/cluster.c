@@ -161,16 +161,86 @@ static struct sockets *sockets_of(const struct instance *inst)
 	return c == NULL ? NULL : c->sockets;
 }
 
+static bool serves(const struct instance *inst)
+{
+	const struct inst_core *core = instance_core(inst);
+
+	return core->role == ROLE_NORMAL && core->life.state == LIFE_UP &&
+	       (core->said & SAID_LISTENING) != 0;
+}
+
+static bool is_fit(const struct instance *inst)
+{
+	return (instance_core(inst)->said & (SAID_UNFIT | SAID_STOPPING)) == 0;
+}
+
+/* Nothing is steered to whom nobody steered to, and no table is made to say so. */
+static void steer(struct sockets *s, const struct instance *inst, bool on)
+{
+	const struct inst_core *core = instance_core(inst);
+
+	if (sockets_is_steered(s, core->instance, core->generation) != on)
+		sockets_steer(s, core->instance, core->generation, on);
+}
+
+/* Some are not fit: all others get their connections, or, when there are none, all. */
+static void steer_to_fit(struct sockets *s, const struct app *app, bool any_fit)
+{
+	for (int on = 1; on >= 0; on--) /* first towards: there is always somebody */
+		for (size_t i = 0; i < app_n_all(app); i++) {
+			const struct instance *inst = app_any(app, i);
+			bool wanted = serves(inst) && (!any_fit || is_fit(inst));
+
+			if (wanted == (on != 0))
+				steer(s, inst, wanted);
+		}
+}
+
 void cluster_refresh(const struct instance *inst)
+{
+	const struct app *app = instance_app(inst);
+	struct sockets *s = sockets_of(inst);
+	bool any_fit = false, any_unfit = false;
+
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		const struct instance *other = app_any(app, i);
+
+		any_fit |= serves(other) && is_fit(other);
+		any_unfit |= serves(other) && !is_fit(other);
+	}
+	if (any_unfit)
+		steer_to_fit(s, app, any_fit);
+	else
+		steer(s, inst, serves(inst));
+}
+
+bool cluster_is_spared(const struct instance *inst)
 {
 	const struct inst_core *core = instance_core(inst);
 	struct sockets *s = sockets_of(inst);
-	bool ready = core->role == ROLE_NORMAL && core->life.state == LIFE_UP &&
-	             (core->said & SAID_LISTENING) != 0;
 
-	/* Nothing is steered to whom nobody steered to, and no table is made to say so. */
-	if (s != NULL && sockets_is_steered(s, core->instance, core->generation) != ready)
-		sockets_steer(s, core->instance, core->generation, ready);
+	return s != NULL && serves(inst) && !is_fit(inst) &&
+	       !sockets_is_steered(s, core->instance, core->generation);
+}
+
+enum sockets_aimed cluster_aim(const struct instance *inst, const struct sockaddr *to,
+                               const struct sockaddr *from)
+{
+	const struct inst_core *core = instance_core(inst);
+	struct sockets *s = sockets_of(inst);
+
+	return s == NULL ? SOCKETS_NOT_OURS
+	                 : sockets_aim(s, to, from, core->instance, core->generation);
+}
+
+void cluster_unaim(const struct instance *inst, const struct sockaddr *from)
+{
+	struct sockets *s = sockets_of(inst);
+
+	if (s != NULL)
+		sockets_unaim(s, from);
 }
 
 unsigned cluster_waiting(const struct instance *inst)

@@ -12,6 +12,7 @@
 #include "agent/instance.h"
 #include "agent/listen_fds.h"
 #include "agent/node_primary.h"
+#include "agent/sockets.h"
 
 struct cluster;
 
@@ -48,12 +49,20 @@ PM_MUST_CHECK int cluster_take_seat(struct instance *inst, struct cluster_seat *
 PM_MUST_CHECK int cluster_find_seat(const struct instance *inst, unsigned generation,
                                     struct cluster_seat *out, struct pm_error *err);
 
-/* Steer to the instance, or away, as its state wants it now. */
+/* Steer to the instance, or away, as its state wants it now. Those that fail their checks get no
+ * new connections as long as another one passes. */
 void cluster_refresh(const struct instance *inst);
+/* Do its connections go to others, because it is not fit? */
+bool cluster_is_spared(const struct instance *inst);
 /* Connections that wait for it; established ones that it still answers. */
 unsigned cluster_waiting(const struct instance *inst);
 PM_MUST_CHECK int cluster_connections(const struct instance *inst, unsigned *n,
                                       struct pm_error *err);
+
+/* Let a connection that is about to be made be this instance's (sockets_aim()). */
+enum sockets_aimed cluster_aim(const struct instance *inst, const struct sockaddr *to,
+                               const struct sockaddr *from);
+void cluster_unaim(const struct instance *inst, const struct sockaddr *from);
 
 /*
  * Hand what waits for a seat and generation that nobody serves to workers that live. Only node's

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/checks.h"
 #include "agent/cluster.h"
 #include "agent/events.h"
 #include "agent/order.h"
@@ -157,6 +158,7 @@ static void inst_went(struct instance *inst)
 		inst->core.said |= SAID_LISTENING; /* it was given the sockets that it takes */
 	inst_commit(inst);
 	cluster_refresh(inst);
+	inst_refresh_checks(inst);
 }
 
 uint32_t inst_advance(struct instance *inst, enum life_event event)
@@ -467,8 +469,10 @@ void instance_resume(struct instance *inst)
 			inst_arm(inst, 1);
 		break;
 	}
-	if (!inst->closing)
-		cluster_refresh(inst);
+	if (inst->closing)
+		return;
+	cluster_refresh(inst);
+	inst_refresh_checks(inst);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -476,6 +480,7 @@ static void on_timer_closed(uv_handle_t *handle)
 	struct instance *inst = handle->data;
 
 	free(inst->note);
+	free(inst->status);
 	free(inst->why);
 	free(inst->hint);
 	free(inst);
@@ -486,6 +491,7 @@ void instance_close(struct instance *inst, bool forget_it)
 	if (inst->closing)
 		return;
 	inst->closing = true;
+	checks_close(PM_STEAL(inst->checks));
 	reload_close(inst);
 	if (forget_it)
 		orders_forget(inst->su, inst);

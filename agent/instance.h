@@ -10,10 +10,13 @@
 #include <uv.h>
 
 #include "agent/arena.h"
+#include "agent/health.h"
 #include "agent/procenv.h"
 #include "agent/super.h"
+#include "proto/check.h"
 
 struct app;
+struct notify_msg;
 struct order;
 
 /* What an instance is told to do and by whom. */
@@ -64,6 +67,13 @@ void instance_on_exited(struct instance *inst, const struct keeper_record *r);
 void instance_on_message(struct instance *inst, const char *line, size_t len);
 /* A worker listens on an address, as text. */
 void instance_on_listening(struct instance *inst, const char *address);
+/* A look at it has ended; changed: that has changed what is thought of it. */
+void instance_on_check(struct instance *inst, enum check_role role, enum health_state state,
+                       bool changed);
+/* It did not say that it lives; in words. */
+void instance_on_watchdog(struct instance *inst, const char *why);
+/* It has said something over NOTIFY_SOCKET. */
+void instance_on_notify(struct instance *inst, const struct notify_msg *m);
 
 /*
  * It is to run, but nothing was done about that yet: restored, or waiting for its turn in an order.
@@ -87,7 +97,8 @@ struct super *instance_super(const struct instance *inst);
 struct process *instance_process(const struct instance *inst); /* NULL: none */
 uint32_t instance_index(const struct instance *inst);
 uint32_t instance_log_id(const struct instance *inst);
-const char *instance_note(const struct instance *inst); /* "waiting: ...", or "" */
+/* "waiting: ...", "not ready: http 503 from /healthz", or ""; until the next call */
+const char *instance_note(const struct instance *inst);
 bool instance_is_online(const struct instance *inst);
 /* Is a successor about to take its place? */
 bool instance_is_replaced(const struct instance *inst);

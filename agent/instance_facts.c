@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/notify_socket.h"
 
 /* ---- looking ---- */
 
@@ -51,11 +52,6 @@ uint32_t instance_log_id(const struct instance *inst)
 	return inst->core.pm_id;
 }
 
-const char *instance_note(const struct instance *inst)
-{
-	return inst->note != NULL ? inst->note : "";
-}
-
 bool instance_is_online(const struct instance *inst)
 {
 	return inst->core.life.state == LIFE_UP;
@@ -95,6 +91,8 @@ static int build_procenv(const struct instance *inst, const struct user *user, i
 		.ipc_fd = ipc_fd,
 		.secrets = secrets,
 		.worker = worker,
+		.notify_socket =
+			check_wants_notify(inst->app->spec) ? notify_socket_name(inst->su) : NULL,
 	};
 
 	if (instance_log_names(inst, &names, err) < 0)

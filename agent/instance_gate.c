@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "agent/app.h"
+#include "agent/checks.h"
 #include "agent/cluster.h"
 #include "agent/instance_priv.h"
-#include "agent/process.h"
 #include "agent/reload.h"
 
 /* An order to start is answered when the app has stayed up so long, or for min_uptime if that is
@@ -17,6 +17,8 @@ enum gate {
 	GATE_READY,  /* it says so itself */
 	GATE_LISTEN, /* it listens, as the one that it is to replace does */
 	GATE_ALIVE,  /* it listens, or has been up for min_uptime without */
+	GATE_CHECK, /* it passes its checks; and has said that it is ready, and listens, if it is to
+	             */
 };
 
 static enum gate gate_of(const struct instance *inst)
@@ -24,11 +26,31 @@ static enum gate gate_of(const struct instance *inst)
 	const Pm__AppSpec *spec = instance_spec(inst);
 	bool successor = inst->core.role == ROLE_SUCCESSOR;
 
-	if (spec->wait_ready && inst->process != NULL && inst->process->ipc != NULL)
+	if (check_gates(spec))
+		return GATE_CHECK;
+	if (check_wants_ready(spec))
 		return GATE_READY;
 	if (cluster_way(spec) == CLUSTER_NOT)
 		return successor ? GATE_ALIVE : GATE_NONE;
 	return successor && reload_listened(inst) ? GATE_LISTEN : GATE_ALIVE;
+}
+
+/* As the one before it does. */
+static bool is_to_listen(const struct instance *inst)
+{
+	return inst->core.role == ROLE_SUCCESSOR && cluster_way(inst->app->spec) != CLUSTER_NOT &&
+	       reload_listened(inst);
+}
+
+static bool passes_checks(const struct instance *inst)
+{
+	uint32_t said = inst->core.said;
+
+	if (check_wants_ready(inst->app->spec) && (said & SAID_READY) == 0)
+		return false;
+	if (is_to_listen(inst) && (said & SAID_LISTENING) == 0)
+		return false;
+	return inst->checks != NULL && checks_passed(inst->checks);
 }
 
 static bool is_open(const struct instance *inst, enum gate gate)
@@ -41,6 +63,8 @@ static bool is_open(const struct instance *inst, enum gate gate)
 	case GATE_LISTEN:
 	case GATE_ALIVE:
 		return (inst->core.said & SAID_LISTENING) != 0;
+	case GATE_CHECK:
+		return passes_checks(inst);
 	}
 	return false;
 }
@@ -76,42 +100,66 @@ void inst_arm_gate(struct instance *inst)
 	inst_arm(inst, ms);
 }
 
+/* What it still lacks, and what can be done about it. */
+static void late_words(const struct instance *inst, enum gate gate, const char **what,
+                       const char **hint)
+{
+	uint32_t said = inst->core.said;
+	const char *check = inst->checks != NULL ? checks_why(inst->checks) : "";
+
+	*what = "it did not listen";
+	*hint = "raise listen_timeout, if it needs longer to start";
+	if (gate == GATE_READY || (gate == GATE_CHECK && check_wants_ready(inst->app->spec) &&
+	                           (said & SAID_READY) == 0)) {
+		*what = "it runs, but did not say so";
+		*hint = "raise listen_timeout, or send 'ready' earlier";
+	} else if (gate == GATE_CHECK && check[0] != '\0') {
+		*what = check;
+	} else if (gate == GATE_CHECK && (inst->checks == NULL || !checks_passed(inst->checks))) {
+		*what = "its check has not been answered";
+	}
+}
+
 void inst_gate_over(struct instance *inst)
 {
 	enum gate gate = gate_of(inst);
-	char words[96];
+	const char *what, *hint;
+	char words[240];
 
 	if (gate == GATE_NONE || gate == GATE_ALIVE) {
 		pass(inst);
 		return;
 	}
-	(void)snprintf(words, sizeof(words), "not ready in time: %s within %u ms",
-	               gate == GATE_READY ? "it runs, but did not say so" : "it did not listen",
+	late_words(inst, gate, &what, &hint);
+	(void)snprintf(words, sizeof(words), "not ready in time: %.160s within %u ms", what,
 	               instance_spec(inst)->listen_timeout_ms);
-	inst_fail_words(inst, PM_FAILED, words,
-	                gate == GATE_READY ? "raise listen_timeout, or send 'ready' earlier"
-	                                   : "raise listen_timeout, if it needs longer to start");
+	inst_fail_words(inst, PM_FAILED, words, hint);
 	if (inst->core.role == ROLE_SUCCESSOR)
 		reload_not_ready(inst);
 	else
 		inst_step(inst, EV_READY_TIMEOUT);
 }
 
-static void say(struct instance *inst, uint32_t what)
+void inst_try_gate(struct instance *inst)
 {
 	enum gate gate = gate_of(inst);
 
+	if (inst->core.life.state == LIFE_UP_WAIT && gate != GATE_NONE && is_open(inst, gate))
+		pass(inst);
+}
+
+void inst_say(struct instance *inst, uint32_t what)
+{
 	inst->core.said |= what;
 	inst_commit(inst);
 	cluster_refresh(inst);
-	if (inst->core.life.state == LIFE_UP_WAIT && gate != GATE_NONE && is_open(inst, gate))
-		pass(inst);
+	inst_try_gate(inst);
 }
 
 void instance_on_listening(struct instance *inst, const char *address)
 {
 	(void)address;
-	say(inst, SAID_LISTENING);
+	inst_say(inst, SAID_LISTENING);
 }
 
 void instance_on_message(struct instance *inst, const char *line, size_t len)
@@ -119,7 +167,7 @@ void instance_on_message(struct instance *inst, const char *line, size_t len)
 	static const char ready[] = "\"ready\"";
 
 	if (len == sizeof(ready) - 1 && memcmp(line, ready, len) == 0)
-		say(inst, SAID_READY);
+		inst_say(inst, SAID_READY);
 	else
 		super_on_message(inst->su, inst, line, len);
 }

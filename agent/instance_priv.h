@@ -17,6 +17,7 @@ struct waiter {
 };
 
 struct reload;
+struct checks;
 
 struct instance {
 	struct super *su;
@@ -34,9 +35,11 @@ struct instance {
 	struct waiter *waiters; /* owned */
 	struct reload *reload;  /* borrowed; NULL: none is under way */
 	struct instance_usage usage;
-	char *note; /* owned; NULL: none. Words, here and below, are few, and instances many */
-	char *why;  /* owned: of the last failure, for the orders that wait */
-	char *hint; /* owned */
+	char *note;   /* owned; NULL: none. Words, here and below, are few, and instances many */
+	char *status; /* owned: what it said last over NOTIFY_SOCKET; lost with the supervisor */
+	struct checks *checks; /* owned; NULL: none is declared, or it does not run */
+	char *why;             /* owned: of the last failure, for the orders that wait */
+	char *hint;            /* owned */
 	enum pm_code why_code;
 	off_t log_start[2]; /* sizes of the log files at the spawn */
 };
@@ -56,6 +59,15 @@ void inst_disarm(struct instance *inst);
 void inst_arm_gate(struct instance *inst);
 /* The time for that is over. */
 void inst_gate_over(struct instance *inst);
+
+/* It may be over now. */
+void inst_try_gate(struct instance *inst);
+/* It has said something of itself: SAID_*. */
+void inst_say(struct instance *inst, uint32_t what);
+
+/* ---- instance_health.c ---- */
+/* Begin, or end, to look at it, as its state wants it. */
+void inst_refresh_checks(struct instance *inst);
 
 /* ---- instance_run.c: start, exit, stop ---- */
 /* Name the next run. Committed together with the state that wants it, so that no crash leaves that

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -185,6 +186,7 @@ void inst_prepare_spawn(struct instance *inst)
 {
 	inst->core.spawns = PM_MAX(inst->core.spawns, reload_spawns(inst)) + 1;
 	inst->core.said = 0;
+	free(PM_STEAL(inst->status));
 	inst->core.slot = SLOT_NONE;
 	inst->core.pid = 0;
 	inst->core.heirs = 0;

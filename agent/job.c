@@ -7,13 +7,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/sweep.h"
 #include "proto/log.h"
 
 struct job {
 	struct job *next;
 	struct super *su; /* borrowed */
 	uint32_t slot;
-	int pidfd;        /* owned, -1 */
+	int pidfd;    /* owned, -1 */
+	pid_t pid;    /* 0: the keeper has not answered */
+	uint64_t tag; /* 0: none */
+	bool killed, timed_out;
 	uv_timer_t timer; /* owned */
 	uint32_t timeout_ms;
 	job_done_fn *done; /* borrowed, with arg */
@@ -49,25 +53,81 @@ static void finish(struct super *su, uint32_t slot, int status)
 	if (keeper_client_release(su->keeper, slot, &err) < 0)
 		pm_log(PM_LOG_WARN, "job.release", "%s", err.what);
 	pm_closep(&job->pidfd);
-	job->done(job->arg, status);
+	/* The number may be a stranger's by now: whatever is found there is known by its tag. */
+	if (job->tag != 0 && job->pid > 0 && (kill(-job->pid, 0) == 0 || errno == EPERM))
+		sweep_tag(su->sweep, job->tag, job->pid, false);
+	job->done(job->arg, job->timed_out ? JOB_TIMED_OUT : status);
 	uv_close((uv_handle_t *)&job->timer, on_closed);
+}
+
+void job_kill(struct job *job)
+{
+	job->killed = true;
+	if (job->pidfd < 0)
+		return; /* when the keeper has answered */
+	(void)syscall(SYS_pidfd_send_signal, job->pidfd, SIGKILL, NULL, 0); /* gone: fine */
+	if (job->tag != 0)
+		sweep_tag(job->su->sweep, job->tag, job->pid, false);
 }
 
 static void on_timeout(uv_timer_t *timer)
 {
 	struct job *job = timer->data;
 
-	if (job->pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, job->pidfd, SIGKILL, NULL, 0); /* gone: fine */
+	job->timed_out = true;
+	job_kill(job);
 }
 
-static int request(struct job *job, const char *path, const char *const *argv, struct pm_error *err)
+static int request(struct job *job, const struct spawn_plan *plan, struct pm_error *err)
 {
-	static const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
 	PM_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const int fds[3] = { null, null, null };
 	int held[KEEPER_FD_COUNT];
 	const uint64_t user[4] = { 0 };
+	struct spawn_plan whole = *plan;
+
+	if (null < 0)
+		return pm_fail_errno(err, errno, "open /dev/null");
+	for (size_t i = 0; i < PM_COUNT(held); i++)
+		held[i] = -1;
+	for (int i = 0; i < 3; i++)
+		whole.child_fds[i] = i;
+	whole.n_child_fds = 3;
+	return keeper_client_spawn(job->su->keeper, job->slot, &whole, fds, held, user, true, err);
+}
+
+int job_start(struct super *su, const struct spawn_plan *plan, uint32_t timeout_ms,
+              job_done_fn *done, void *arg, struct job **out, struct pm_error *err)
+{
+	struct job *job = pm_calloc(1, sizeof(*job));
+
+	if (job == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "run %s", plan->path);
+	*job = (struct job){ .su = su,
+		             .slot = super_free_slot(su),
+		             .pidfd = -1,
+		             .tag = plan->tag,
+		             .timeout_ms = timeout_ms,
+		             .done = done,
+		             .arg = arg };
+	if (job->slot == SLOT_NONE || request(job, plan, err) < 0) {
+		if (job->slot == SLOT_NONE)
+			pm_fail(err, PM_LIMIT, "more than %d processes", PM_SLOTS_MAX);
+		free(job);
+		return -1;
+	}
+	(void)uv_timer_init(su->loop, &job->timer); /* never fails */
+	job->timer.data = job;
+	job->next = su->jobs;
+	su->jobs = job;
+	*out = job;
+	return 0;
+}
+
+int job_run(struct super *su, const char *path, const char *const *argv, uint32_t timeout_ms,
+            job_done_fn *done, void *arg, struct pm_error *err)
+{
+	static const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
 	const struct spawn_plan plan = {
 		.path = path,
 		.argv = argv,
@@ -78,41 +138,10 @@ static int request(struct job *job, const char *path, const char *const *argv, s
 		.umask = 0077,
 		.nice = 19,
 		.nice_set = true,
-		.child_fds = { 0, 1, 2 },
-		.n_child_fds = 3,
 	};
+	struct job *job;
 
-	if (null < 0)
-		return pm_fail_errno(err, errno, "open /dev/null");
-	for (size_t i = 0; i < PM_COUNT(held); i++)
-		held[i] = -1;
-	return keeper_client_spawn(job->su->keeper, job->slot, &plan, fds, held, user, true, err);
-}
-
-int job_run(struct super *su, const char *path, const char *const *argv, uint32_t timeout_ms,
-            job_done_fn *done, void *arg, struct pm_error *err)
-{
-	struct job *job = pm_calloc(1, sizeof(*job));
-
-	if (job == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "run %s", path);
-	*job = (struct job){ .su = su,
-		             .slot = super_free_slot(su),
-		             .pidfd = -1,
-		             .timeout_ms = timeout_ms,
-		             .done = done,
-		             .arg = arg };
-	if (job->slot == SLOT_NONE || request(job, path, argv, err) < 0) {
-		if (job->slot == SLOT_NONE)
-			pm_fail(err, PM_LIMIT, "more than %d processes", PM_SLOTS_MAX);
-		free(job);
-		return -1;
-	}
-	(void)uv_timer_init(su->loop, &job->timer); /* never fails */
-	job->timer.data = job;
-	job->next = su->jobs;
-	su->jobs = job;
-	return 0;
+	return job_start(su, &plan, timeout_ms, done, arg, &job, err);
 }
 
 bool job_on_spawned(struct super *su, const struct keeper_record *r, int pidfd)
@@ -126,6 +155,9 @@ bool job_on_spawned(struct super *su, const struct keeper_record *r, int pidfd)
 		return true;
 	}
 	job->pidfd = pidfd;
+	job->pid = r->pid;
+	if (job->killed)
+		job_kill(job);
 	if (job->timeout_ms != 0)
 		(void)uv_timer_start(&job->timer, on_timeout, job->timeout_ms, 0);
 	return true;

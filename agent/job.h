@@ -1,5 +1,5 @@
-/* job.h - this program's own short-lived helpers, run as children of the keeper: compression,
- * self-checks. */
+/* job.h - short-lived helpers, run as children of the keeper: compression, self-checks, and
+ * programs that check apps. */
 #ifndef PM_AGENT_JOB_H
 #define PM_AGENT_JOB_H
 
@@ -11,9 +11,11 @@ struct job;
  * loop.
  */
 typedef void job_done_fn(void *arg, int status);
+/* Or this: it was killed because its time was over. */
+#define JOB_TIMED_OUT 1000
 
 /*
- * Run a program at low priority with stdin, stdout and stderr on /dev/null.
+ * Run a program of ours at low priority with stdin, stdout and stderr on /dev/null.
  *
  * path        absolute
  * argv        NULL-terminated; copied
@@ -21,6 +23,17 @@ typedef void job_done_fn(void *arg, int status);
  */
 PM_MUST_CHECK int job_run(struct super *su, const char *path, const char *const *argv,
                           uint32_t timeout_ms, job_done_fn *done, void *arg, struct pm_error *err);
+
+/*
+ * Run somebody else's in the same way, with whatever else the plan says; its descriptors are none
+ * but those three. What it leaves behind when it ends is killed, if it has a tag.
+ *
+ * *out  borrowed, until done
+ */
+PM_MUST_CHECK int job_start(struct super *su, const struct spawn_plan *plan, uint32_t timeout_ms,
+                            job_done_fn *done, void *arg, struct job **out, struct pm_error *err);
+/* SIGKILL to all of it; done comes when it has gone. */
+void job_kill(struct job *job);
 
 /* The keeper's answers; false: the slot is not a job's. */
 bool job_on_spawned(struct super *su, const struct keeper_record *r, int pidfd);

@@ -257,13 +257,26 @@ static int put_worker(struct procenv *p, const struct procenv_worker *w, struct 
 	return w->listen->n == 0 ? 0 : put_listen_fds(p, w->listen, err);
 }
 
+/* sd_notify(3), sd_watchdog_enabled(3). Without WATCHDOG_PID: who speaks may be any of its
+ * processes. */
+static int put_notify(struct procenv *p, const Pm__AppSpec *spec, const char *socket,
+                      struct pm_error *err)
+{
+	if (put_env(p, "NOTIFY_SOCKET", socket, err) < 0)
+		return -1;
+	return spec->watchdog_ms == 0
+	               ? 0
+	               : put_number(p, "WATCHDOG_USEC", (int64_t)spec->watchdog_ms * 1000, err);
+}
+
 static int build_env(struct procenv *p, const Pm__AppSpec *spec, const struct procenv_facts *f,
                      struct pm_error *err)
 {
 	if (put_env(p, "PATH", default_path, err) < 0 || put_spec_env(p, spec, err) < 0 ||
 	    (f->secrets && put_env_files(p, spec, err) < 0) || put_user(p, f->user, err) < 0 ||
 	    put_identity(p, spec, f, err) < 0 || put_instance(p, spec, f, err) < 0 ||
-	    (f->worker != NULL && put_worker(p, f->worker, err) < 0))
+	    (f->worker != NULL && put_worker(p, f->worker, err) < 0) ||
+	    (f->notify_socket != NULL && put_notify(p, spec, f->notify_socket, err) < 0))
 		return -1;
 	if (f->ipc_fd < 0)
 		return 0;
@@ -295,8 +308,8 @@ bool procenv_wants_ipc(const Pm__AppSpec *spec)
 
 /* A name without a slash is looked up in the app's own PATH at each start: a new node is picked up.
  */
-static int find_program(const struct procenv *p, const char *name, char *out, size_t size,
-                        struct pm_error *err)
+int procenv_find_program(const struct procenv *p, const char *name, char *out, size_t size,
+                         struct pm_error *err)
 {
 	const char *path = get_env(p, "PATH");
 
@@ -314,7 +327,7 @@ static int find_program(const struct procenv *p, const char *name, char *out, si
 			return 0;
 		path += len + (path[len] == ':');
 	}
-	pm_fail(err, PM_NOT_FOUND, "interpreter %.100s is not in the app's PATH", name);
+	pm_fail(err, PM_NOT_FOUND, "%.100s is not in the app's PATH", name);
 	pm_hint(err, "install it, or name it with its full path");
 	return -1;
 }
@@ -323,7 +336,7 @@ static int add_interpreter(struct procenv *p, const Pm__AppSpec *spec, struct pm
 {
 	bool has_c = false;
 
-	if (find_program(p, spec->interpreter, p->path, sizeof(p->path), err) < 0 ||
+	if (procenv_find_program(p, spec->interpreter, p->path, sizeof(p->path), err) < 0 ||
 	    add_arg(p, is_node(spec->interpreter) ? base_name(spec->interpreter) : p->path, err) <
 	            0)
 		return -1;

@@ -34,6 +34,7 @@ struct procenv_facts {
 	int ipc_fd;                          /* the channel's number in the child; -1: none */
 	bool secrets;                        /* read env_files; false for display */
 	const struct procenv_worker *worker; /* NULL: it shares no sockets */
+	const char *notify_socket;           /* NULL: it is not to say how it does */
 };
 
 /*
@@ -45,6 +46,11 @@ struct procenv_facts {
 PM_MUST_CHECK int procenv_build(const Pm__AppSpec *spec, const struct procenv_facts *facts,
                                 struct procenv *out, struct pm_error *err);
 void procenv_finish(struct procenv *p); /* wipes the values before it frees them */
+
+/* Where a name without a slash is in the app's PATH; a path stays as it is. errors: PM_NOT_FOUND,
+ * PM_CONFIG (too long) */
+PM_MUST_CHECK int procenv_find_program(const struct procenv *p, const char *name, char *out,
+                                       size_t size, struct pm_error *err);
 
 /* Whether the app gets a node channel: a node program, or one that was told to use it. */
 bool procenv_wants_ipc(const Pm__AppSpec *spec);

@@ -11,6 +11,7 @@
 
 #include "agent/cluster.h"
 #include "agent/ipc.h"
+#include "agent/notify_socket.h"
 #include "agent/preload.h"
 #include "agent/procenv.h"
 #include "agent/tree.h"
@@ -408,7 +409,8 @@ int process_spawn(struct instance *inst, struct process **out, struct pm_error *
 		if (cluster_take_seat(inst, seat, err) < 0)
 			return -1;
 	}
-	if (pipes_open(&pipes, procenv_wants_ipc(spec), seat, err) < 0)
+	if ((check_wants_notify(spec) && notify_socket_open(su, err) < 0) ||
+	    pipes_open(&pipes, procenv_wants_ipc(spec), seat, err) < 0)
 		return -1;
 	p = process_new(su, inst, slot);
 	if (p == NULL) {

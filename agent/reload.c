@@ -245,7 +245,7 @@ static void fail_by_itself(struct reload *r)
 	const char *why = r->next->why != NULL ? r->next->why : "it did not get ready";
 	char words[240];
 
-	(void)snprintf(words, sizeof(words), "the new process failed: %.120s; the old one%s", why,
+	(void)snprintf(words, sizeof(words), "the new process failed: %.170s; the old one%s", why,
 	               r->old != NULL && r->old->core.life.state == LIFE_UP ? " serves on"
 	                                                                    : " is not running");
 	fail(r, PM_FAILED, words, r->next->hint != NULL ? r->next->hint : "");
@@ -306,6 +306,7 @@ static void look_at_successor(struct reload *r)
 		.began_ms = r->began_ms,
 		.prove_ms = r->app->spec->min_uptime_ms,
 		.late = r->late,
+		.unfit = (r->next->core.said & SAID_UNFIT) != 0,
 	};
 	struct reload_step step;
 	uint64_t now = pm_now_ms();
@@ -327,6 +328,8 @@ static void look_at_successor(struct reload *r)
 		swap(r);
 		break;
 	case RELOAD_FAIL:
+		if (facts.unfit && facts.next == LIFE_UP)
+			inst_fail_words(r->next, PM_FAILED, instance_note(r->next), "");
 		fail_by_itself(r);
 		break;
 	}

@@ -40,6 +40,8 @@ struct reload_step reload_plan(const struct reload_facts *f, uint64_t now_ms)
 	case LIFE_FAILED:
 		return fail;
 	}
+	if (f->unfit && serves(f->old))
+		return fail;
 	up_ms = f->ready_ms == 0 || now_ms < f->ready_ms ? 0 : now_ms - f->ready_ms;
 	if (!serves(f->old) || up_ms >= f->prove_ms)
 		return swap;

@@ -12,6 +12,7 @@ struct reload_facts {
 	uint64_t ready_ms; /* when it was first seen ready; 0: not yet */
 	uint32_t prove_ms; /* how long it must stay so before it is trusted */
 	bool late;         /* its time to get ready is over */
+	bool unfit;        /* it was ready, and its check fails now */
 };
 
 enum reload_verdict {

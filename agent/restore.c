@@ -10,6 +10,7 @@
 
 #include "agent/app.h"
 #include "agent/cluster.h"
+#include "agent/notify_socket.h"
 #include "agent/order.h"
 #include "agent/process.h"
 #include "agent/reload.h"
@@ -61,6 +62,10 @@ void restore_held(struct super *su, const char *name, int fd)
 	(void)su;
 	told.stop |= strcmp(name, SUPER_HELD_STOP) == 0;
 	told.kill |= strcmp(name, SUPER_HELD_KILL) == 0;
+	if (strcmp(name, NOTIFY_SOCKET_HELD) == 0) {
+		notify_socket_restore(su, fd);
+		return;
+	}
 	if (place == NULL) {
 		if (!cluster_restore_held(name, fd))
 			pm_closep(&fd);

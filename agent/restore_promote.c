@@ -5,6 +5,7 @@
 
 #include "agent/cluster.h"
 #include "agent/keeper.h"
+#include "agent/notify_socket.h"
 #include "agent/process.h"
 #include "agent/restore_priv.h"
 #include "agent/store.h"
@@ -109,6 +110,7 @@ void restore_promote(struct super *su)
 	if (su->stopping)
 		add_held(&held, su->killing ? SUPER_HELD_KILL : SUPER_HELD_STOP,
 		         fcntl(arena_fd(su->arena), F_DUPFD_CLOEXEC, 0));
+	add_held(&held, NOTIFY_SOCKET_HELD, notify_socket_fd(su));
 	cluster_each_held(su, add_held, &held);
 	pm_log(PM_LOG_WARN, "agent.promote",
 	       "the keeper is gone: taking its place with %zu processes", n);

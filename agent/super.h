@@ -26,7 +26,9 @@ struct tree_scan;
 struct store;
 struct watch;
 struct job;
+struct notify_socket;
 struct order;
+struct probe_exec;
 struct stream;
 
 #define DEGRADED_MAX 8
@@ -61,7 +63,10 @@ struct super {
 	bool strays[PM_SLOTS_MAX]; /* nothing claims them: released when their process is gone */
 	struct order *orders;      /* those under way */
 	struct job *jobs;
-	struct stream *streams; /* logs and events that somebody follows */
+	struct probe_exec *execs;     /* checks that are programs: those that run, and wait */
+	uint32_t check_serial;        /* names each of them */
+	struct notify_socket *notify; /* owned; NULL: no app has asked for it */
+	struct stream *streams;       /* logs and events that somebody follows */
 	uint32_t next_slot;
 
 	char *degraded[DEGRADED_MAX]; /* owned "what: words" */

@@ -19,6 +19,7 @@
 #include "agent/job.h"
 #include "agent/keeper.h"
 #include "agent/notify.h"
+#include "agent/notify_socket.h"
 #include "agent/order.h"
 #include "agent/own_log.h"
 #include "agent/process.h"
@@ -510,6 +511,7 @@ static void finish(struct super *su)
 	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++)
 		if (su->processes[i] != NULL)
 			process_abandon(su->processes[i]);
+	notify_socket_close(su);
 	store_close(su->store);
 	logs_close(su->logs);
 	if (su->ended && !su->quitting) {

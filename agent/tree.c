@@ -107,6 +107,13 @@ static bool read_tag(int proc_fd, pid_t pid, bool thorough, uint64_t *tag)
 	return errno == EPERM && thorough && read_tag_text(proc_fd, pid, tag);
 }
 
+bool tree_tag_of(pid_t pid, uint64_t *tag)
+{
+	PM_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return proc >= 0 && read_tag(proc, pid, true, tag) && *tag >> 62 == 2;
+}
+
 /* Field numbers as in proc(5); the name in field 2 may hold anything, so count from its end. */
 static bool parse_stat(const char *text, struct tree_process *p)
 {

@@ -20,11 +20,16 @@
 /* The tag of instance pm_id's process number `serial` of the home with this nonce. Never 0. Pure.
  */
 uint64_t tree_tag(uint32_t home_nonce, uint32_t pm_id, uint32_t serial);
+/* In the place of pm_id: of no instance, a check that runs. It is more than there are instances. */
+#define TREE_ID_CHECK 0xfffffu
 bool tree_tag_is_ours(uint64_t tag, uint32_t home_nonce);
 uint32_t tree_tag_pm_id(uint64_t tag);
 /* A number for the home, the same at every start of its agent: from the device and inode of the
  * directory. */
 PM_MUST_CHECK int tree_home_nonce(const char *home, uint32_t *nonce, struct pm_error *err);
+
+/* The tag that a process carries. false: none, or it is gone, or not ours to look at. */
+bool tree_tag_of(pid_t pid, uint64_t *tag);
 
 /* What one process uses, read once. */
 struct tree_process {

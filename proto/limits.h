@@ -96,6 +96,11 @@
 #define PM_CONFIG_JS_MS 10000
 /* Past exits kept per instance for `why`. */
 #define PM_EXIT_HISTORY 8
+/* Programs that run as health checks at one time, over all apps; further ones wait for their turn.
+ */
+#define PM_CHECK_EXECS_MAX 4
+/* Datagrams of apps that are read in one turn of the loop. */
+#define PM_NOTIFY_TURN_MAX 64
 
 /* Hosts of a fleet, and names that a target expression may spell out; more are refused. */
 #define PM_HOSTS_MAX 65536

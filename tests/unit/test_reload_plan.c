@@ -28,6 +28,17 @@ static void a_successor_takes_over_when_it_has_proved_itself(void **state)
 	assert_int_equal(reload_plan(&f, 2000).verdict, RELOAD_WAIT);
 }
 
+static void one_whose_check_fails_again_does_not_take_over(void **state)
+{
+	struct reload_facts f = ready;
+
+	(void)state;
+	f.unfit = true;
+	assert_int_equal(reload_plan(&f, 2100).verdict, RELOAD_FAIL);
+	f.old = LIFE_DOWN; /* better than nobody */
+	assert_int_equal(reload_plan(&f, 2100).verdict, RELOAD_SWAP);
+}
+
 static void it_takes_over_at_once_when_nobody_else_serves(void **state)
 {
 	static const enum life_state down[] = { LIFE_DOWN, LIFE_BACKOFF, LIFE_HELD, LIFE_FAILED,
@@ -133,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_successor_takes_over_when_it_has_proved_itself),
 		cmocka_unit_test(it_takes_over_at_once_when_nobody_else_serves),
+		cmocka_unit_test(one_whose_check_fails_again_does_not_take_over),
 		cmocka_unit_test(one_that_ends_or_is_late_has_failed),
 		cmocka_unit_test(no_room_to_fork_is_waited_for_within_reason),
 		cmocka_unit_test(
