@@ -59,7 +59,6 @@ void restore_held(struct super *su, const char *name, int fd)
 	             : strcmp(name, "listen") == 0 ? &told.listen
 	                                           : NULL;
 
-	(void)su;
 	told.stop |= strcmp(name, SUPER_HELD_STOP) == 0;
 	told.kill |= strcmp(name, SUPER_HELD_KILL) == 0;
 	if (strcmp(name, NOTIFY_SOCKET_HELD) == 0) {
