@@ -486,12 +486,14 @@ static int prune_audit(struct sql *q)
 
 static enum store_status prune(struct sql *q, struct store_call *call)
 {
-	static const char *const texts[] = {
+	static const char *const tokens =
+		"DELETE FROM tokens WHERE (uses_left = 0 OR expires_ms BETWEEN 1 AND ?1)"
+		" AND created_ms < ?1";
+	const char *const texts[] = {
 		"DELETE FROM commands WHERE state <> 'open' AND created_ms < ?",
 		"DELETE FROM rollouts WHERE ended = 1 AND changed_ms < ?",
-		"DELETE FROM tokens WHERE (uses_left = 0 OR expires_ms BETWEEN 1 AND ?1)"
-		" AND created_ms < ?1",
 		"DELETE FROM locks WHERE expires_ms < ?",
+		tokens,
 	};
 	int n = prune_audit(q);
 

@@ -137,6 +137,8 @@
 #define PM_STORE_ROWS_MAX 100000
 /* Entries of the audit log in the store; older ones go, and where it then begins is kept. */
 #define PM_STORE_AUDIT_MAX 1000000
+/* Lines that are shown of what differs between two answers; the rest is counted. */
+#define PM_FOLD_DIFF_MAX 100
 /* A policy file, its rules, and counters of their rates; a larger file is refused, and with it all
  * that comes over the network. */
 #define PM_POLICY_MAX        (64u << 10)
