@@ -139,7 +139,7 @@ static int ask(int fd, const struct look *l, int family)
 /* Returns 1 at the end, 0 when more follow, -1 with errno. */
 static int take_answer(struct look *l, const struct nlmsghdr *h, size_t len)
 {
-	for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+	for (size_t step; NLMSG_OK(h, len); len -= PM_MIN(step, len)) {
 		const struct inet_diag_msg *m = NLMSG_DATA(h);
 
 		if (h->nlmsg_type == NLMSG_DONE)
@@ -151,6 +151,9 @@ static int take_answer(struct look *l, const struct nlmsghdr *h, size_t len)
 			return -1;
 		}
 		l->found += is_its(l, m->idiag_inode);
+		/* NLMSG_NEXT() in words that do not lose the alignment. */
+		step = NLMSG_ALIGN(h->nlmsg_len);
+		h = (const struct nlmsghdr *)(const void *)((const char *)h + step);
 	}
 	return 0;
 }

@@ -267,7 +267,7 @@ static void last_line(const struct start *st, char *out, size_t size)
 	for (char *p = line; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
-	(void)snprintf(out, size, "%s", line); /* cut if longer */
+	(void)snprintf(out, size, "%.*s", (int)size - 1, line);
 }
 
 static int fail_ended(const struct start *st, int status, struct pm_error *err)
