@@ -55,6 +55,9 @@ void requests_link_gone(const struct pm_link *l);
 /* Read members anew from the store; fn is called when what was there at this moment is known. */
 void coord_when_fresh(struct coord *c, void (*fn)(void *arg), void *arg);
 void coord_refresh_groups(struct coord *c);
+/* Where a backup of that name goes (""; named by the time); its directory is made. */
+PM_MUST_CHECK int coord_backup_path(const char *home, const char *name, char *out, size_t size,
+                                    struct pm_error *err);
 
 /* Fill in an actor from a peer; its texts are borrowed from both. */
 void peer_actor(const struct peer *p, const char *role, Pm__Actor *out);

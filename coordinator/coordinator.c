@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "coordinator/coord.h"
@@ -240,6 +241,27 @@ void coord_refresh_groups(struct coord *c)
 		pm_log(PM_LOG_ERROR, "store.read", "%s", err.what);
 }
 
+int coord_backup_path(const char *home, const char *name, char *out, size_t size,
+                      struct pm_error *err)
+{
+	char dir[PM_PATH_MAX], by_time[48];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (strchr(name, '/') != NULL || name[0] == '.')
+		return pm_fail(err, PM_USAGE, "%.60s: a file name, in backups/ of the home", name);
+	if (name[0] == '\0') {
+		(void)gmtime_r(&now, &tm);
+		(void)strftime(by_time, sizeof(by_time), "store-%Y%m%dT%H%M%SZ.db", &tm);
+		name = by_time;
+	}
+	if (pm_home_file(home, "backups", dir, sizeof(dir), err) < 0)
+		return -1;
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return pm_fail_errno(err, errno, "make %s", dir);
+	return pm_home_file(dir, name, out, size, err);
+}
+
 static void nothing(void *arg, const struct store_result *r)
 {
 	(void)arg;
@@ -297,6 +319,7 @@ static int usage(FILE *to)
 	                  "                       [--advertise HOST:PORT]... [--user NAME]\n"
 	                  "       pmd coordinator token [--home DIR] --role ROLE [--name NAME]\n"
 	                  "                       [--ttl SECONDS] [--advertise HOST:PORT]...\n"
+	                  "       pmd coordinator backup [--home DIR] [--name FILE]\n"
 	                  "ROLE is viewer, logs, operator, deployer or admin.\n");
 	return to == stdout ? 0 : 2;
 }
@@ -636,11 +659,24 @@ static int make_token(const struct options *o, struct pm_error *err)
 	return local_token(home, &what, err);
 }
 
+static int make_backup(const struct options *o, struct pm_error *err)
+{
+	char home[PM_PATH_MAX];
+
+	if (o->home == NULL)
+		return pm_fail(err, PM_USAGE, "--home: the coordinator's");
+	if (pm_home_resolve(o->home, false, home, sizeof(home), err) < 0)
+		return -1;
+	return local_backup(home, o->name != NULL ? o->name : "", err);
+}
+
 int coordinator_main(int argc, char **argv)
 {
 	struct options o = { 0 };
 	struct pm_error err;
 	bool token = argc > 1 && strcmp(argv[1], "token") == 0;
+	bool backup = argc > 1 && strcmp(argv[1], "backup") == 0;
+	bool verb = token || backup;
 
 	if (argc > 1 && strcmp(argv[1], "--help") == 0)
 		return usage(stdout);
@@ -649,9 +685,9 @@ int coordinator_main(int argc, char **argv)
 		(void)pm_fail(&err, PM_INTERNAL, "libsodium does not start"); /* complained of */
 		return complain(&err);
 	}
-	if (parse(argc - token, argv + token, &o, &err) < 0)
+	if (parse(argc - verb, argv + verb, &o, &err) < 0)
 		return complain(&err);
-	if ((token ? make_token(&o, &err) : serve(&o, &err)) < 0)
+	if ((token ? make_token(&o, &err) : backup ? make_backup(&o, &err) : serve(&o, &err)) < 0)
 		return complain(&err);
 	return 0;
 }

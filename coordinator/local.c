@@ -21,7 +21,7 @@
 
 struct ask {
 	uv_loop_t *loop;
-	const Pm__TokenCreate *what;
+	const Pm__FleetRequest *request;
 	struct pm_error err;
 	bool done, ok;
 	uint64_t id;
@@ -32,7 +32,7 @@ struct ask {
 static int print(const char *text, struct pm_error *err)
 {
 	return printf("%s\n", text) < 0 || fflush(stdout) != 0
-	               ? pm_fail(err, PM_INTERNAL, "the token could not be written")
+	               ? pm_fail(err, PM_INTERNAL, "the answer could not be written")
 	               : 0;
 }
 
@@ -49,14 +49,11 @@ static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
 {
 	struct ask *a = arg;
 	Pm__Envelope env = PM__ENVELOPE__INIT;
-	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
 
 	(void)welcome;
-	request.what_case = PM__FLEET_REQUEST__WHAT_TOKEN_CREATE;
-	request.token_create = (Pm__TokenCreate *)(uintptr_t)a->what;
 	env.id = a->id = pm_link_next_id(l);
 	env.body_case = PM__ENVELOPE__BODY_FLEET_REQUEST;
-	env.fleet_request = &request;
+	env.fleet_request = (Pm__FleetRequest *)(uintptr_t)a->request;
 	if (!pm_link_send(l, &env)) {
 		(void)pm_fail(&a->err, PM_LIMIT, "the request does not fit a record"); /* told */
 		end(a, false);
@@ -80,6 +77,9 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
 	} else if (env->body_case == PM__ENVELOPE__BODY_FLEET_REPLY &&
 	           env->fleet_reply->what_case == PM__FLEET_REPLY__WHAT_TOKEN) {
 		end(a, print(env->fleet_reply->token->text, &a->err) == 0);
+	} else if (env->body_case == PM__ENVELOPE__BODY_FLEET_REPLY &&
+	           env->fleet_reply->what_case == PM__FLEET_REPLY__WHAT_DONE) {
+		end(a, print(env->fleet_reply->done->text, &a->err) == 0);
 	}
 }
 
@@ -123,12 +123,12 @@ static int read_address(const char *home, struct pm_address *out, struct pm_erro
 }
 
 static int ask_running(uv_loop_t *loop, const char *home, const struct pm_key *key,
-                       const Pm__TokenCreate *what, struct pm_error *err)
+                       const Pm__FleetRequest *request, struct pm_error *err)
 {
 	static const struct pm_link_handlers handlers = { .up = on_up,
 		                                          .message = on_message,
 		                                          .closed = on_closed };
-	struct ask a = { .loop = loop, .what = what };
+	struct ask a = { .loop = loop, .request = request };
 	struct pm_uplink_config config = {
 		.link = { .key = key, .role = PM_ROLE_OPERATOR, .program = "pmd" }, .n_addresses = 1
 	};
@@ -234,16 +234,20 @@ static int put_token(uv_loop_t *loop, struct fleet_store *store, const struct pm
 	return rc;
 }
 
-int local_token(const char *home, const Pm__TokenCreate *what, struct pm_error *err)
+/* What is done on this machine: the key, the loop, and the store unless the coordinator has it. */
+struct local {
+	struct pm_key *key;        /* owned */
+	struct fleet_store *store; /* owned; NULL: the coordinator runs */
+	uv_loop_t *loop;
+};
+
+static int local_open(const char *home, struct local *l, struct pm_error *err)
 {
 	char dir[PM_PATH_MAX], path[PM_PATH_MAX];
 	const struct store_options options = { .dir = dir };
-	PM_CLEANUP(pm_key_destroyp) struct pm_key *key = NULL;
-	struct fleet_store *store = NULL;
-	uv_loop_t *loop = uv_default_loop();
 	struct stat st;
-	int rc;
 
+	*l = (struct local){ .loop = uv_default_loop() };
 	if (pm_home_file(home, COORDINATOR_STORE_DIR, dir, sizeof(dir), err) < 0 ||
 	    pm_home_file(home, COORDINATOR_KEY_FILE, path, sizeof(path), err) < 0)
 		return -1;
@@ -252,17 +256,73 @@ int local_token(const char *home, const Pm__TokenCreate *what, struct pm_error *
 	    (setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
 	     setresuid(st.st_uid, st.st_uid, st.st_uid) < 0))
 		return pm_fail(err, PM_DENIED, "become the user of %s", home);
-	if (pm_keyfile_load(path, &key, err) < 0) {
+	if (pm_keyfile_load(path, &l->key, err) < 0) {
 		pm_hint(err, "'pmd coordinator --home %.60s' makes it at its first start", home);
 		return -1;
 	}
-	rc = fleet_store_open_sqlite(loop, &options, &store, err);
-	if (rc < 0 && err->code == PM_LOCKED)
-		return ask_running(loop, home, key, what, err);
-	if (rc < 0)
+	if (fleet_store_open_sqlite(l->loop, &options, &l->store, err) < 0 &&
+	    err->code != PM_LOCKED) {
+		pm_key_destroy(l->key);
 		return -1;
-	rc = put_token(loop, store, key, what, err);
-	fleet_store_close(store);
-	(void)uv_run(loop, UV_RUN_DEFAULT);
+	}
+	return 0;
+}
+
+static void local_close(struct local *l)
+{
+	fleet_store_close(l->store);
+	(void)uv_run(l->loop, UV_RUN_DEFAULT);
+	pm_key_destroy(l->key);
+}
+
+int local_token(const char *home, const Pm__TokenCreate *what, struct pm_error *err)
+{
+	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
+	struct local l;
+	int rc;
+
+	if (local_open(home, &l, err) < 0)
+		return -1;
+	request.what_case = PM__FLEET_REQUEST__WHAT_TOKEN_CREATE;
+	request.token_create = (Pm__TokenCreate *)(uintptr_t)what;
+	rc = l.store == NULL ? ask_running(l.loop, home, l.key, &request, err)
+	                     : put_token(l.loop, l.store, l.key, what, err);
+	local_close(&l);
+	return rc;
+}
+
+static int copy_store(struct local *l, const char *home, const char *name, struct pm_error *err)
+{
+	struct store_request request = { .op = STORE_BACKUP, .now_ms = pm_wall_ms() };
+	struct put put = { .loop = l->loop };
+	char path[PM_PATH_MAX];
+
+	if (coord_backup_path(home, name, path, sizeof(path), err) < 0)
+		return -1;
+	request.page.name = path;
+	if (fleet_store_submit(l->store, &request, on_put, &put, err) < 0)
+		return -1;
+	(void)uv_run(l->loop, UV_RUN_DEFAULT);
+	if (put.status != STORE_OK)
+		return pm_fail(err, put.status == STORE_CONFLICT ? PM_EXISTS : PM_NO_SPACE,
+		               "copy the store to %s: %s", path, put.why);
+	return print(path, err);
+}
+
+int local_backup(const char *home, const char *name, struct pm_error *err)
+{
+	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
+	Pm__BackupRequest backup = PM__BACKUP_REQUEST__INIT;
+	struct local l;
+	int rc;
+
+	if (local_open(home, &l, err) < 0)
+		return -1;
+	backup.name = (char *)(uintptr_t)name;
+	request.what_case = PM__FLEET_REQUEST__WHAT_BACKUP;
+	request.backup = &backup;
+	rc = l.store == NULL ? ask_running(l.loop, home, l.key, &request, err)
+	                     : copy_store(&l, home, name, err);
+	local_close(&l);
 	return rc;
 }

@@ -18,4 +18,12 @@
  */
 PM_MUST_CHECK int local_token(const char *home, const Pm__TokenCreate *what, struct pm_error *err);
 
+/*
+ * Copy the store into backups/NAME of the home ("": named by the time), while the coordinator runs
+ * or not, and print where it is.
+ *
+ * errors  as local_token(), and PM_EXISTS
+ */
+PM_MUST_CHECK int local_backup(const char *home, const char *name, struct pm_error *err);
+
 #endif

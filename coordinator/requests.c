@@ -34,7 +34,7 @@ struct pending {
 	struct pm_link *link;
 	uint64_t id;
 	struct pending *next;
-	char what[96];
+	char what[PM_PATH_MAX];
 	Pm__FleetRequest *req;  /* owned copy */
 	struct store_id member; /* what it is about */
 	struct pm_token token;
@@ -267,13 +267,10 @@ static void answer_nodes(struct coord *c, struct peer *p, uint64_t id, const Pm_
 
 static void one_changed(struct pending *w)
 {
-	char words[160];
-
 	if (--w->n_waiting > 0)
 		return;
-	(void)snprintf(words, sizeof(words), "%s", w->what);
 	if (!w->failed && w->link != NULL)
-		reply_done(w->link, w->id, words, w->n_changed);
+		reply_done(w->link, w->id, w->what, w->n_changed);
 	pending_free(w);
 }
 
@@ -1114,6 +1111,30 @@ static void on_audit(void *arg, const struct store_result *r)
 	pending_free(w);
 }
 
+/* ---- a copy of the store ---- */
+
+/* Only in a directory of ours: the name comes from a session. */
+static int backup(struct coord *c, struct peer *p, uint64_t id, const Pm__BackupRequest *q,
+                  struct pm_error *err)
+{
+	struct store_request request = { .op = STORE_BACKUP, .now_ms = pm_wall_ms() };
+	char path[PM_PATH_MAX];
+	struct pending *w;
+
+	if (coord_backup_path(c->home, q->name, path, sizeof(path), err) < 0)
+		return -1;
+	coord_audit(c, peer_name(p), "backup", path, "", "begun");
+	request.page.name = path;
+	w = pending_new(c, p, id);
+	if (w == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "copy the store");
+	(void)snprintf(w->what, sizeof(w->what), "%s", path);
+	if (fleet_store_submit(c->store, &request, on_word, w, err) == 0)
+		return 0;
+	pending_free(w);
+	return -1;
+}
+
 static void answer_who(struct coord *c, struct peer *p, uint64_t id)
 {
 	const struct oper *o = members_oper(&c->members, &p->id);
@@ -1178,6 +1199,8 @@ static int dispatch(struct coord *c, struct peer *p, uint64_t id, const Pm__Flee
 	case PM__FLEET_REQUEST__WHAT_AUDIT_QUERY:
 		request.op = STORE_LIST_AUDIT;
 		return submit_word(c, p, id, &request, "read the audit", on_audit, req, err);
+	case PM__FLEET_REQUEST__WHAT_BACKUP:
+		return backup(c, p, id, req->backup, err);
 	case PM__FLEET_REQUEST__WHAT_WHO_AM_I:
 		answer_who(c, p, id);
 		return 0;

@@ -257,6 +257,7 @@ pm_ops pm_ops_of_fleet(const Pm__FleetRequest *req)
 		return PM_OP_BIT(PM_OP_TOKENS);
 	case PM__FLEET_REQUEST__WHAT_OPERATOR_QUERY:
 	case PM__FLEET_REQUEST__WHAT_OPERATOR_CHANGE:
+	case PM__FLEET_REQUEST__WHAT_BACKUP: /* it holds all that they may do */
 		return PM_OP_BIT(PM_OP_OPERATORS);
 	case PM__FLEET_REQUEST__WHAT_GROUP_QUERY:
 		return PM_OP_BIT(PM_OP_GROUP_VIEW);

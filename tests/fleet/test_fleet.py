@@ -1,0 +1,188 @@
+"""A fleet of real agents: joined by token, listed, commanded, tailed; partitions, deaths, stolen keys and coordinators."""
+
+import json
+import os
+import shutil
+import time
+import unittest
+
+from fleet import FleetTestCase
+from pmdtest import BUILD, PATIENCE
+
+
+class Day(FleetTestCase):
+    """What the README shows, on five hosts."""
+
+    def test_join_list_restart_and_logs(self):
+        names = [f"web{i}" for i in range(1, 6)]
+        hosts = self.join(*names)
+        nodes = self.nodes()
+        self.assertEqual(nodes["web1"]["labels"], {"role": "web"})
+        self.assertEqual({node["state"] for node in nodes.values()}, {"online"})
+        # No secret of the token is in any argument list, then or now (S-05).
+        listed = self.fleet("--all", "list")
+        for name in names:
+            self.assertIn("web", listed.out)
+        before = [host.pmctl("pid", "api").out.strip() for host in hosts]
+        began = self.now()
+        restarted = self.fleet("--label", "role=web", "restart", "api", "--yes")
+        self.assertLess(self.now() - began, 60 * PATIENCE)
+        self.assertIn("5", restarted.out.splitlines()[-1])
+        after = [host.pmctl("pid", "api").out.strip() for host in hosts]
+        for old, new in zip(before, after):
+            self.assertNotEqual(old, new)
+        one = self.fleet("--hosts", "web[2-3]", "stop", "api")
+        self.assertIn("2", one.out.splitlines()[-1])
+        self.assertEqual([host.pmctl("pid", "api").out.strip() for host in hosts][1:3], ["0", "0"])
+        logs = self.fleet("--all", "logs", "api", "--nostream", "--lines", "3").out
+        for name in names:
+            self.assertIn(f"{name} line", logs)
+
+    def test_f02_nothing_matched_is_an_error_with_the_nearest_name(self):
+        self.join("web1")
+        out = self.fleet("--hosts", "wbe1", "restart", "api", check=4)
+        self.assertIn("web1", out.err)
+
+    def test_s08_s09_the_hosts_own_policy_decides(self):
+        host, = self.join("web1")
+        pid = host.pmctl("pid", "api").out.strip()
+        for verb in (("delete", "api", "--yes"), ("save",), ("flush", "api", "--yes")):
+            out = self.fleet("--all", *verb, check=10)
+            self.assertIn("policy", (out.out + out.err).lower(), out)
+        self.assertEqual(host.pmctl("pid", "api").out.strip(), pid)
+        audit = os.path.join(host.home, "state", "audit")
+        self.assertTrue(os.path.isdir(audit), os.listdir(os.path.join(host.home, "state")))
+        text = "".join(open(os.path.join(audit, name), errors="replace").read() for name in os.listdir(audit))
+        self.assertIn("alice", text)
+        self.assertIn("delete", text)
+
+
+class Membership(FleetTestCase):
+    def test_x49_a_token_is_good_once_and_a_revoked_key_is_cut(self):
+        web1, = self.join("web1")
+        token = self.token("--label", "role=web")
+        web2 = self.host("web2")
+        web2.pmctl("ping")
+        self.addCleanup(web2.pmctl, "kill", check=False)
+        web2.pmctl("join", "--token-file", token, "--name", "web2")
+        web3 = self.host("web3")
+        web3.pmctl("ping")
+        self.addCleanup(web3.pmctl, "kill", check=False)
+        out = web3.pmctl("join", "--token-file", token, "--name", "web3", check=False)
+        self.assertNotEqual(out.code, 0)
+        self.assertIn("used", out.err)
+        self.wait(lambda: self.online("web1", "web2"))
+        self.fleet("node", "revoke", "--hosts", "web1", "--yes")
+        # Its live session is cut, and it does not come back.
+        self.wait(lambda: self.nodes()["web1"]["state"] == "revoked")
+        out = self.fleet("--hosts", "web1", "list", check=False)
+        self.assertIn(out.code, (10, 11, 12))
+        self.assertEqual(web1.pmctl("jlist").json()[0]["pm2_env"]["status"], "online")  # nothing happened to its apps
+
+    def test_an_operator_does_what_his_role_allows(self):
+        host, = self.join("web1")
+        token = self.token("--operator", "--role", "viewer", "--name", "bob")
+        bob = self.host("bob")
+        bob.pmctl("login", "--token-file", token)
+        self.assertIn("web1", bob.pmctl("node", "list").out)
+        self.assertIn("api", bob.pmctl("--all", "list").out)
+        pid = host.pmctl("pid", "api").out
+        self.assertIn(bob.pmctl("--all", "restart", "api", "--yes", check=False).code, (5, 10))
+        self.assertEqual(bob.pmctl("token", "create", check=False).code, 5)
+        self.assertNotEqual(bob.pmctl("--all", "logs", "api", "--nostream", check=False).code, 0)
+        self.assertEqual(host.pmctl("pid", "api").out, pid)
+
+    def test_x33_a_cloned_machine_is_seen(self):
+        web1, = self.join("web1")
+        clone = self.host("clone")
+        clone.pmctl("ping")
+        self.addCleanup(clone.pmctl, "kill", check=False)
+        clone.pmctl("kill")
+        for part in ("keys", "state"):
+            shutil.rmtree(os.path.join(clone.home, part), ignore_errors=True)
+            shutil.copytree(os.path.join(web1.home, part), os.path.join(clone.home, part))
+        # Another machine has another boot id, which a namespace cannot have: the test says so in its place.
+        clone.pmctl("ping", env={"PMD_TEST_BOOT_ID": "00000000-0000-4000-8000-000000000001"})
+        self.wait(lambda: self.nodes()["web1"]["state"] == "denied", timeout=60)
+        note = self.nodes()["web1"]["note"]
+        self.assertIn(web1.address, note)
+        self.assertIn(clone.address, note)
+        out = self.fleet("--hosts", "web1", "restart", "api", check=False)
+        self.assertNotEqual(out.code, 0)
+
+
+class Faults(FleetTestCase):
+    def test_x43_without_the_coordinator_every_host_is_whole(self):
+        web1, web2 = self.join("web1", "web2")
+        for kill in (True, False):
+            self.stop_coordinator(kill)
+            self.assertEqual(web1.pmctl("restart", "api").code, 0)
+            out = self.fleet("--all", "list", check=7)
+            self.assertIn("coordinator", out.err)
+            self.start_coordinator()
+            self.wait(lambda: self.online("web1", "web2"), timeout=60)
+        self.assertEqual(self.fleet("--all", "restart", "api", "--yes").code, 0)
+
+    def test_x44_a_host_that_is_cut_off_is_told_apart(self):
+        web1, web2 = self.join("web1", "web2")
+        web1.cut()
+        self.wait(lambda: self.nodes()["web1"]["state"] in ("suspect", "down"), timeout=60)
+        self.wait(lambda: self.nodes()["web1"]["state"] == "down", timeout=90)
+        out = self.fleet("--all", "restart", "api", "--yes", check=11)
+        self.assertIn("web1", out.out + out.err)
+        self.assertEqual(web1.pmctl("list").code, 0)  # its own commands work on
+        web1.mend()
+        self.wait(lambda: self.online("web1", "web2"), timeout=90)
+        self.assertEqual(self.fleet("--all", "restart", "api", "--yes").code, 0)
+
+    def test_another_coordinator_at_the_same_address_is_nobody(self):
+        """A man in the middle with a key of his own: agents do not speak to him, operators neither."""
+        host, = self.join("web1")
+        pid = host.pmctl("pid", "api").out
+        self.stop_coordinator(kill=True)
+        own, self.coordinator_home = self.coordinator_home, os.path.join(self.coordinator_host.dir, "mallory")
+        os.mkdir(self.coordinator_home, 0o700)
+        os.chown(self.coordinator_home, 65534, 65534)
+        self.start_coordinator()
+        out = self.fleet("--all", "list", check=False, timeout=60)
+        self.assertEqual(out.code, 7, out)
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:  # long enough for an agent to try
+            self.assertNotIn("fleet.up", self.read(os.path.join(self.dir, "coordinator.log")))
+            time.sleep(0.1)
+        self.assertEqual(host.pmctl("pid", "api").out, pid)
+        self.stop_coordinator(kill=True)
+        self.coordinator_home = own
+        self.start_coordinator()
+        self.wait(lambda: self.online("web1"), timeout=60)
+
+    def test_a_supervisor_that_dies_comes_back_to_the_fleet(self):
+        host, = self.join("web1")
+        status = host.pmctl("agent", "status", "--json").json()
+        os.kill(status["supervisor_pid"], 9)
+        self.wait(lambda: self.fleet("--all", "list", check=False).code == 0, timeout=60)
+        host.pmctl("agent", "upgrade")
+        self.wait(lambda: self.fleet("--all", "list", check=False).code == 0, timeout=60)
+
+
+class StandAlone(FleetTestCase):
+    def test_f43_no_network_socket_without_a_coordinator(self):
+        host = self.host("alone")
+        host.pmctl("ping")
+        self.addCleanup(host.pmctl, "kill", check=False)
+        out = self.run_command(host.argv("ss", "-lntupH")).out
+        self.assertEqual(out.strip(), "")
+        names = [p for p in os.listdir("/proc") if p.isdigit()]
+        self.assertFalse(any(b"uplink" in self._cmdline(p) and host.home.encode() in self._cmdline(p) for p in names))
+
+    def _cmdline(self, pid):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
+
+if __name__ == "__main__":
+    unittest.main()
+
