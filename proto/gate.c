@@ -10,6 +10,7 @@ struct entry {
 	void *who;
 	uint64_t address; /* a keyed hash of it: nobody can choose to share it */
 	uint64_t number;  /* of entering; the lowest is the oldest */
+	bool spoke;
 };
 
 struct pm_gate {
@@ -73,39 +74,64 @@ static void *remove_entry(struct pm_gate *g, unsigned i)
 	return who;
 }
 
-void *pm_gate_enter(struct pm_gate *g, const uint8_t address[PM_GATE_ADDRESS], void *who)
+/* The oldest that has not spoken, of one address or of all.  -1: all have. */
+static int oldest_silent(const struct pm_gate *g, const uint64_t *address)
 {
-	struct entry fresh = { who, hash_address(g, address), g->next_number++ };
-	unsigned n_same = 0, oldest = 0, oldest_same = 0;
-	void *out = NULL;
+	int oldest = -1;
 
 	for (unsigned i = 0; i < g->n; i++) {
 		const struct entry *e = &g->entries[i];
 
-		if (e->number < g->entries[oldest].number)
-			oldest = i;
-		if (e->address != fresh.address)
-			continue;
-		if (n_same == 0 || e->number < g->entries[oldest_same].number)
-			oldest_same = i;
-		n_same++;
+		if (!e->spoke && (address == NULL || e->address == *address) &&
+		    (oldest < 0 || e->number < g->entries[oldest].number))
+			oldest = (int)i;
 	}
-	if (n_same >= g->limits.per_address)
-		out = remove_entry(g, oldest_same);
-	else if (g->n == g->limits.max)
-		out = remove_entry(g, oldest);
+	return oldest;
+}
+
+void *pm_gate_enter(struct pm_gate *g, const uint8_t address[PM_GATE_ADDRESS], void *who)
+{
+	struct entry fresh = { who, hash_address(g, address), g->next_number++, false };
+	unsigned n_same = 0;
+	void *out = NULL;
+	bool crowd;
+	int i;
+
+	for (unsigned k = 0; k < g->n; k++)
+		n_same += g->entries[k].address == fresh.address;
+	crowd = n_same >= g->limits.per_address;
+	if (crowd || g->n == g->limits.max) {
+		i = oldest_silent(g, crowd ? &fresh.address : NULL);
+		if (i < 0)
+			return who;
+		out = remove_entry(g, (unsigned)i);
+	}
 	g->entries[g->n++] = fresh;
 	return out;
 }
 
+static int find(const struct pm_gate *g, const void *who)
+{
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->entries[i].who == who)
+			return (int)i;
+	return -1;
+}
+
 void pm_gate_leave(struct pm_gate *g, const void *who)
 {
-	for (unsigned i = 0; i < g->n; i++) {
-		if (g->entries[i].who != who)
-			continue;
-		(void)remove_entry(g, i); /* it is `who` */
-		return;
-	}
+	int i = find(g, who);
+
+	if (i >= 0)
+		(void)remove_entry(g, (unsigned)i); /* it is `who` */
+}
+
+void pm_gate_spoke(struct pm_gate *g, const void *who)
+{
+	int i = find(g, who);
+
+	if (i >= 0)
+		g->entries[i].spoke = true;
 }
 
 bool pm_gate_take_turn(struct pm_gate *g, uint64_t now_ms)

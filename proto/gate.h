@@ -1,7 +1,8 @@
 /* gate.h - who may wait at the door: bounds on connections that have not shown who they are.  Pure.
  *
- * Whoever comes is let in; at a limit the oldest goes, since a peer that means well is known within
- * milliseconds and one that does not can wait for ever.
+ * Whoever comes is let in; at a limit the oldest silent one goes, since a peer that means well
+ * speaks within milliseconds and one that does not can wait for ever.  Who has spoken, and knows
+ * our key, stays until its turn: when all have, the newcomer goes, and comes again.
  */
 #ifndef PM_PROTO_GATE_H
 #define PM_PROTO_GATE_H
@@ -29,10 +30,11 @@ void pm_gate_destroy(struct pm_gate *g); /* NULL is fine */
  * Let somebody in.
  *
  * who        never NULL, and not in yet
- * returns    who has to go for that, and is out already; NULL: nobody
+ * returns    who has to go for that, and is out already: perhaps `who` itself; NULL: nobody
  */
 void *pm_gate_enter(struct pm_gate *g, const uint8_t address[PM_GATE_ADDRESS], void *who);
 void pm_gate_leave(struct pm_gate *g, const void *who); /* is known or gone; may be out already */
+void pm_gate_spoke(struct pm_gate *g, const void *who); /* has sent what only a peer of ours can */
 unsigned pm_gate_count(const struct pm_gate *g);
 
 /* A handshake is to be worked on.  false: not in this moment, ask again. */

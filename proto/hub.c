@@ -116,6 +116,7 @@ static void ask_for_turn(struct peer *p)
 		return;
 	}
 	h->stats.n_delayed++;
+	pm_gate_spoke(h->gate, p);
 	pm_chain_append(&h->waiting, &p->waiting);
 	if (!uv_is_active((uv_handle_t *)&h->turn))
 		(void)uv_timer_start(&h->turn, on_turn, TURN_MS, TURN_MS); /* cannot fail */
@@ -214,6 +215,11 @@ static int admit(struct pm_hub *h, struct pm_conn *conn, struct pm_error *err)
 	p->hub = h;
 	door_address(conn, address);
 	out = pm_gate_enter(h->gate, address, p);
+	if (out == p) {
+		pm_link_destroy(link);
+		free(p);
+		return pm_fail(err, PM_LIMIT, "too many wait at the door");
+	}
 	if (out != NULL)
 		evict(out);
 	p->at_door = true;

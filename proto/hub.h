@@ -50,7 +50,7 @@ bool pm_hub_peer(const struct pm_link *l, struct sockaddr_storage *out);
 
 struct pm_hub_stats {
 	unsigned n_links, n_at_door; /* now; all, and those that have proved nothing */
-	uint64_t n_accepted, n_evicted, n_refused; /* refused: out of descriptors or memory */
+	uint64_t n_accepted, n_evicted, n_refused; /* refused: no room at all */
 	uint64_t n_handshakes, n_delayed;          /* delayed: had to wait for its turn */
 };
 void pm_hub_stats(const struct pm_hub *h, struct pm_hub_stats *out);

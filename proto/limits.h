@@ -43,7 +43,7 @@
 /* Connections to a coordinator that have not shown who they are; the oldest makes room. */
 #define PM_PREAUTH_MAX 4096
 /* The same from one address (IPv6: from one /64), so that one host cannot push out all others. */
-#define PM_PREAUTH_ADDRESS_MAX 1024
+#define PM_PREAUTH_ADDRESS_MAX 2048
 /* Handshakes a second; further ones wait their turn, and for their deadline. */
 #define PM_HANDSHAKES_PER_S 2000
 /* Sessions of keys that are not known yet; further ones are closed. */

@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #define HANDSHAKE_MS 3000
+#define DIALLING_MS  10000 /* the listener may have many to answer first */
 #define GREETING_MS  5000
 #define HEARTBEAT_MS 10000
 #define SUSPECT_MS   15000
@@ -28,7 +29,6 @@ int pm_link_host_create(const struct pm_link_config *config,
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	}
 	h->config = *config;
-	h->config.handshake_ms = link_or(config->handshake_ms, HANDSHAKE_MS);
 	h->config.greeting_ms = link_or(config->greeting_ms, GREETING_MS);
 	h->config.heartbeat_ms = link_or(config->heartbeat_ms, HEARTBEAT_MS);
 	h->config.suspect_ms = link_or(config->suspect_ms, SUSPECT_MS);
@@ -75,6 +75,11 @@ static int begin_dialling(struct pm_link *l, const uint8_t *listener, struct pm_
 	return pm_handshake_first(c->key, listener, c->role, frame, &l->noise, err);
 }
 
+static uint32_t handshake_ms(const struct pm_link *l)
+{
+	return link_or(l->host->config.handshake_ms, l->dialling ? DIALLING_MS : HANDSHAKE_MS);
+}
+
 int pm_link_create(struct pm_link_host *host, const uint8_t *listener, bool enrol, uint64_t now_ms,
                    struct pm_link **out, struct pm_error *err)
 {
@@ -92,7 +97,7 @@ int pm_link_create(struct pm_link_host *host, const uint8_t *listener, bool enro
 	l->core.credit_max = PM_LINK_CREDIT_MAX;
 	l->core.enrol = enrol ? PM_ENROL_FIRST : PM_ENROL_NONE;
 	l->heard_ms = l->progress_ms = now_ms;
-	link_set_deadline(l, now_ms, host->config.handshake_ms);
+	link_set_deadline(l, now_ms, handshake_ms(l));
 	if (l->dialling && begin_dialling(l, listener, err) < 0) {
 		pm_link_destroy(l);
 		return -1;
@@ -268,8 +273,12 @@ static void take_frame(struct pm_link *l, const uint8_t **bytes, size_t *len, ui
 		*len -= n;
 		rc = l->dialling ? look_at_second(l, now_ms, &err) : look_at_first(l, &err);
 	}
-	if (rc == 0 && l->has_frame && l->turn)
+	if (rc == 0 && l->has_frame && l->turn) {
+		link_set_deadline(l, now_ms, handshake_ms(l));
 		rc = answer_frame(l, &err);
+	} else if (rc == 0 && l->has_frame) {
+		l->deadline_ms = 0; /* the wait is ours; the door bounds it */
+	}
 	if (rc < 0)
 		link_doom(l, &err);
 }

@@ -88,7 +88,9 @@ struct pm_link_config {
 	const char *program;      /* of the dialling side; borrowed while the host lives */
 	uint64_t features;        /* bits of Hello and Welcome */
 	/* Zero stands for the default. */
-	uint32_t handshake_ms; /* 3 s: until the first record that only this peer can have sent */
+	/* Listening 3 s, dialling 10 s: until the first record that only this peer can have sent.
+	 * A listener's begins anew with the handshake's turn: waiting for that is not its fault. */
+	uint32_t handshake_ms;
 	uint32_t greeting_ms;  /* 5 s: from there until the session is up, enrolling included */
 	uint32_t heartbeat_ms; /* 10 s: something is sent at least so often, give or take a tenth */
 	uint32_t suspect_ms;   /* 15 s */

@@ -69,6 +69,29 @@ static void one_address_pushes_out_its_own_only(void **state)
 	pm_gate_destroy(g);
 }
 
+static void who_has_spoken_keeps_its_place(void **state)
+{
+	struct pm_gate *g = gate(4, 3, 1);
+
+	(void)state;
+	for (uint8_t i = 0; i < 3; i++)
+		assert_null(pm_gate_enter(g, v4(1), &people[i]));
+	pm_gate_spoke(g, &people[0]);
+	pm_gate_spoke(g, &people[9]); /* who is not in */
+	assert_ptr_equal(pm_gate_enter(g, v4(1), &people[3]), &people[1]);
+	pm_gate_spoke(g, &people[2]);
+	pm_gate_spoke(g, &people[3]);
+	assert_ptr_equal(pm_gate_enter(g, v4(1), &people[4]), &people[4]); /* comes again later */
+	assert_null(pm_gate_enter(g, v4(2), &people[5]));
+	assert_ptr_equal(pm_gate_enter(g, v4(3), &people[6]), &people[5]);
+	pm_gate_spoke(g, &people[6]);
+	assert_ptr_equal(pm_gate_enter(g, v4(4), &people[7]), &people[7]);
+	pm_gate_leave(g, &people[0]);
+	assert_null(pm_gate_enter(g, v4(4), &people[7]));
+	assert_int_equal(pm_gate_count(g), 4);
+	pm_gate_destroy(g);
+}
+
 static void a_net_of_ipv6_is_one_address(void **state)
 {
 	struct pm_gate *g = gate(10, 2, 1);
@@ -135,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_oldest_of_all_makes_room),
 		cmocka_unit_test(one_address_pushes_out_its_own_only),
+		cmocka_unit_test(who_has_spoken_keeps_its_place),
 		cmocka_unit_test(a_net_of_ipv6_is_one_address),
 		cmocka_unit_test(turns_come_at_their_rate),
 		cmocka_unit_test(enrolments_are_counted),
