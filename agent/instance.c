@@ -158,7 +158,7 @@ static void inst_went(struct instance *inst)
 		inst->core.said |= SAID_LISTENING; /* it was given the sockets that it takes */
 	inst_commit(inst);
 	cluster_refresh(inst);
-	inst_refresh_checks(inst);
+	inst_refresh_checks(inst, false);
 }
 
 uint32_t inst_advance(struct instance *inst, enum life_event event)
@@ -472,7 +472,7 @@ void instance_resume(struct instance *inst)
 	if (inst->closing)
 		return;
 	cluster_refresh(inst);
-	inst_refresh_checks(inst);
+	inst_refresh_checks(inst, true);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

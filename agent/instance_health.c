@@ -15,19 +15,21 @@ static bool is_up(const struct instance *inst)
 {
 	enum life_state state = inst->core.life.state;
 
+	/* One that goes is left alone: a look would be one more connection to wait for. */
 	return !inst->closing && inst->process != NULL && inst->core.heirs == 0 &&
-	       (state == LIFE_UP || state == LIFE_UP_WAIT);
+	       inst->core.role != ROLE_RETIREE && (state == LIFE_UP || state == LIFE_UP_WAIT);
 }
 
-void inst_refresh_checks(struct instance *inst)
+void inst_refresh_checks(struct instance *inst, bool adopted)
 {
+	bool begins = adopted || inst->core.life.state == LIFE_UP_WAIT;
 	struct pm_error err;
 
 	if (!is_up(inst)) {
 		checks_close(PM_STEAL(inst->checks));
 		return;
 	}
-	if (inst->checks == NULL && !checks_are_declared(inst->app->spec))
+	if (inst->checks == NULL && (!begins || !checks_are_declared(inst->app->spec)))
 		return;
 	if (inst->checks == NULL && checks_create(inst, &inst->checks, &err) < 0) {
 		pm_log(PM_LOG_ERROR, "instance.check", "app=%s pm_id=%u %s", inst->app->spec->name,

@@ -66,8 +66,9 @@ void inst_try_gate(struct instance *inst);
 void inst_say(struct instance *inst, uint32_t what);
 
 /* ---- instance_health.c ---- */
-/* Begin, or end, to look at it, as its state wants it. */
-void inst_refresh_checks(struct instance *inst);
+/* Begin, or end, to look at it, as its state wants it. Later than at its start only for one that is
+ * adopted: what is declared meanwhile is for its next run. */
+void inst_refresh_checks(struct instance *inst, bool adopted);
 
 /* ---- instance_run.c: start, exit, stop ---- */
 /* Name the next run. Committed together with the state that wants it, so that no crash leaves that

@@ -81,11 +81,11 @@ static void label(const struct probe *p, char *out, size_t size)
 
 	if (t->kind == CHECK_HTTP)
 		(void)snprintf(out, size, "%.80s", t->path);
-	else if (t->family == AF_UNIX)
+	else if (t->family == CHECK_UNIX)
 		(void)snprintf(out, size, "%.80s", t->address);
 	else
-		(void)snprintf(out, size, t->family == AF_INET6 ? "[%s]:%u" : "%s:%u", t->address,
-		               (unsigned)t->port);
+		(void)snprintf(out, size, t->family == CHECK_INET6 ? "[%s]:%u" : "%s:%u",
+		               t->address, (unsigned)t->port);
 }
 
 static void finish(struct probe *p, bool ok, const char *fmt, ...) PM_PRINTF(3, 4);
@@ -106,7 +106,9 @@ static void finish(struct probe *p, bool ok, const char *fmt, ...)
 
 static const char *kind_word(const struct probe *p)
 {
-	return p->target.kind == CHECK_HTTP ? "http" : p->target.family == AF_UNIX ? "unix" : "tcp";
+	return p->target.kind == CHECK_HTTP     ? "http"
+	       : p->target.family == CHECK_UNIX ? "unix"
+	                                        : "tcp";
 }
 
 static void finish_errno(struct probe *p, int error)
@@ -146,10 +148,10 @@ static int make_request(struct probe *p, struct pm_error *err)
 	if (t->kind != CHECK_HTTP)
 		return 0;
 	pm_buf_printf(b, "GET %s HTTP/1.1\r\n", t->path);
-	if (!has_header(p->check, "Host") && t->family == AF_UNIX)
+	if (!has_header(p->check, "Host") && t->family == CHECK_UNIX)
 		pm_buf_str(b, "Host: localhost\r\n");
 	else if (!has_header(p->check, "Host"))
-		pm_buf_printf(b, t->family == AF_INET6 ? "Host: [%s]:%u\r\n" : "Host: %s:%u\r\n",
+		pm_buf_printf(b, t->family == CHECK_INET6 ? "Host: [%s]:%u\r\n" : "Host: %s:%u\r\n",
 		              t->address, (unsigned)t->port);
 	if (!has_header(p->check, "User-Agent"))
 		pm_buf_str(b, "User-Agent: pmd/" PM_VERSION "\r\n");
@@ -213,15 +215,15 @@ static void write_request(struct probe *p)
 
 /* ---- connect ---- */
 
-static void on_connected(struct probe *p)
+static void on_connected(struct probe *p, bool failed)
 {
 	int error = p->refused;
 	socklen_t len = sizeof(error);
 
 	if (error == 0 && getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
-	if (error == EINPROGRESS)
-		return;
+	if (error == 0 && failed)
+		error = EIO;
 	unaim(p);
 	p->connected = true;
 	if (error != 0)
@@ -236,10 +238,13 @@ static void on_io(uv_poll_t *poll, int status, int events)
 {
 	struct probe *p = poll->data;
 
+	/* libuv stops at an error of the socket, which the next call tells. */
 	if (status < 0)
-		finish_errno(p, -status);
-	else if (!p->connected)
-		on_connected(p);
+		(void)uv_poll_start(poll, UV_READABLE, on_io); /* the handle is open */
+	if (!p->connected)
+		on_connected(p, status < 0);
+	else if (status < 0)
+		read_reply(p);
 	else if ((events & UV_READABLE) != 0)
 		read_reply(p);
 	else
@@ -254,13 +259,17 @@ static socklen_t make_address(const struct check_target *t, uint16_t port,
 	struct sockaddr_un *un = (void *)out;
 	size_t len = strlen(t->address);
 
+	static const sa_family_t families[] = {
+		[CHECK_INET] = AF_INET, [CHECK_INET6] = AF_INET6, [CHECK_UNIX] = AF_UNIX
+	};
+
 	memset(out, 0, sizeof(*out));
-	out->ss_family = (sa_family_t)t->family;
-	if (t->family == AF_INET) {
+	out->ss_family = families[t->family];
+	if (t->family == CHECK_INET) {
 		v4->sin_port = htons(port);
 		return inet_pton(AF_INET, t->address, &v4->sin_addr) == 1 ? sizeof(*v4) : 0;
 	}
-	if (t->family == AF_INET6) {
+	if (t->family == CHECK_INET6) {
 		v6->sin6_port = htons(port);
 		return inet_pton(AF_INET6, t->address, &v6->sin6_addr) == 1 ? sizeof(*v6) : 0;
 	}
@@ -277,7 +286,7 @@ static int aim(struct probe *p, const struct sockaddr_storage *to, struct pm_err
 {
 	socklen_t len = sizeof(p->from);
 
-	if (p->target.family == AF_UNIX || !cluster_can_share(instance_spec(p->inst)) ||
+	if (p->target.family == CHECK_UNIX || !cluster_can_share(instance_spec(p->inst)) ||
 	    bind(p->fd, (struct sockaddr *)&p->from, make_address(&p->target, 0, &p->from)) < 0 ||
 	    getsockname(p->fd, (struct sockaddr *)&p->from, &len) < 0)
 		return 0;
@@ -300,7 +309,7 @@ static int open_and_connect(struct probe *p, struct pm_error *err)
 	socklen_t len = make_address(&p->target, p->target.port, &to);
 	int rc;
 
-	p->fd = socket(p->target.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	p->fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (p->fd < 0 || len == 0)
 		return pm_fail_errno(err, p->fd < 0 ? errno : EINVAL, "check");
 	if (aim(p, &to, err) < 0)

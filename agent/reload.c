@@ -260,6 +260,7 @@ static void retire(struct reload *r)
 		core->retired_ms = pm_now_ms();
 		inst_commit(r->old);
 	}
+	inst_refresh_checks(r->old, false);
 	r->phase = PHASE_RETIRING;
 	r->retire = (struct retire){ .began_ms = core->retired_ms,
 		                     .timeout_ms = instance_spec(r->old)->drain_timeout_ms,

@@ -159,7 +159,7 @@ static bool split_address(const struct sockaddr *a, struct steer_aim *out)
 	const struct sockaddr_in6 *v6 = (const void *)a;
 
 	memset(out, 0, sizeof(*out));
-	out->family = a->sa_family;
+	out->v6 = a->sa_family == AF_INET6;
 	if (a->sa_family == AF_INET) {
 		memcpy(out->address, &v4->sin_addr, sizeof(v4->sin_addr));
 		out->port = ntohs(v4->sin_port);
@@ -172,7 +172,7 @@ static bool split_address(const struct sockaddr *a, struct steer_aim *out)
 
 static bool same_peer(const struct steer_aim *a, const struct steer_aim *b)
 {
-	return a->family == b->family && a->port == b->port &&
+	return a->v6 == b->v6 && a->port == b->port &&
 	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
 }
 
@@ -187,7 +187,7 @@ static bool row_takes(const struct sockets_row *r, const struct steer_aim *to)
 	    bound.port != to->port)
 		return false;
 	if (memcmp(bound.address, any, sizeof(any)) == 0)
-		return bound.family == to->family || r->key.dual;
+		return bound.v6 == to->v6 || r->key.dual;
 	return same_peer(&bound, to);
 }
 

@@ -1,7 +1,6 @@
 #include "agent/steer.h"
 
 #include <assert.h>
-#include <sys/socket.h>
 
 /* Loads at these offsets see the packet's network header and what the kernel knows of it. */
 #define NET    ((uint32_t)SKF_NET_OFF)
@@ -85,7 +84,7 @@ static void put_aim(struct steer_program *p, const struct steer_aim *aim)
 {
 	put(p, BPF_LD | BPF_B | BPF_ABS, NET);
 	put(p, BPF_ALU | BPF_RSH | BPF_K, 4);
-	if (aim->family == AF_INET) {
+	if (!aim->v6) {
 		jump(p, BPF_JEQ | BPF_K, 4, 0, 6);
 		put(p, BPF_LD | BPF_W | BPF_ABS, NET + 12);
 		jump(p, BPF_JEQ | BPF_K, word_at(aim->address), 0, 4);

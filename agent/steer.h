@@ -15,6 +15,7 @@
 #define PM_AGENT_STEER_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 
 #include "proto/base.h"
 
@@ -39,7 +40,7 @@ enum steer_by {
  * worker, which has bound its end before it connects. IPv6 with extension headers is not
  * recognised. */
 struct steer_aim {
-	int family;          /* of the packet: AF_INET, AF_INET6 */
+	bool v6;             /* the packet is IPv6 */
 	uint8_t address[16]; /* as in the header; IPv4 has 4 bytes */
 	uint16_t port;       /* host order */
 	uint16_t index;

@@ -262,6 +262,8 @@ static void present(struct json_out *j, const Pm__InstanceStatus *s,
 {
 	json_kstr(j, "unique_id", s->unique_id);
 	json_kstr(j, "status", apps_state_name(s->state));
+	if (!style->as_pm2 && !style->dump && s->note[0] != '\0')
+		json_kstr(j, "note", s->note);
 	json_kint(j, "pm_uptime", s->started_wall_ms);
 	json_kint(j, "created_at", s->created_wall_ms);
 	if (!style->dump)

@@ -1,12 +1,9 @@
 #include "proto/check.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-
 #include "proto/limits.h"
 #include "proto/listen_addr.h"
+#include <stdio.h>
+#include <string.h>
 
 #define HTTP_PORT       80
 #define HEADER_MAX      1024
@@ -48,12 +45,14 @@ static int take_listen_addr(const char *text, struct check_target *out, struct p
 		return bad(text, "an address has numbers and a port", err);
 	out->kind = CHECK_CONNECT;
 	out->port = a.port;
-	out->family = a.kind == LISTEN_UNIX ? AF_UNIX : a.v6 && !a.dual ? AF_INET6 : AF_INET;
+	out->family = a.kind == LISTEN_UNIX ? CHECK_UNIX
+	              : a.v6 && !a.dual     ? CHECK_INET6
+	                                    : CHECK_INET;
 	if (a.dual && strchr(text, '[') != NULL)
-		out->family = AF_INET6; /* [::], written so */
+		out->family = CHECK_INET6; /* [::], written so */
 	if (a.address[0] == '\0')
 		(void)snprintf(a.address, sizeof(a.address), "%s",
-		               out->family == AF_INET6 ? "::1" : "127.0.0.1");
+		               out->family == CHECK_INET6 ? "::1" : "127.0.0.1");
 	memcpy(out->address, a.address, sizeof(out->address));
 	return 0;
 }
@@ -67,7 +66,7 @@ static int take_http_unix(const char *text, struct check_target *out, struct pm_
 
 	if ((path[0] != '/' && path[0] != '@') || len < 2 || len >= sizeof(out->address))
 		return bad(text, "http://unix:/PATH/OF/SOCKET:/PATH", err);
-	out->family = AF_UNIX;
+	out->family = CHECK_UNIX;
 	memcpy(out->address, path, len);
 	return end != NULL ? snprintf(out->path, sizeof(out->path), "%s", end + 1) : 0;
 }
@@ -120,7 +119,7 @@ static int take_http(const char *text, struct check_target *out, struct pm_error
 
 int check_parse(const char *text, struct check_target *out, struct pm_error *err)
 {
-	struct check_target t = { .family = AF_UNSPEC };
+	struct check_target t = { .family = CHECK_NOWHERE };
 	int rc = 0;
 
 	if (strcmp(text, "notify") == 0)

@@ -14,11 +14,18 @@ enum check_kind {
 	CHECK_EXEC,    /* a program ends with 0 */
 };
 
+enum check_family {
+	CHECK_NOWHERE, /* notify, exec */
+	CHECK_INET,
+	CHECK_INET6,
+	CHECK_UNIX,
+};
+
 #define CHECK_PATH_MAX 512
 
 struct check_target {
 	enum check_kind kind;
-	int family;                /* AF_INET, AF_INET6, AF_UNIX */
+	enum check_family family;
 	char address[108];         /* numeric, never "any"; or a path, or @ABSTRACT */
 	uint16_t port;             /* host order */
 	char path[CHECK_PATH_MAX]; /* of CHECK_HTTP, with its query: printable, without blanks */

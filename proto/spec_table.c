@@ -30,6 +30,13 @@ static const struct spec_word on_fulls[] = {
 	.offset = offsetof(Pm__AppSpec, m), .width = sizeof(((Pm__AppSpec *)0)->m), \
 	.fields = (names)
 
+/* A key that files written for PM2 may hold. */
+#define KEPT(key, options, words)                                                         \
+	{                                                                                 \
+		.name = (key), .type = SPEC_KEPT, .opts = (options), .fields = "extra",   \
+		.flags = SPEC_NO_EFFECT | SPEC_NO_PATCH, .help = "No effect here. " words \
+	}
+
 /* Sorted by subject; `pmctl explain` without an argument prints them in this order. */
 const struct spec_key spec_keys[] = {
 	{ .name = "script",
@@ -548,17 +555,11 @@ const struct spec_key spec_keys[] = {
 	  MEMBER(ready, "ready"),
 	  .flags = SPEC_OURS,
 	  .help = "How to see that an instance can serve: notify (it says so over NOTIFY_SOCKET), "
-	          "http://:3000/healthz (GET answers 2xx or 3xx; hosts are numbers; also "
-	          "http://unix:/run/app.sock:/healthz), tcp://:3000 or unix:///run/app.sock (it "
-	          "accepts), exec ./check.sh (ends with 0; no shell, as the app's user, in cwd, "
-	          "with its environment). Online only after that; a reload waits for it, and for "
-	          "the new process, not for any that shares its port. Later failures in a row "
-	          "keep new connections from an instance in cluster mode, but never from all. "
-	          "An object says more: {check: \"http://:3000/healthz\", period: \"5s\", "
-	          "timeout: \"2s\", fail: 3, ok: 1, body: \"text it must hold\", headers: "
-	          "{Host: \"example.org\"}}; exec has period 10s and timeout 5s. none takes it "
-	          "away. An instance's own socket can be told apart for TCP that instances share; "
-	          "for a unix socket that they share, whichever accepts answers." },
+	          "http://:3000/healthz, tcp://:3000, unix:///run/app.sock, exec ./check.sh, or an "
+	          "object that says more; none takes it away. An instance is online only when it "
+	          "passes, and a reload waits for the new one to pass. Later failures in a row keep "
+	          "new connections from an instance in cluster mode, but never from all. See HEALTH "
+	          "CHECKS in pmd-apps(5)." },
 	{ .name = "startup",
 	  .type = SPEC_CHECK,
 	  .opts = "startup-check",
@@ -673,91 +674,22 @@ const struct spec_key spec_keys[] = {
 	  .flags = SPEC_INVERT,
 	  .def = "false",
 	  .help = "Run node without --enable-source-maps." },
-	{ .name = "vizion",
-	  .type = SPEC_KEPT,
-	  .opts = "no-vizion",
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: git metadata of the app." },
-	{ .name = "pmx",
-	  .type = SPEC_KEPT,
-	  .opts = "no-pmx",
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: loading of an APM library." },
-	{ .name = "automation",
-	  .type = SPEC_KEPT,
-	  .opts = "no-automation",
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: loading of an APM library." },
-	{ .name = "trace",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: tracing." },
-	{ .name = "disable_trace",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: tracing." },
-	{ .name = "v8",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: tracing." },
-	{ .name = "event_loop_inspector",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: tracing." },
-	{ .name = "deep_monitoring",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: tracing." },
-	{ .name = "io",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: the settings of an APM library." },
-	{ .name = "watch_options",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: options of the library that PM2 watches "
-	          "files with." },
-	{ .name = "post_update",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: commands for `pull`." },
-	{ .name = "write",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: writing a configuration file." },
-	{ .name = "force",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: starting a second copy; give the option "
-	          "--force instead." },
-	{ .name = "username",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: a name that PM2 keeps for itself." },
-	{ .name = "install_url",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: a name that PM2 keeps for itself." },
-	{ .name = "windowsHide",
-	  .type = SPEC_KEPT,
-	  .fields = "extra",
-	  .flags = SPEC_NO_EFFECT | SPEC_NO_PATCH,
-	  .help = "No effect here. In PM2: a setting for Windows." },
+	KEPT("vizion", "no-vizion", "In PM2: git metadata of the app."),
+	KEPT("pmx", "no-pmx", "In PM2: loading of an APM library."),
+	KEPT("automation", "no-automation", "In PM2: loading of an APM library."),
+	KEPT("trace", NULL, "In PM2: tracing."),
+	KEPT("disable_trace", NULL, "In PM2: tracing."),
+	KEPT("v8", NULL, "In PM2: tracing."),
+	KEPT("event_loop_inspector", NULL, "In PM2: tracing."),
+	KEPT("deep_monitoring", NULL, "In PM2: tracing."),
+	KEPT("io", NULL, "In PM2: the settings of an APM library."),
+	KEPT("watch_options", NULL, "In PM2: options of the library that PM2 watches files with."),
+	KEPT("post_update", NULL, "In PM2: commands for `pull`."),
+	KEPT("write", NULL, "In PM2: writing a configuration file."),
+	KEPT("force", NULL, "In PM2: starting a second copy; give the option --force instead."),
+	KEPT("username", NULL, "In PM2: a name that PM2 keeps for itself."),
+	KEPT("install_url", NULL, "In PM2: a name that PM2 keeps for itself."),
+	KEPT("windowsHide", NULL, "In PM2: a setting for Windows."),
 };
 
 const size_t spec_n_keys = PM_COUNT(spec_keys);

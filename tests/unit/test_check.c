@@ -1,7 +1,5 @@
 #include "tests/unit/unit.h"
 
-#include <sys/socket.h>
-
 #include "proto/check.h"
 #include "proto/doc.h"
 #include "proto/spec_builder.h"
@@ -11,25 +9,25 @@ static void checks_say_where_they_go(void **state)
 	static const struct {
 		const char *text;
 		enum check_kind kind;
-		int family;
+		enum check_family family;
 		const char *address;
 		uint16_t port;
 		const char *path;
 	} rows[] = {
-		{ "notify", CHECK_NOTIFY, AF_UNSPEC, "", 0, "" },
-		{ "exec", CHECK_EXEC, AF_UNSPEC, "", 0, "" },
-		{ "http://:3000/healthz", CHECK_HTTP, AF_INET, "127.0.0.1", 3000, "/healthz" },
-		{ "http://localhost:3000", CHECK_HTTP, AF_INET, "127.0.0.1", 3000, "/" },
-		{ "http://localhost/x", CHECK_HTTP, AF_INET, "127.0.0.1", 80, "/x" },
-		{ "http://10.0.0.1/a?b=c:1", CHECK_HTTP, AF_INET, "10.0.0.1", 80, "/a?b=c:1" },
-		{ "http://[::1]:81/", CHECK_HTTP, AF_INET6, "::1", 81, "/" },
-		{ "http://[::1]", CHECK_HTTP, AF_INET6, "::1", 80, "/" },
-		{ "http://unix:/run/a.sock:/h", CHECK_HTTP, AF_UNIX, "/run/a.sock", 0, "/h" },
-		{ "http://unix:/run/a.sock", CHECK_HTTP, AF_UNIX, "/run/a.sock", 0, "/" },
-		{ "tcp://:5432", CHECK_CONNECT, AF_INET, "127.0.0.1", 5432, "" },
-		{ "tcp://[::]:5432", CHECK_CONNECT, AF_INET6, "::1", 5432, "" },
-		{ "unix:///run/a.sock", CHECK_CONNECT, AF_UNIX, "/run/a.sock", 0, "" },
-		{ "unix://@name", CHECK_CONNECT, AF_UNIX, "@name", 0, "" },
+		{ "notify", CHECK_NOTIFY, CHECK_NOWHERE, "", 0, "" },
+		{ "exec", CHECK_EXEC, CHECK_NOWHERE, "", 0, "" },
+		{ "http://:3000/healthz", CHECK_HTTP, CHECK_INET, "127.0.0.1", 3000, "/healthz" },
+		{ "http://localhost:3000", CHECK_HTTP, CHECK_INET, "127.0.0.1", 3000, "/" },
+		{ "http://localhost/x", CHECK_HTTP, CHECK_INET, "127.0.0.1", 80, "/x" },
+		{ "http://10.0.0.1/a?b=c:1", CHECK_HTTP, CHECK_INET, "10.0.0.1", 80, "/a?b=c:1" },
+		{ "http://[::1]:81/", CHECK_HTTP, CHECK_INET6, "::1", 81, "/" },
+		{ "http://[::1]", CHECK_HTTP, CHECK_INET6, "::1", 80, "/" },
+		{ "http://unix:/run/a.sock:/h", CHECK_HTTP, CHECK_UNIX, "/run/a.sock", 0, "/h" },
+		{ "http://unix:/run/a.sock", CHECK_HTTP, CHECK_UNIX, "/run/a.sock", 0, "/" },
+		{ "tcp://:5432", CHECK_CONNECT, CHECK_INET, "127.0.0.1", 5432, "" },
+		{ "tcp://[::]:5432", CHECK_CONNECT, CHECK_INET6, "::1", 5432, "" },
+		{ "unix:///run/a.sock", CHECK_CONNECT, CHECK_UNIX, "/run/a.sock", 0, "" },
+		{ "unix://@name", CHECK_CONNECT, CHECK_UNIX, "@name", 0, "" },
 	};
 	struct check_target t;
 	struct pm_error err;

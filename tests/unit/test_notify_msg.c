@@ -30,6 +30,7 @@ static void what_is_known_is_heard_and_the_rest_is_not(void **state)
 static void a_status_is_short_and_plain(void **state)
 {
 	char text[600] = "STATUS=";
+	size_t len = strlen(text);
 	struct notify_msg m;
 
 	(void)state;
@@ -37,7 +38,7 @@ static void a_status_is_short_and_plain(void **state)
 	          "c\xc3\xa4");
 	assert_string_equal(m.status, "a?[31mb??c\xc3\xa4");
 	for (unsigned i = 0; i < 100; i++)
-		strcat(text, "\xe2\x82\xac");
+		memcpy(text + len + (size_t)3 * i, "\xe2\x82\xac", 3);
 	m = parse(text);
 	assert_int_equal(strlen(m.status), (NOTIFY_STATUS_MAX - 1) / 3 * 3);
 	m = parse("STATUS=");

@@ -1,7 +1,6 @@
 #include "tests/unit/unit.h"
 
 #include <stdbool.h>
-#include <sys/socket.h>
 
 #include "agent/steer.h"
 
@@ -246,9 +245,7 @@ static void options_in_the_header_move_the_port(void **state)
 
 static struct steer_aim aim_at(bool v6, unsigned client, unsigned port, uint16_t index)
 {
-	struct steer_aim aim = { .family = v6 ? AF_INET6 : AF_INET,
-		                 .port = (uint16_t)port,
-		                 .index = index };
+	struct steer_aim aim = { .v6 = v6, .port = (uint16_t)port, .index = index };
 	struct packet packet;
 
 	set_peer(&packet, v6, client, port);
