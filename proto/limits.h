@@ -139,6 +139,8 @@
 #define PM_STORE_AUDIT_MAX 1000000
 /* Lines that are shown of what differs between two answers; the rest is counted. */
 #define PM_FOLD_DIFF_MAX 100
+/* Commands from afar that an agent remembers with their results; older ones would be done again. */
+#define PM_OP_JOURNAL_MAX 4096
 /* A policy file, its rules, and counters of their rates; a larger file is refused, and with it all
  * that comes over the network. */
 #define PM_POLICY_MAX        (64u << 10)
