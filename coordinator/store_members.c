@@ -431,7 +431,7 @@ static enum store_status set_key(struct sql *q, struct store_call *call)
 	             sql_run(q,
 	                     "UPDATE keys SET state = ?1, ended_ms = ?2 WHERE key = ?3"
 	                     " AND (state <> 4 OR ?1 = 4)",
-	                     "iik", (int64_t)k->state, ends ? call->req.now_ms : (int64_t)0,
+	                     "iik", (int64_t)k->state, ends ? call->req.now_ms : k->ended_ms,
 	                     &k->key),
 	             "key");
 }

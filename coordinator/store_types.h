@@ -85,7 +85,8 @@ struct store_key_row {
 	enum member_kind kind;
 	struct store_id owner;
 	enum key_state state;
-	int64_t added_ms, ended_ms;
+	int64_t added_ms,
+		ended_ms; /* ended_ms of an active key: when its overlap ends; 0: it stays */
 };
 
 struct store_binding {
