@@ -60,6 +60,7 @@ static bool is_hollow(const struct run *r, const struct probe_result *result)
 
 	return r->target.kind == CHECK_CONNECT && result->aimed &&
 	       cluster_way(instance_spec(inst)) != CLUSTER_NOT &&
+	       instance_spec(inst)->n_listen == 0 &&
 	       (instance_core(inst)->said & SAID_LISTENING) == 0;
 }
 

@@ -166,7 +166,7 @@ static bool serves(const struct instance *inst)
 	const struct inst_core *core = instance_core(inst);
 
 	return core->role == ROLE_NORMAL && core->life.state == LIFE_UP &&
-	       (core->said & SAID_LISTENING) != 0;
+	       (core->said & (SAID_LISTENING | SAID_GIVEN)) != 0;
 }
 
 static bool is_fit(const struct instance *inst)

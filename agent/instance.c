@@ -155,7 +155,7 @@ void inst_act(struct instance *inst, uint32_t actions)
 static void inst_went(struct instance *inst)
 {
 	if (inst->core.life.state == LIFE_UP && instance_spec(inst)->n_listen > 0)
-		inst->core.said |= SAID_LISTENING; /* it was given the sockets that it takes */
+		inst->core.said |= SAID_GIVEN;
 	inst_commit(inst);
 	cluster_refresh(inst);
 	inst_refresh_checks(inst, false);

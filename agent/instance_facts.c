@@ -91,8 +91,9 @@ static int build_procenv(const struct instance *inst, const struct user *user, i
 		.ipc_fd = ipc_fd,
 		.secrets = secrets,
 		.worker = worker,
-		.notify_socket =
-			check_wants_notify(inst->app->spec) ? notify_socket_name(inst->su) : NULL,
+		.notify_socket = check_wants_notify(instance_spec(inst))
+		                         ? notify_socket_name(inst->su)
+		                         : NULL,
 	};
 
 	if (instance_log_names(inst, &names, err) < 0)

@@ -38,15 +38,15 @@ static enum gate gate_of(const struct instance *inst)
 /* As the one before it does. */
 static bool is_to_listen(const struct instance *inst)
 {
-	return inst->core.role == ROLE_SUCCESSOR && cluster_way(inst->app->spec) != CLUSTER_NOT &&
-	       reload_listened(inst);
+	return inst->core.role == ROLE_SUCCESSOR &&
+	       cluster_way(instance_spec(inst)) != CLUSTER_NOT && reload_listened(inst);
 }
 
 static bool passes_checks(const struct instance *inst)
 {
 	uint32_t said = inst->core.said;
 
-	if (check_wants_ready(inst->app->spec) && (said & SAID_READY) == 0)
+	if (check_wants_ready(instance_spec(inst)) && (said & SAID_READY) == 0)
 		return false;
 	if (is_to_listen(inst) && (said & SAID_LISTENING) == 0)
 		return false;
@@ -109,7 +109,7 @@ static void late_words(const struct instance *inst, enum gate gate, const char *
 
 	*what = "it did not listen";
 	*hint = "raise listen_timeout, if it needs longer to start";
-	if (gate == GATE_READY || (gate == GATE_CHECK && check_wants_ready(inst->app->spec) &&
+	if (gate == GATE_READY || (gate == GATE_CHECK && check_wants_ready(instance_spec(inst)) &&
 	                           (said & SAID_READY) == 0)) {
 		*what = "it runs, but did not say so";
 		*hint = "raise listen_timeout, or send 'ready' earlier";

@@ -29,11 +29,11 @@ void inst_refresh_checks(struct instance *inst, bool adopted)
 		checks_close(PM_STEAL(inst->checks));
 		return;
 	}
-	if (inst->checks == NULL && (!begins || !checks_are_declared(inst->app->spec)))
+	if (inst->checks == NULL && (!begins || !checks_are_declared(instance_spec(inst))))
 		return;
 	if (inst->checks == NULL && checks_create(inst, &inst->checks, &err) < 0) {
-		pm_log(PM_LOG_ERROR, "instance.check", "app=%s pm_id=%u %s", inst->app->spec->name,
-		       inst->core.pm_id, err.what);
+		pm_log(PM_LOG_ERROR, "instance.check", "app=%s pm_id=%u %s",
+		       instance_spec(inst)->name, inst->core.pm_id, err.what);
 		return;
 	}
 	checks_run(inst->checks, inst->core.life.state == LIFE_UP_WAIT);
@@ -63,7 +63,7 @@ static void replace(struct instance *inst, enum cause cause, const char *why)
 	    instance_is_replaced(inst))
 		return; /* it goes, or comes, or that is being done */
 	pm_log(PM_LOG_WARN, "instance.unhealthy", "app=%s pm_id=%u pid=%d %s: %s",
-	       inst->app->spec->name, inst->core.pm_id, inst->core.pid, cause_word(cause), why);
+	       instance_spec(inst)->name, inst->core.pm_id, inst->core.pid, cause_word(cause), why);
 	instance_give_order(inst, &order);
 }
 
@@ -107,7 +107,7 @@ void instance_on_notify(struct instance *inst, const struct notify_msg *m)
 		checks_heard_watchdog(inst->checks);
 	if (m->ready)
 		inst_say(inst, SAID_READY);
-	if (m->trigger && inst->app->spec->watchdog_ms != 0)
+	if (m->trigger && instance_spec(inst)->watchdog_ms != 0)
 		instance_on_watchdog(inst, "it said WATCHDOG=trigger");
 }
 
