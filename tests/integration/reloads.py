@@ -8,7 +8,7 @@ import urllib.request
 
 from faults import FaultCase
 from pmdtest import PATIENCE, alive, require
-from seats import free_port
+from ports import free_port
 
 SERVER = """
 const fs = require('fs');
