@@ -94,7 +94,7 @@ int pm_link_create(struct pm_link_host *host, const uint8_t *listener, bool enro
 	l->reader.min = PM_NOISE_TAG + 1;
 	l->reader.max = l->dialling ? LINK_SEALED_MAX : PM_FIRST_RECORD_MAX + PM_NOISE_TAG;
 	pm_session_init(&l->core, l->dialling);
-	l->core.credit_max = PM_LINK_CREDIT_MAX;
+	l->core.credit_max = link_or(host->config.credit_max, PM_LINK_CREDIT_MAX);
 	l->core.enrol = enrol ? PM_ENROL_FIRST : PM_ENROL_NONE;
 	l->heard_ms = l->progress_ms = now_ms;
 	link_set_deadline(l, now_ms, handshake_ms(l));

@@ -95,6 +95,7 @@ struct pm_link_config {
 	uint32_t heartbeat_ms; /* 10 s: something is sent at least so often, give or take a tenth */
 	uint32_t suspect_ms;   /* 15 s */
 	uint32_t dead_ms;      /* 30 s without a record, or without a byte of ours taken */
+	uint32_t credit_max;   /* given out in all streams of a session; PM_LINK_CREDIT_MAX */
 };
 
 /*
