@@ -1,14 +1,13 @@
 #include "cli/logs.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "cli/interrupt.h"
 #include "cli/target.h"
 #include "proto/sanitize.h"
 
@@ -39,33 +38,18 @@ struct viewer {
 	struct pm_buf out, err_out;
 };
 
-static volatile sig_atomic_t interrupted;
-static int interrupt_fd = -1;
-
-static void on_interrupt(int signum)
-{
-	int saved = errno;
-	ssize_t rc;
-
-	(void)signum;
-	interrupted = 1;
-	rc = write(interrupt_fd, "", 1); /* the pipe is never full before it is read */
-	(void)rc;
-	errno = saved;
-}
-
 /* A descriptor that gets readable on Ctrl-C, and when nobody reads our output any more. */
-static int watch_fd(int pipes[2], struct pm_error *err)
+static int watch_fd(struct pm_error *err)
 {
-	struct sigaction action = { .sa_handler = on_interrupt };
 	struct epoll_event ev = { .events = EPOLLIN };
 	PM_CLOSE int fd = epoll_create1(EPOLL_CLOEXEC);
+	int interrupt_fd;
 
-	if (fd < 0 || pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (fd < 0)
 		return pm_fail_errno(err, errno, "follow the logs");
-	interrupt_fd = pipes[1];
-	if (sigaction(SIGINT, &action, NULL) < 0 || sigaction(SIGTERM, &action, NULL) < 0 ||
-	    epoll_ctl(fd, EPOLL_CTL_ADD, pipes[0], &ev) < 0)
+	if (interrupt_begin(&interrupt_fd, err) < 0)
+		return -1;
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, interrupt_fd, &ev) < 0)
 		return pm_fail_errno(err, errno, "follow the logs");
 	ev.events = 0; /* EPOLLERR always comes: the other end of a pipe is closed */
 	if (epoll_ctl(fd, EPOLL_CTL_ADD, STDOUT_FILENO, &ev) < 0 && errno != EPERM)
@@ -311,7 +295,7 @@ static int reconnect(struct viewer *v, struct pm_error *err)
 {
 	uint64_t deadline = pm_now_ms() + RECONNECT_MS;
 
-	while (!interrupted && client_reconnect(v->ctx->client, RECONNECT_SLICE_MS, err) < 0)
+	while (!interrupt_came() && client_reconnect(v->ctx->client, RECONNECT_SLICE_MS, err) < 0)
 		if (pm_now_ms() >= deadline ||
 		    (err->code != PM_NOT_RUNNING && err->code != PM_UNREACHABLE &&
 		     err->code != PM_DEADLINE))
@@ -334,11 +318,11 @@ static int follow(struct viewer *v, int fd, struct pm_error *err)
 		if (ended == ENDED)
 			return 0;
 		if (ended == ENDED_BY_USER)
-			return interrupted ? 130 : 0;
+			return interrupt_came() ? 130 : 0;
 		v->resume_lines = RESUME_LINES;
 		if (reconnect(v, err) < 0)
 			return pm_wrap(err, "logs");
-		if (interrupted)
+		if (interrupt_came())
 			return 130;
 		if (v->ctx->tty_out && v->request->style.form != LOG_JSON)
 			say_warn(v->ctx, "the agent's supervisor was replaced; going on");
@@ -362,17 +346,13 @@ int logs_show(struct ctx *ctx, struct logs_request *request, struct pm_error *er
 {
 	PM_CLEANUP(viewer_finish) struct viewer v = { .ctx = ctx, .request = request };
 	PM_CLOSE int fd = -1;
-	int pipes[2] = { -1, -1 }, status;
 
 	if (request->query.follow) {
-		fd = watch_fd(pipes, err);
+		fd = watch_fd(err);
 		if (fd < 0)
 			return -1;
 	}
-	status = follow(&v, fd, err);
-	pm_closep(&pipes[0]);
-	pm_closep(&pipes[1]);
-	return status;
+	return follow(&v, fd, err);
 }
 
 int logs_follow(struct ctx *ctx, const uint32_t *ids, size_t n, struct pm_error *err)
