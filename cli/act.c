@@ -7,6 +7,7 @@
 
 #include "cli/apps.h"
 #include "cli/config.h"
+#include "cli/fleet_act.h"
 #include "cli/inspect.h"
 #include "cli/json_out.h"
 #include "cli/target.h"
@@ -40,30 +41,35 @@ static void remember(struct account *a, uint32_t id)
 
 /* ---- one outcome ---- */
 
+void act_outcome_json(struct json_out *j, const Pm__Outcome *o)
+{
+	json_begin_object(j);
+	json_kstr(j, "name", o->name);
+	if (o->has_id)
+		json_kuint(j, "id", o->pm_id);
+	json_kbool(j, "ok", o->code == PM_OK);
+	json_kstr(j, "code", pm_code_name(pm_code_from_wire(o->code)));
+	json_kstr(j, "text", o->text);
+	if (o->hint[0] != '\0')
+		json_kstr(j, "hint", o->hint);
+	if (o->has_id) {
+		json_kuint(j, "pid", o->pid);
+		json_kstr(j, "status", apps_state_name(o->state));
+	}
+	if (o->log_tail.len > 0) {
+		json_key(j, "log_tail");
+		json_strn(j, (const char *)o->log_tail.data, o->log_tail.len);
+	}
+	json_end_object(j);
+}
+
 static void outcome_json(struct account *a, const Pm__Outcome *o)
 {
 	struct json_out j;
 
 	json_init(&j, &a->json);
 	j.comma = a->json.len > 0;
-	json_begin_object(&j);
-	json_kstr(&j, "name", o->name);
-	if (o->has_id)
-		json_kuint(&j, "id", o->pm_id);
-	json_kbool(&j, "ok", o->code == PM_OK);
-	json_kstr(&j, "code", pm_code_name(pm_code_from_wire(o->code)));
-	json_kstr(&j, "text", o->text);
-	if (o->hint[0] != '\0')
-		json_kstr(&j, "hint", o->hint);
-	if (o->has_id) {
-		json_kuint(&j, "pid", o->pid);
-		json_kstr(&j, "status", apps_state_name(o->state));
-	}
-	if (o->log_tail.len > 0) {
-		json_key(&j, "log_tail");
-		json_strn(&j, (const char *)o->log_tail.data, o->log_tail.len);
-	}
-	json_end_object(&j);
+	act_outcome_json(&j, o);
 }
 
 /* The last lines of an instance that failed, set off from our own words. */
@@ -194,6 +200,10 @@ int act_send(struct ctx *ctx, const struct action *action, Pm__Command *cmd,
 
 	cmd->verb = action->verb;
 	cmd->timeout_ms = ctx->timeout_ms;
+	if (ctx->fleet != NULL && act_confirm(ctx, action, cmd, err) < 0)
+		return -1;
+	if (fleet_is_wide(ctx))
+		return fleet_act_send(ctx, action, cmd, err);
 	if (client_command(ctx->client, cmd, on_progress, &p, &result, err) < 0) {
 		free(p.told);
 		return -1;
@@ -220,6 +230,11 @@ static int add_word(struct ctx *ctx, const char *word, struct target_list *list,
 	if (target_is_regex(word)) {
 		PM_STATUS *all = NULL;
 
+		if (fleet_is_wide(ctx))
+			return pm_fail(
+				err, PM_UNSUPPORTED,
+				"%s: a pattern is looked up on one host; for several, name apps",
+				word);
 		if (ctx_status(ctx, NULL, false, &all, err) < 0)
 			return -1;
 		return target_list_add_regex(list, word, all->instances, all->n_instances, err);
@@ -474,6 +489,8 @@ static void say_account(const struct ctx *ctx, const struct action *action, cons
 int act_finish(struct ctx *ctx, const struct action *action, const struct account *a,
                struct pm_error *err)
 {
+	if (fleet_is_wide(ctx))
+		return fleet_act_finish(ctx, action, err);
 	if (ctx->json) {
 		if (account_json(ctx, action, a, err) < 0)
 			return -1;

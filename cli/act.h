@@ -26,6 +26,10 @@ struct account {
 	bool failed;        /* no memory */
 };
 
+struct json_out;
+/* One outcome as an object. */
+void act_outcome_json(struct json_out *j, const Pm__Outcome *o);
+
 void account_finish(struct account *a);
 #define PM_ACCOUNT PM_CLEANUP(account_finish) struct account
 

@@ -139,19 +139,32 @@ static int unknown_option(struct args *a, const struct option *o, struct pm_erro
 	return -1;
 }
 
-static int refuse_fleet(struct args *a, const struct option *o, struct pm_error *err)
+static bool is_fleet_option(const struct option *o)
 {
-	pm_fail(err, PM_UNREACHABLE, "%s: no coordinator is configured on this machine",
-	        shown(a, o));
-	pm_hint(err, "without it a command acts on the local agent; name apps, or say 'all'");
-	return -1;
+	return o->own != NULL && cmd_option_find(cmd_fleet_options, o->own->name, 0) == o->own;
 }
 
-static int add_option(struct args *a, const struct option *o, struct pm_error *err)
+/* Hosts are for verbs that know what to do with them; PM2 knows of none. */
+static int check_fleet(struct args *a, struct pm_error *err)
 {
-	if (o->own != NULL && cmd_option_find(cmd_fleet_options, o->own->name, 0) == o->own)
-		return refuse_fleet(a, o, err);
-	a->options[a->n_options++] = *o;
+	const unsigned takes = CMD_FLEET | CMD_FLEET_ONLY;
+
+	for (size_t i = 0; i < a->n_options; i++) {
+		const struct option *o = &a->options[i];
+
+		if (!is_fleet_option(o))
+			continue;
+		if (a->as_pm2)
+			return pm_fail(err, PM_USAGE, "unknown option `%s'", shown(a, o));
+		if (a->cmd == NULL || (a->cmd->flags & takes) != 0)
+			continue;
+		if ((a->cmd->flags & CMD_COORDINATOR) != 0 && strcmp(o->own->name, "context") == 0)
+			continue;
+		pm_fail(err, PM_USAGE, "%s %s: this command takes no hosts", a->cmd->name,
+		        shown(a, o));
+		pm_hint(err, "'pmctl help %s' shows what it takes", a->cmd->name);
+		return -1;
+	}
 	return 0;
 }
 
@@ -211,7 +224,8 @@ static int long_option(struct reader *r, char *arg, struct pm_error *err)
 		return unknown_option(r->a, &o, err);
 	if (take_value(r, &o, err) < 0)
 		return -1;
-	return add_option(r->a, &o, err);
+	r->a->options[r->a->n_options++] = o;
+	return 0;
 }
 
 static int short_options(struct reader *r, char *arg, struct pm_error *err)
@@ -224,8 +238,9 @@ static int short_options(struct reader *r, char *arg, struct pm_error *err)
 		o.name = o.own != NULL ? o.own->name : o.key->name;
 		if (c[1] != '\0' && value_of(&o) != CMD_NO_VALUE)
 			o.value = c[1] == '=' ? c + 2 : c + 1;
-		if (take_value(r, &o, err) < 0 || add_option(r->a, &o, err) < 0)
+		if (take_value(r, &o, err) < 0)
 			return -1;
+		r->a->options[r->a->n_options++] = o;
 		if (o.value != NULL)
 			break;
 	}
@@ -362,7 +377,7 @@ int args_parse(int argc, char **argv, bool as_pm2, struct args **out, struct pm_
 		return -1;
 	settle_dashes(a);
 	collect_app_options(a);
-	if (check_count(a, err) < 0)
+	if (check_fleet(a, err) < 0 || check_count(a, err) < 0)
 		return -1;
 	*out = PM_STEAL(a);
 	return 0;
@@ -386,6 +401,17 @@ static bool is_option(const struct option *o, const char *name)
 bool args_has(const struct args *a, const char *option)
 {
 	return args_n_values(a, option) > 0;
+}
+
+bool args_is_own(const struct args *a, const char *option)
+{
+	const struct cmd_option *own =
+		a->cmd == NULL ? NULL : cmd_option_find(a->cmd->options, option, 0);
+
+	for (size_t i = 0; own != NULL && i < a->n_options; i++)
+		if (a->options[i].own == own)
+			return true;
+	return false;
 }
 
 const char *args_get(const struct args *a, const char *option)

@@ -34,6 +34,8 @@ const struct cmd *args_cmd(const struct args *a); /* NULL: no verb was given */
 const char *args_verb(const struct args *a);      /* as typed; NULL likewise */
 
 bool args_has(const struct args *a, const char *option);
+/* Whether it was given and is the verb's own, where another option of all verbs has its name. */
+bool args_is_own(const struct args *a, const char *option);
 const char *args_get(const struct args *a, const char *option); /* the last; NULL: none, no value */
 size_t args_n_values(const struct args *a, const char *option); /* times it was given */
 const char *args_value(const struct args *a, const char *option, size_t nth);

@@ -18,6 +18,8 @@ void client_destroy(struct client *c)
 	if (c == NULL)
 		return;
 	client_drop(c);
+	if (c->route != NULL)
+		c->route->destroy(c->route_arg);
 	pm_buf_finish(&c->out);
 	pm_arena_finish(&c->arena);
 	pm_arena_finish(&c->welcome_arena);
@@ -28,6 +30,27 @@ void client_destroy(struct client *c)
 void client_destroyp(struct client **c)
 {
 	client_destroy(*c);
+}
+
+bool client_is_connected(const struct client *c)
+{
+	return c->fd >= 0 || c->route != NULL;
+}
+
+int client_on_route(const struct client_route *route, void *arg, const Pm__Welcome *welcome,
+                    struct client **out, struct pm_error *err)
+{
+	struct client *c = pm_calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	c->fd = -1;
+	c->route = route;
+	c->route_arg = arg;
+	c->welcome = welcome;
+	pm_session_init(&c->core, true);
+	*out = c;
+	return 0;
 }
 
 /* A connection, by starting an agent if that is wanted. */
@@ -82,6 +105,8 @@ int client_reconnect(struct client *c, uint32_t timeout_ms, struct pm_error *err
 	unsigned pause = 1;
 	int fd;
 
+	if (c->route != NULL)
+		return pm_fail(err, PM_UNREACHABLE, "the connection with the agent ended");
 	/* First use has passed: who stopped the agent does not want a viewer to start it again.
 	 * Until its keeper has gone there is a socket to reach, but nobody who says Welcome. */
 	c->options.start_agent = false;
@@ -111,7 +136,7 @@ int client_reconnect(struct client *c, uint32_t timeout_ms, struct pm_error *err
 /* Nothing else may be asked while a stream's data comes in between. */
 static int check_free(const struct client *c, struct pm_error *err)
 {
-	if (c->fd < 0)
+	if (!client_is_connected(c))
 		return pm_fail(err, PM_UNREACHABLE, "not connected to the agent");
 	if (c->stream != NULL)
 		return pm_fail(err, PM_INTERNAL, "a stream is open on this connection");
@@ -414,7 +439,7 @@ static int status(struct client *c, Pm__Envelope *env, uint32_t timeout_ms,
 	if (ask_status(c, env, deadline, want, err) == 0)
 		return 0;
 	left = client_left_ms(deadline);
-	if (err->code != PM_UNREACHABLE || c->stream != NULL || left == 0)
+	if (err->code != PM_UNREACHABLE || c->stream != NULL || c->route != NULL || left == 0)
 		return -1;
 	/* Asking twice does no harm, and a supervisor that was replaced is back at once. */
 	if (client_reconnect(c, (uint32_t)left, err) < 0)

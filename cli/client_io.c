@@ -37,6 +37,10 @@ int client_fail_remote(struct pm_error *err, const Pm__Error *error)
 
 void client_drop(struct client *c)
 {
+	if (c->route != NULL) {
+		pm_session_finish(&c->core);
+		return;
+	}
 	pm_closep(&c->fd);
 	c->fd = -1;
 	pm_session_finish(&c->core);
@@ -51,6 +55,8 @@ void client_drop(struct client *c)
 
 int client_queue(struct client *c, const Pm__Envelope *env, struct pm_error *err)
 {
+	if (c->route != NULL)
+		return c->route->send(c->route_arg, env, err);
 	return pm_encode(env, &c->out, err);
 }
 
@@ -78,6 +84,8 @@ int client_begin(struct client *c, int fd, struct pm_error *err)
 
 int client_flush(struct client *c, uint64_t deadline, struct pm_error *err)
 {
+	if (c->route != NULL)
+		return 0; /* what was queued is on its way */
 	if (c->fd < 0)
 		return pm_fail(err, PM_UNREACHABLE, "not connected to the agent");
 	while (c->out_at < c->out.len && !c->deaf) {
@@ -225,6 +233,8 @@ static int receive(struct client *c, struct pm_arena *arena, int extra_fd, uint6
 int client_receive(struct client *c, struct pm_arena *arena, int extra_fd, uint64_t deadline,
                    Pm__Envelope **out, struct pm_error *err)
 {
+	if (c->route != NULL)
+		return c->route->receive(c->route_arg, arena, extra_fd, deadline, out, err);
 	if (receive(c, arena, extra_fd, deadline, out, err) == 0)
 		return 0;
 	if (err->code != PM_DEADLINE) { /* nothing more can come of this connection */

@@ -11,7 +11,17 @@
 
 #define CLIENT_READ_MAX (128u * 1024)
 
+/* What stands for the socket of a client whose agent is elsewhere (fleet_route.h). */
+struct client_route {
+	int (*send)(void *arg, const Pm__Envelope *env, struct pm_error *err);
+	int (*receive)(void *arg, struct pm_arena *arena, int extra_fd, uint64_t deadline,
+	               Pm__Envelope **out, struct pm_error *err); /* as client_receive() */
+	void (*destroy)(void *arg);
+};
+
 struct client {
+	const struct client_route *route; /* NULL: the socket of an agent here */
+	void *route_arg;                  /* owned */
 	char home[PM_PATH_MAX];
 	struct client_options options;
 	bool started;
@@ -41,6 +51,11 @@ uint64_t client_deadline(uint32_t timeout_ms);
 int client_left_ms(uint64_t deadline); /* for poll(2): -1: no deadline */
 
 /* client.c */
+/* A client on a route, which is taken when it returns 0. */
+PM_MUST_CHECK int client_on_route(const struct client_route *route, void *arg,
+                                  const Pm__Welcome *welcome, struct client **out,
+                                  struct pm_error *err);
+bool client_is_connected(const struct client *c);
 PM_MUST_CHECK int client_welcome_within(struct client *c, uint32_t timeout_ms,
                                         const Pm__Welcome **out, struct pm_error *err);
 

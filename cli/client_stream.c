@@ -20,7 +20,7 @@ int client_stream_open(struct client *c, const Pm__StreamOpen *open, struct clie
 	Pm__StreamOpen copy = *open;
 	struct pm_stream *core;
 
-	if (c->fd < 0)
+	if (!client_is_connected(c))
 		return pm_fail(err, PM_UNREACHABLE, "not connected to the agent");
 	if (c->stream != NULL)
 		return pm_fail(err, PM_INTERNAL, "a stream is open on this connection");

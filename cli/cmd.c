@@ -26,10 +26,22 @@ const struct cmd_option cmd_global_options[] = {
 
 const struct cmd_option cmd_fleet_options[] = {
 	{ "all", 0, CMD_NO_VALUE, NULL, "every host" },
-	{ "hosts", 0, CMD_VALUE, "SET", "these hosts" },
-	{ "label", 0, CMD_VALUE, "SELECTOR", "hosts with these labels" },
+	{ "hosts", 0, CMD_VALUE, "SET",
+	  "these hosts: web[01-20],db*,!web07,@group,~regex; - reads names from standard input" },
+	{ "label", 0, CMD_VALUE, "SELECTOR",
+	  "hosts with these labels: role=web,zone in (a,b),!old" },
 	{ "group", 0, CMD_VALUE, "NAME", "hosts of a saved group" },
-	{ "where", 0, CMD_VALUE, "EXPR", "hosts for which this holds" },
+	{ "where", 0, CMD_VALUE, "EXPR",
+	  "hosts for which this holds, such as 'app.api.version < \"1.4\"'" },
+	{ "exclude", 0, CMD_VALUE, "SET", "not these, whatever else says" },
+	{ "limit", 0, CMD_VALUE, "N|N%", "at most so many of them, in order" },
+	{ "pick", 0, CMD_VALUE, "N", "so many of them at random" },
+	{ "seed", 0, CMD_VALUE, "S", "choose those of --pick or --limit by this number" },
+	{ "context", 0, CMD_VALUE, "NAME", "the coordinator to ask; see 'pmctl context'" },
+	{ "yes", 'y', CMD_NO_VALUE, NULL, "do not ask" },
+	{ "jsonl", 0, CMD_NO_VALUE, NULL, "a JSON document a line, as each host answers" },
+	{ "verbose", 0, CMD_NO_VALUE, NULL, "every host, however many there are" },
+	{ "diff", 0, CMD_NO_VALUE, NULL, "only what differs from what most hosts say" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
 };
 

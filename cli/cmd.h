@@ -9,6 +9,7 @@
 
 struct args;
 struct client;
+struct fleet;
 struct json_out;
 
 enum cmd_value {
@@ -33,7 +34,11 @@ enum cmd_flags {
 	CMD_NUMBERS = 1 << 3,     /* -3 is an argument */
 	CMD_PM2_ONLY = 1 << 4,    /* exists under the name pm2 only */
 	CMD_PMCTL_ONLY = 1 << 5,
-	CMD_HIDDEN = 1 << 6, /* for programs, not for people: in no help */
+	CMD_HIDDEN = 1 << 6,       /* for programs, not for people: in no help */
+	CMD_FLEET = 1 << 7,        /* takes hosts; without them it acts on the local agent */
+	CMD_FLEET_ONLY = 1 << 8,   /* takes hosts, and asks the coordinator in any case */
+	CMD_COORDINATOR = 1 << 9,  /* asks the coordinator, and takes --context but no hosts */
+	CMD_DESTRUCTIVE = 1 << 10, /* with --all it wants a yes */
 };
 
 #define CMD_ANY 1000000
@@ -43,6 +48,7 @@ struct ctx {
 	bool as_pm2; /* called under the name pm2 */
 	bool silent; /* no messages */
 	bool json;   /* one document on stdout, nothing else there */
+	bool jsonl;  /* with json: a document a line, as each host answers */
 	bool color_out, color_err;
 	bool utf8;               /* the locale has box drawing */
 	bool tty_out;            /* stdout is a terminal */
@@ -51,6 +57,7 @@ struct ctx {
 	const char *program;     /* "pmctl" or "pm2" */
 	const struct args *args; /* borrowed */
 	struct client *client;   /* owned; NULL until ctx_connect() */
+	struct fleet *fleet;     /* owned; NULL: the local agent is meant */
 	char home[PM_PATH_MAX];
 };
 
@@ -86,7 +93,7 @@ const char *cmd_nearest(const char *name, bool as_pm2);
 /* Whether `name` is one of the blank-separated words. */
 bool cmd_word_in(const char *words, const char *name);
 
-/* Options that every verb has, and those of the fleet, which need a coordinator. */
+/* Options that every verb has, and those of verbs that take hosts. */
 extern const struct cmd_option cmd_global_options[];
 extern const struct cmd_option cmd_fleet_options[];
 /* Options that PM2 knows at every verb, with or without effect there. */

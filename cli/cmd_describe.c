@@ -5,6 +5,7 @@
 #include "cli/apps.h"
 #include "cli/cmd_list.h"
 #include "cli/ctx.h"
+#include "cli/fleet_list.h"
 #include "cli/fmt.h"
 #include "cli/jlist.h"
 #include "cli/redact.h"
@@ -253,6 +254,11 @@ static int describe_run(struct ctx *ctx, struct pm_error *err)
 	return ctx->silent ? 0 : say_buf(&out, err);
 }
 
+static int run(struct ctx *ctx, struct pm_error *err)
+{
+	return fleet_is_wide(ctx) ? fleet_each(ctx, describe_run, err) : describe_run(ctx, err);
+}
+
 static const struct cmd_option options[] = {
 	{ "reveal", 0, CMD_NO_VALUE, NULL, "show the values of secrets" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
@@ -267,6 +273,6 @@ const struct cmd cmd_describe = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON,
-	.run = describe_run,
+	.flags = CMD_JSON | CMD_FLEET,
+	.run = run,
 };

@@ -2,6 +2,7 @@
 
 #include "cli/cmd_list.h"
 #include "cli/ctx.h"
+#include "cli/fleet_list.h"
 #include "cli/json_out.h"
 #include "cli/redact.h"
 #include "cli/target.h"
@@ -67,6 +68,11 @@ static int env_run(struct ctx *ctx, struct pm_error *err)
 	return say_buf(&out, err);
 }
 
+static int run(struct ctx *ctx, struct pm_error *err)
+{
+	return fleet_is_wide(ctx) ? fleet_each(ctx, env_run, err) : env_run(ctx, err);
+}
+
 static const struct cmd_option options[] = {
 	{ "reveal", 0, CMD_NO_VALUE, NULL, "show the values of secrets" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
@@ -82,6 +88,6 @@ const struct cmd cmd_env = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON,
-	.run = env_run,
+	.flags = CMD_JSON | CMD_FLEET,
+	.run = run,
 };

@@ -3,6 +3,7 @@
 
 #include "cli/act.h"
 #include "cli/cmd_list.h"
+#include "cli/fleet.h"
 #include "proto/paths.h"
 
 static int pm2_flush(struct ctx *ctx, const char *word, struct pm_error *err)
@@ -49,7 +50,7 @@ static int flush_run(struct ctx *ctx, struct pm_error *err)
 	}
 	if (rc < 0)
 		return -1;
-	if (account.n_ok + account.n_failed == 0 && !ctx->json) {
+	if (account.n_ok + account.n_failed == 0 && !ctx->json && !fleet_is_wide(ctx)) {
 		say(ctx, "all log files flushed");
 		return 0;
 	}
@@ -72,9 +73,11 @@ static int reload_logs_run(struct ctx *ctx, struct pm_error *err)
 		return -1;
 	if (ctx->as_pm2)
 		say_plain(ctx, "All logs reloaded");
-	else if (account.n_failed == 0 && !ctx->json)
+	else if (account.n_failed == 0 && !ctx->json && !fleet_is_wide(ctx))
 		say(ctx, "all log files reopened");
-	return ctx->json || account.n_failed > 0 ? act_finish(ctx, &action, &account, err) : 0;
+	return ctx->json || account.n_failed > 0 || fleet_is_wide(ctx)
+	               ? act_finish(ctx, &action, &account, err)
+	               : 0;
 }
 
 const struct cmd cmd_flush = {
@@ -82,7 +85,7 @@ const struct cmd cmd_flush = {
 	.args = "[APP]",
 	.summary = "empty the log files of APP, or of all apps",
 	.max_args = 1,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET | CMD_DESTRUCTIVE,
 	.run = flush_run,
 };
 
@@ -90,6 +93,6 @@ const struct cmd cmd_reload_logs = {
 	.name = "reloadLogs",
 	.args = "",
 	.summary = "open all log files anew, after they were moved",
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = reload_logs_run,
 };

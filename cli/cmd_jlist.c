@@ -3,6 +3,7 @@
 
 #include "cli/cmd_list.h"
 #include "cli/ctx.h"
+#include "cli/fleet_list.h"
 #include "cli/inspect.h"
 #include "cli/jlist.h"
 
@@ -48,6 +49,8 @@ static int jlist_run(struct ctx *ctx, struct pm_error *err)
 {
 	PM_BUF out = { 0 };
 
+	if (fleet_is_wide(ctx))
+		return fleet_list(ctx, err);
 	if (jlist_text(ctx, &out, err) < 0)
 		return -1;
 	if (!ctx->as_pm2)
@@ -78,9 +81,9 @@ const struct cmd cmd_jlist = {
 	.summary = "everything about all apps as JSON, in the shape of PM2's jlist",
 	.help = "Values of variables that look like secrets are hidden (names with KEY, SECRET, "
 		"TOKEN, PASS or CRED). 'list --json' is the same list in a document with a "
-		"schema number.",
+		"schema number, and what this says of hosts of a fleet, too.",
 	.options = options,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = jlist_run,
 };
 

@@ -7,6 +7,7 @@
 #include "cli/apps.h"
 #include "cli/cmd_list.h"
 #include "cli/ctx.h"
+#include "cli/fleet_list.h"
 #include "cli/jlist.h"
 #include "proto/units.h"
 
@@ -63,7 +64,7 @@ static int render(struct ctx *ctx, struct pm_buf *out, struct pm_error *err)
 	};
 	PM_STATUS *status = NULL;
 
-	if (ctx_status(ctx, NULL, mini || ctx->json, &status, err) < 0)
+	if (ctx_status(ctx, args_at(ctx->args, 0), mini || ctx->json, &status, err) < 0)
 		return -1;
 	if (ctx->json)
 		return list_json(status, args_has(ctx->args, "reveal"), out, err);
@@ -145,6 +146,19 @@ static int list_run(struct ctx *ctx, struct pm_error *err)
 	if (every != NULL && (!pm_parse_duration(every, 1000, &every_ms) || every_ms > 3600000))
 		return pm_fail(err, PM_USAGE, "--watch: expected a time such as 2s, found '%s'",
 		               every);
+	if (fleet_is_wide(ctx)) {
+		if (every != NULL || args_has(ctx->args, "watch") || args_has(ctx->args, "sort") ||
+		    args_has(ctx->args, "mini-list"))
+			return pm_fail(err, PM_USAGE,
+			               "list: --watch, --sort and --mini-list are for one host");
+		return fleet_list(ctx, err);
+	}
+	if (ctx->fleet == NULL && args_count(ctx->args) > 0) {
+		pm_fail(err, PM_USAGE, "list: '%s' is one argument too many",
+		        args_at(ctx->args, 0));
+		pm_hint(err, "'pmctl describe %.60s' shows one app", args_at(ctx->args, 0));
+		return -1;
+	}
 	if (ctx_connect(ctx, true, err) < 0)
 		return -1;
 	if (args_has(ctx->args, "watch"))
@@ -168,10 +182,12 @@ static const struct cmd_option options[] = {
 const struct cmd cmd_list = {
 	.name = "list",
 	.aliases = "ls l ps status",
-	.args = "",
+	.args = "[APP]...",
 	.summary = "all apps: what runs, since when, what it takes",
+	.help = "APP is for hosts of a fleet: only these apps of theirs. Up to 20 hosts get a line "
+		"for each of their apps; of more, those that give the same answer stand together.",
 	.options = options,
-	.max_args = 0,
-	.flags = CMD_JSON,
+	.max_args = CMD_ANY,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = list_run,
 };

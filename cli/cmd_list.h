@@ -37,6 +37,17 @@
 	X(startup_pm2)      \
 	X(unstartup)        \
 	X(unstartup_pm2)    \
+	X(context)          \
+	X(login)            \
+	X(whoami)           \
+	X(token)            \
+	X(node)             \
+	X(drain)            \
+	X(undrain)          \
+	X(operator)         \
+	X(group)            \
+	X(targets)          \
+	X(audit)            \
 	X(check)            \
 	X(explain)          \
 	X(init)             \

@@ -60,6 +60,6 @@ const struct cmd cmd_reset = {
 	.summary = "set the restart counters of APP to 0",
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = reset_run,
 };

@@ -106,8 +106,7 @@ static int reload_run(struct ctx *ctx, struct pm_error *err)
 
 static const struct cmd_option restart_options[] = { COMMON };
 static const struct cmd_option reload_options[] = {
-	{ "force", 'f', CMD_NO_VALUE, NULL,
-	  "give up a reload that is going on, and begin anew" },
+	{ "force", 'f', CMD_NO_VALUE, NULL, "give up a reload that is going on, and begin anew" },
 	COMMON,
 };
 
@@ -121,7 +120,7 @@ const struct cmd cmd_restart = {
 	.options = restart_options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_APP_OPTIONS | CMD_JSON,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
 	.run = restart_run,
 };
 
@@ -139,6 +138,6 @@ const struct cmd cmd_reload = {
 	.options = reload_options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_APP_OPTIONS | CMD_JSON,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
 	.run = reload_run,
 };

@@ -3,6 +3,7 @@
 
 #include "cli/act.h"
 #include "cli/cmd_list.h"
+#include "cli/fleet.h"
 #include "cli/target.h"
 #include "proto/units.h"
 
@@ -50,7 +51,7 @@ static int scale_run(struct ctx *ctx, struct pm_error *err)
 	}
 	if (ctx_connect(ctx, true, err) < 0)
 		return -1;
-	if (ctx_status(ctx, name, false, &status, err) < 0) {
+	if (!fleet_is_wide(ctx) && ctx_status(ctx, name, false, &status, err) < 0) {
 		if (err->code == PM_NOT_FOUND && ctx->as_pm2)
 			return pm_fail(err, PM_NOT_FOUND, "Application %s not found", name);
 		return pm_wrap(err, "scale");
@@ -75,6 +76,6 @@ const struct cmd cmd_scale = {
 	.summary = "run N instances of APP, or N more or fewer",
 	.min_args = 2,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_NUMBERS,
+	.flags = CMD_JSON | CMD_NUMBERS | CMD_FLEET,
 	.run = scale_run,
 };

@@ -6,6 +6,7 @@
 #include "cli/act.h"
 #include "cli/cmd_list.h"
 #include "cli/config.h"
+#include "cli/fleet.h"
 #include "cli/logs.h"
 #include "cli/options.h"
 #include "cli/stage.h"
@@ -84,6 +85,10 @@ static int is_known(struct ctx *ctx, const char *word, bool *known, struct pm_er
 	*known = strcmp(word, "all") == 0 || target_is_regex(word);
 	if (*known || looks_like_script(word))
 		return 0;
+	if (fleet_is_wide(ctx)) {
+		*known = true; /* or each host that has none says so */
+		return 0;
+	}
 	if (ctx_status(ctx, word, false, &status, err) == 0)
 		*known = true;
 	else if (err->code != PM_NOT_FOUND)
@@ -97,7 +102,7 @@ static int find_same(struct plan *p, const Pm__AppSpec *spec, bool *restart, str
 	PM_STATUS *status = NULL;
 
 	*restart = false;
-	if (args_has(p->ctx->args, "force") || spec->command)
+	if (args_has(p->ctx->args, "force") || spec->command || fleet_is_wide(p->ctx))
 		return 0;
 	if (ctx_status(p->ctx, spec->script, false, &status, err) < 0)
 		return err->code == PM_NOT_FOUND ? 0 : -1;
@@ -178,7 +183,9 @@ static int send_specs(struct plan *p, struct pm_error *err)
 	if (p->n_specs == 0)
 		return 0;
 	cmd.use_staged = true;
-	cmd.force = true; /* whether the entry exists was looked at: these are new ones */
+	/* Whether the entry exists was looked at, but not on several hosts: these are new ones. */
+	if (!fleet_is_wide(p->ctx))
+		cmd.force = true;
 	cmd.patch = NULL;
 	for (size_t i = 0; i < p->n_specs; i++) {
 		if (p->ctx->as_pm2)
@@ -311,6 +318,6 @@ const struct cmd cmd_start = {
 	.options = options,
 	.min_args = 0,
 	.max_args = CMD_ANY,
-	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_SCRIPT_ARGS,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_SCRIPT_ARGS | CMD_FLEET,
 	.run = run,
 };

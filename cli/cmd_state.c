@@ -4,6 +4,7 @@
 #include "cli/act.h"
 #include "cli/cmd_list.h"
 #include "cli/dump_verbs.h"
+#include "cli/fleet.h"
 #include "proto/paths.h"
 
 /* A command without targets; its own text is what there is to say. */
@@ -28,6 +29,11 @@ static int save_run(struct ctx *ctx, struct pm_error *err)
 	cmd.force = args_has(ctx->args, "force");
 	if (ctx->as_pm2)
 		say(ctx, "Saving current process list...");
+	if (fleet_is_wide(ctx)) { /* a host with nothing to save says so */
+		if (plain(ctx, &action, &cmd, &account, err) < 0)
+			return -1;
+		return act_finish(ctx, &action, &account, err);
+	}
 	if (ctx_connect(ctx, true, err) < 0 || ctx_status(ctx, NULL, false, &status, err) < 0 ||
 	    pm_home_file(ctx->home, PM_HOME_STATE_DIR, path, sizeof(path), err) < 0)
 		return -1;
@@ -109,7 +115,7 @@ const struct cmd cmd_save = {
 	.args = "",
 	.summary = "remember the list as it is now, for resurrect and the next boot",
 	.options = save_options,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = save_run,
 };
 
@@ -118,7 +124,7 @@ const struct cmd cmd_resurrect = {
 	.args = "",
 	.summary = "start what was saved and is not in the list",
 	.options = resurrect_options,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = resurrect_run,
 };
 

@@ -4,6 +4,7 @@
 #include "cli/apps.h"
 #include "cli/cmd_list.h"
 #include "cli/ctx.h"
+#include "cli/fleet_list.h"
 #include "cli/fmt.h"
 #include "cli/json_out.h"
 #include "cli/logs.h"
@@ -208,12 +209,17 @@ static int why_run(struct ctx *ctx, struct pm_error *err)
 	return say_buf(&out, err);
 }
 
+static int run(struct ctx *ctx, struct pm_error *err)
+{
+	return fleet_is_wide(ctx) ? fleet_each(ctx, why_run, err) : why_run(ctx, err);
+}
+
 const struct cmd cmd_why = {
 	.name = "why",
 	.args = "APP",
 	.summary = "why APP is in its state: last exits, orders, restart policy, output, advice",
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY,
-	.run = why_run,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET,
+	.run = run,
 };

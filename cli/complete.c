@@ -14,12 +14,20 @@ struct walk {
 	const char *home;
 };
 
+/* Before the verb is typed it may be one that does. */
+static bool takes_hosts(const struct cmd *cmd)
+{
+	return cmd == NULL || (cmd->flags & (CMD_FLEET | CMD_FLEET_ONLY)) != 0;
+}
+
 static const struct cmd_option *find_own(const struct cmd *cmd, const char *name, char letter)
 {
 	const struct cmd_option *own = cmd_option_find(cmd_global_options, name, letter);
 
 	if (own == NULL && cmd != NULL)
 		own = cmd_option_find(cmd->options, name, letter);
+	if (own == NULL && takes_hosts(cmd))
+		own = cmd_option_find(cmd_fleet_options, name, letter);
 	return own;
 }
 
@@ -293,6 +301,8 @@ static void offer_all_options(const struct complete *c, struct pm_buf *out)
 		if ((spec_keys[i].flags & SPEC_NO_EFFECT) == 0)
 			offer_list(c, out, "--", spec_keys[i].opts, spec_keys[i].help);
 	offer_options(c, cmd_global_options, out);
+	if (takes_hosts(c->cmd))
+		offer_options(c, cmd_fleet_options, out);
 }
 
 static void offer_value(const struct complete *c, struct pm_buf *out)

@@ -12,6 +12,7 @@
 
 #include "cli/color.h"
 #include "cli/ctx.h"
+#include "cli/fleet.h"
 #include "cli/help.h"
 #include "proto/paths.h"
 #include "proto/units.h"
@@ -69,6 +70,14 @@ static int settle_color(struct ctx *ctx, struct pm_error *err)
 	return 0;
 }
 
+/* What several hosts say has one form in JSON, under either name. */
+static bool is_fleet_jlist(const struct ctx *ctx)
+{
+	const struct cmd *cmd = args_cmd(ctx->args);
+
+	return cmd != NULL && strcmp(cmd->name, "jlist") == 0 && fleet_is_meant(ctx->args);
+}
+
 static int settle(struct ctx *ctx, struct pm_error *err)
 {
 	const char *silent = getenv("PM2_SILENT"), *timeout = args_get(ctx->args, "timeout");
@@ -76,7 +85,8 @@ static int settle(struct ctx *ctx, struct pm_error *err)
 
 	ctx->silent = args_has(ctx->args, "silent") ||
 	              (ctx->as_pm2 && silent != NULL && strcmp(silent, "true") == 0);
-	ctx->json = args_has(ctx->args, "json");
+	ctx->jsonl = args_has(ctx->args, "jsonl");
+	ctx->json = args_has(ctx->args, "json") || ctx->jsonl || is_fleet_jlist(ctx);
 	if (ctx->json && args_cmd(ctx->args) != NULL &&
 	    (args_cmd(ctx->args)->flags & CMD_JSON) == 0) {
 		pm_fail(err, PM_USAGE, "%s --json: this command has nothing to say in JSON",
@@ -99,6 +109,24 @@ static int settle(struct ctx *ctx, struct pm_error *err)
 	                       sizeof(ctx->home), err);
 }
 
+/* Hosts on the command line: the coordinator is asked, and not the agent here. */
+static int settle_fleet(struct ctx *ctx, const struct cmd *cmd, struct pm_error *err)
+{
+	static const char *const rest[] = { "yes", "jsonl", "verbose", "diff" };
+
+	if (ctx->as_pm2 || (cmd->flags & CMD_FLEET) == 0)
+		return 0;
+	if (fleet_is_meant(ctx->args))
+		return fleet_begin(ctx, err);
+	for (size_t i = 0; i < PM_COUNT(rest); i++)
+		if (args_has(ctx->args, rest[i]) && !args_is_own(ctx->args, rest[i]))
+			return pm_fail(err, PM_USAGE,
+			               "--%s goes with --all, --hosts, --label, "
+			               "--group or --where",
+			               rest[i]);
+	return 0;
+}
+
 static int run_verb(struct ctx *ctx, struct pm_error *err)
 {
 	const struct cmd *cmd = args_cmd(ctx->args);
@@ -118,11 +146,17 @@ static int run_verb(struct ctx *ctx, struct pm_error *err)
 		help_usage(ctx, ctx->as_pm2 ? stdout : stderr);
 		return ctx->as_pm2 ? 1 : 2;
 	}
+	if (settle_fleet(ctx, cmd, err) < 0)
+		return -1;
 	return cmd->run(ctx, err);
 }
 
 static int status_of(const struct ctx *ctx, const struct pm_error *err)
 {
+	/* The coordinator is there and the host is not: as of any number of them. */
+	if (ctx->fleet != NULL && ctx->fleet->single && err->code == PM_UNREACHABLE &&
+	    fleet_client_is_up(ctx->fleet->client))
+		return 11;
 	return ctx->as_pm2 ? 1 : pm_code_exit_status(err->code);
 }
 
@@ -178,6 +212,7 @@ int pmctl_main(int argc, char **argv)
 		say_error(&ctx, &err);
 		status = status_of(&ctx, &err);
 	}
-	client_destroy(ctx.client);
+	client_destroy(ctx.client); /* before the session that it may go through */
+	fleet_close(ctx.fleet);
 	return finish_output(&ctx, status);
 }

@@ -36,6 +36,8 @@
 #define PM_LINK_BATCH (64u * 1024)
 /* Credit given out in all streams of one fleet session; further streams are refused. */
 #define PM_LINK_CREDIT_MAX (1u << 20)
+/* The same for pmctl, which looks at up to PM_STREAMS_MAX hosts at once and has nobody to delay. */
+#define PM_VIEWER_CREDIT_MAX (16u << 20)
 /* The first record of a peer that has proved nothing yet: Hello or Enrol. Refused above. */
 #define PM_FIRST_RECORD_MAX 1024
 /* The same as PM_ARENA_MAX for a peer that is not enrolled yet. */
@@ -158,5 +160,15 @@
 #define PM_FORWARD_END_MOST 100
 /* For a request that names no time of its own. */
 #define PM_FORWARD_DEADLINE_MS 60000
+/* The time that a command has on all of its hosts, unless told otherwise; what is not known by then
+ * is told as unknown. */
+#define PM_FLEET_ACT_MS 600000
+/* A file of contexts, and contexts in it; more are refused. */
+#define PM_CONTEXTS_FILE_MAX (256u << 10)
+#define PM_CONTEXTS_MAX      256
+/* Hosts whose logs pmctl follows at once without being told so with --max-sources. */
+#define PM_LOG_SOURCES_MAX 50
+/* Bytes of lines that wait for their turn in a merge; then the oldest go on at once. */
+#define PM_LOG_MERGE_MAX (16u << 20)
 
 #endif

@@ -27,13 +27,15 @@ static const struct row rows[] = {
 	{ WORDS("help", "res"), HAS("restart", "reset", "resurrect") },
 	{ WORDS("nonsense", ""), LACKS("start", "all") },
 	/* options */
-	{ WORDS("list", "--"), HAS("--sort", "--json", "--home"),
-	  LACKS("--name", "--all", "list") },
+	{ WORDS("list", "--"), HAS("--sort", "--json", "--home", "--all"),
+	  LACKS("--name", "list") },
 	{ WORDS("start", "--na"), HAS("--name", "--namespace"), LACKS("--no-wait") },
 	{ WORDS("start", "--out"), HAS("--output", "--out-file") },
 	{ WORDS("start", "-"), HAS("--watch", "--no-autorestart", "--force"),
 	  LACKS("--no-vizion") },
-	{ WORDS("stop", "--"), HAS("--only"), LACKS("--watch", "--hosts") },
+	{ WORDS("stop", "--"), HAS("--only", "--hosts", "--context"), LACKS("--watch") },
+	{ WORDS("check", "--"), LACKS("--hosts", "--all") },
+	{ WORDS("--hosts", "web1", "st"), HAS("stop") },
 	{ WORDS("-"), HAS("--version", "--silent"), LACKS("--sort") },
 	/* their values */
 	{ WORDS("--color", ""), HAS("auto", "always", "never"), LACKS("start") },
@@ -65,7 +67,7 @@ static const struct row rows[] = {
 	{ WORDS("startOrReload", ""), LACKS("web"), .files = COMPLETE_CONFIGS },
 	{ WORDS("start", "a.js", "--", ""), LACKS("web"), .files = COMPLETE_FILES },
 	{ WORDS("start", "a.js", "--", "--na"), LACKS("--name"), .files = COMPLETE_FILES },
-	{ WORDS("list", ""), LACKS("web") },
+	{ WORDS("prettylist", ""), LACKS("web") },
 };
 
 static bool has_line(const struct pm_buf *out, const char *word)

@@ -1,0 +1,148 @@
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/cmd_list.h"
+#include "cli/fleet_show.h"
+#include "cli/fmt.h"
+#include "cli/log_view.h"
+
+#define DEFAULT_LAST 50
+
+struct listing {
+	struct ctx *ctx;
+	struct table *table;
+	struct json_out json;
+	char verified[256];
+};
+
+static void entry_row(struct table *t, const Pm__AuditEntry *e)
+{
+	time_t s = (time_t)(e->wall_ms / 1000);
+	char when[64] = "";
+	struct tm tm;
+
+	if (localtime_r(&s, &tm) != NULL)
+		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	table_cellf(t, COLOR_NONE, "%llu", (unsigned long long)e->sequence);
+	table_cell(t, when, COLOR_NONE);
+	fleet_show_cell(t, e->actor, COLOR_NONE);
+	fleet_show_cell(t, e->action, COLOR_NONE);
+	fleet_show_cell(t, e->target, COLOR_NONE);
+	fleet_show_cell(t, e->outcome, COLOR_NONE);
+	fleet_show_cell(t, e->detail, COLOR_NONE);
+}
+
+static void entry_json(struct json_out *j, const Pm__AuditEntry *e)
+{
+	char when[FMT_MAX];
+
+	fmt_iso(e->wall_ms, when);
+	json_begin_object(j);
+	json_kuint(j, "sequence", e->sequence);
+	json_kstr(j, "at", when);
+	json_kstr(j, "actor", e->actor);
+	json_kstr(j, "action", e->action);
+	json_kstr(j, "target", e->target);
+	json_kstr(j, "detail", e->detail);
+	json_kstr(j, "outcome", e->outcome);
+	json_end_object(j);
+}
+
+static int on_entries(void *arg, const Pm__FleetReply *reply, struct pm_error *err)
+{
+	struct listing *l = arg;
+
+	(void)err;
+	if (reply->what_case != PM__FLEET_REPLY__WHAT_AUDIT)
+		return 0;
+	for (size_t i = 0; i < reply->audit->n_entries; i++) {
+		entry_row(l->table, reply->audit->entries[i]);
+		entry_json(&l->json, reply->audit->entries[i]);
+	}
+	if (reply->audit->verified[0] != '\0')
+		(void)snprintf(l->verified, sizeof(l->verified), "%.255s", reply->audit->verified);
+	return 0;
+}
+
+static int settle(const struct ctx *ctx, Pm__AuditQuery *query, struct pm_error *err)
+{
+	const char *since = args_get(ctx->args, "since"), *word = args_at(ctx->args, 0);
+	int64_t last;
+
+	if (word != NULL && strcmp(word, "verify") != 0) {
+		pm_fail(err, PM_USAGE, "audit: it has no '%.60s'", word);
+		pm_hint(err, "usage: pmctl audit [verify]");
+		return -1;
+	}
+	if (since != NULL && !log_view_instant(since, pm_wall_ms(), &query->since_wall_ms))
+		return pm_fail(err, PM_USAGE,
+		               "--since: expected a time such as 10m or 2026-11-23, found '%s'",
+		               since);
+	if (args_number(ctx->args, "last", 1, 1000000, since != NULL ? 0 : DEFAULT_LAST, &last,
+	                err) < 0)
+		return -1;
+	query->last = (uint32_t)last;
+	query->verify = word != NULL;
+	return 0;
+}
+
+static int audit_run(struct ctx *ctx, struct pm_error *err)
+{
+	static const struct table_column columns[] = {
+		{ .title = "no.", .right = true, .rank = 3 },
+		{ .title = "time" },
+		{ .title = "who", .least = 6 },
+		{ .title = "what", .least = 6 },
+		{ .title = "to", .least = 6 },
+		{ .title = "outcome", .least = 6 },
+		{ .title = "detail", .least = 8, .rank = 2 },
+	};
+	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
+	Pm__AuditQuery query = PM__AUDIT_QUERY__INIT;
+	PM_TABLE *table = table_create(columns, PM_COUNT(columns));
+	PM_BUF out = { 0 };
+	struct listing l = { .ctx = ctx, .table = table };
+
+	if (table == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	json_init(&l.json, &out);
+	json_begin_object(&l.json);
+	json_kint(&l.json, "schema", 1);
+	json_key(&l.json, "entries");
+	json_begin_array(&l.json);
+	request.what_case = PM__FLEET_REQUEST__WHAT_AUDIT_QUERY;
+	request.audit_query = &query;
+	if (settle(ctx, &query, err) < 0 || fleet_show_open(ctx, err) < 0 ||
+	    fleet_request(ctx, ctx->fleet, &request, on_entries, &l, err) < 0)
+		return -1;
+	json_end_array(&l.json);
+	if (query.verify)
+		json_kstr(&l.json, "verified", l.verified);
+	json_end_object(&l.json);
+	pm_buf_char(&out, '\n');
+	if (ctx->json)
+		return say_buf(&out, err);
+	if (query.verify) {
+		say(ctx, "%s", l.verified);
+		return 0;
+	}
+	return fleet_show_table(ctx, table, err);
+}
+
+static const struct cmd_option options[] = {
+	{ "since", 0, CMD_VALUE, "TIME", "from then on: 10m, 10:30, 2026-11-23" },
+	{ "last", 0, CMD_VALUE, "N", "the last N entries; 50" },
+	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
+};
+
+const struct cmd cmd_audit = {
+	.name = "audit",
+	.args = "[verify]",
+	.summary = "who did what to which hosts, as the coordinator wrote it down",
+	.help = "Each entry holds a hash of the one before; 'verify' checks the whole chain.",
+	.options = options,
+	.max_args = 1,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR,
+	.run = audit_run,
+};

@@ -1,0 +1,20 @@
+/* fleet_list.h - the verbs that look at several hosts. */
+#ifndef PM_CLI_FLEET_LIST_H
+#define PM_CLI_FLEET_LIST_H
+
+#include "cli/fleet.h"
+
+/* The apps of all hosts: list and jlist.  Returns the exit status or -1. */
+int fleet_list(struct ctx *ctx, struct pm_error *err);
+
+/*
+ * Look at all hosts at once and show each as `run` does on its own, equal ones together when there
+ * are many: describe, env, why.
+ *
+ * run        prints to stdout what client_status() says of the app that the verb names
+ * returns    the exit status or -1
+ */
+int fleet_each(struct ctx *ctx, int (*run)(struct ctx *ctx, struct pm_error *err),
+               struct pm_error *err);
+
+#endif

@@ -1,0 +1,325 @@
+#include "cli/host_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/answers.h"
+#include "cli/fmt.h"
+#include "cli/text.h"
+#include "proto/sanitize.h"
+
+#define NAME_WIDTH_MAX 32
+#define BAR_WIDTH      20
+#define IN_FULL_FEW    3  /* hosts whose failure is shown in full, of 21 to HOST_VIEW_ODD */
+#define GROUPS_MAX     20 /* groups of equal failures; the others by their number */
+
+static void add_clean(const char *text, struct pm_buf *out)
+{
+	pm_sanitize(text, strlen(text), PM_SANITIZE_ONE_LINE, out);
+}
+
+static void add_padded(const char *text, unsigned width, struct pm_buf *out)
+{
+	PM_BUF clean = { 0 };
+	unsigned used;
+
+	add_clean(text, &clean);
+	if (clean.failed || clean.bytes == NULL)
+		return;
+	used = text_cut(out, clean.bytes, PM_MAX(width, 1u), TEXT_CUT_MIDDLE, "…");
+	text_pad(out, width > used ? width - used : 0);
+}
+
+unsigned host_view_width(const struct hosts *h)
+{
+	unsigned width = 0;
+
+	for (size_t i = 0; i < h->n; i++)
+		width = PM_MAX(width, text_width(h->list[i].name));
+	return PM_MIN(width, (unsigned)NAME_WIDTH_MAX);
+}
+
+void host_view_seen(int64_t seen_wall_ms, int64_t now_wall_ms, struct pm_buf *out)
+{
+	char text[FMT_MAX];
+
+	if (seen_wall_ms <= 0 || seen_wall_ms > now_wall_ms)
+		return;
+	fmt_duration((uint64_t)(now_wall_ms - seen_wall_ms), text);
+	pm_buf_printf(out, "%s ago", text);
+}
+
+/* ---- one host ---- */
+
+static enum color state_color(enum host_state state)
+{
+	switch (state) {
+	case HOST_DONE:
+		return COLOR_GREEN;
+	case HOST_FAILED:
+	case HOST_DENIED:
+		return COLOR_RED;
+	case HOST_OFFLINE:
+	case HOST_UNKNOWN:
+	case HOST_SKIPPED:
+	case HOST_WAITING:
+	case HOST_N_STATES:
+		break;
+	}
+	return COLOR_YELLOW;
+}
+
+static const char *state_word(const struct host_view *v, const struct host *h)
+{
+	switch (h->state) {
+	case HOST_DONE:
+		return v->done;
+	case HOST_FAILED:
+		return "FAILED";
+	case HOST_WAITING:
+		return "no answer yet";
+	case HOST_OFFLINE:
+	case HOST_DENIED:
+	case HOST_UNKNOWN:
+	case HOST_SKIPPED:
+	case HOST_N_STATES:
+		break;
+	}
+	return hosts_state_name(h->state);
+}
+
+/* "api 4/4, web 1/2": how many instances of each app did it, in the order of the answer. */
+static void add_counts(const struct host *h, struct pm_buf *out)
+{
+	const char *comma = "";
+
+	for (size_t i = 0; i < h->n_outcomes; i++) {
+		const char *name = h->outcomes[i]->name;
+		size_t n = 0, ok = 0;
+		bool seen = false;
+
+		for (size_t k = 0; k < i && !seen; k++)
+			seen = strcmp(h->outcomes[k]->name, name) == 0;
+		if (seen)
+			continue;
+		for (size_t k = i; k < h->n_outcomes; k++)
+			if (strcmp(h->outcomes[k]->name, name) == 0) {
+				n++;
+				ok += h->outcomes[k]->code == PM_OK;
+			}
+		pm_buf_str(out, comma);
+		add_clean(name, out);
+		pm_buf_printf(out, " %zu/%zu", ok, n);
+		comma = ", ";
+	}
+}
+
+static void add_reason(const struct host_view *v, const struct host *h, struct pm_buf *out)
+{
+	if (h->state == HOST_DONE) {
+		if (h->n_outcomes > 0) {
+			pm_buf_str(out, "  ");
+			add_counts(h, out);
+		} else if (h->text != NULL) {
+			pm_buf_str(out, "  ");
+			add_clean(h->text, out);
+		}
+		return;
+	}
+	if (h->text != NULL) {
+		pm_buf_str(out, "  ");
+		add_clean(h->text, out);
+	}
+	if (h->n_ok > 0) {
+		pm_buf_str(out, "; ");
+		add_counts(h, out);
+		pm_buf_printf(out, " %s", v->done);
+	}
+	if (h->state == HOST_OFFLINE && h->last_seen_wall_ms > 0) {
+		pm_buf_str(out, "  last seen ");
+		host_view_seen(h->last_seen_wall_ms, v->now_wall_ms, out);
+	}
+}
+
+void host_view_line(const struct host_view *v, const struct host *h, struct pm_buf *out)
+{
+	add_padded(h->name, v->width, out);
+	pm_buf_str(out, "  ");
+	color_add(out, v->color, state_color(h->state), state_word(v, h));
+	add_reason(v, h, out);
+	pm_buf_char(out, '\n');
+}
+
+static bool has_own_line(const struct host_view *v, size_t n_hosts, const struct host *h)
+{
+	if (v->verbose || n_hosts <= HOST_VIEW_EACH)
+		return true;
+	return n_hosts <= HOST_VIEW_ODD && h->state != HOST_DONE;
+}
+
+void host_view_progress(const struct host_view *v, const struct hosts *all, const struct host *h,
+                        struct pm_buf *out)
+{
+	if (has_own_line(v, all->n, h))
+		host_view_line(v, h, out);
+}
+
+/* ---- the end ---- */
+
+/* The output of what failed, set off from our own words. */
+static void add_tails(const struct host_view *v, const struct host *h, struct pm_buf *out)
+{
+	for (size_t i = 0; i < h->n_outcomes; i++) {
+		const Pm__Outcome *o = h->outcomes[i];
+		const char *at = (const char *)o->log_tail.data;
+		size_t left = o->log_tail.len;
+
+		if (o->code == PM_OK)
+			continue;
+		pm_buf_str(out, "  ");
+		add_clean(h->name, out);
+		pm_buf_str(out, ": ");
+		add_clean(o->name, out);
+		if (o->has_id)
+			pm_buf_printf(out, " (%u)", o->pm_id);
+		pm_buf_str(out, ": ");
+		add_clean(o->text, out);
+		if (o->hint[0] != '\0') {
+			pm_buf_str(out, "; ");
+			add_clean(o->hint, out);
+		}
+		pm_buf_char(out, '\n');
+		while (left > 0) {
+			const char *nl = memchr(at, '\n', left);
+			size_t n = nl == NULL ? left : (size_t)(nl - at);
+
+			pm_buf_str(out, "  | ");
+			pm_sanitize(at, n, v->color ? PM_SANITIZE_COLOURS : 0, out);
+			pm_buf_char(out, '\n');
+			n += nl != NULL;
+			at += n;
+			left -= n;
+		}
+	}
+}
+
+static void add_failures(const struct host_view *v, const struct hosts *all, struct pm_buf *out)
+{
+	size_t most = all->n <= HOST_VIEW_EACH ? 1 : IN_FULL_FEW, shown = 0, left = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct host *h = &all->list[i];
+
+		if (h->n_failed == 0)
+			continue;
+		if (shown == most) {
+			left++;
+			continue;
+		}
+		shown++;
+		add_tails(v, h, out);
+	}
+	if (left > 0)
+		pm_buf_printf(out, "  %zu more host%s failed\n", left, left == 1 ? "" : "s");
+}
+
+/* Equal ones together: state, code and text; different codes never. */
+static int add_groups(const struct host_view *v, const struct hosts *all, struct pm_buf *out,
+                      struct pm_error *err)
+{
+	PM_FREE struct answer *list = pm_calloc(all->n + 1, sizeof(*list));
+	PM_GROUPS groups = { 0 };
+	size_t n = 0, left = 0;
+
+	if (list == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < all->n; i++) {
+		const struct host *h = &all->list[i];
+
+		if (!has_own_line(v, all->n, h) && h->state != HOST_DONE)
+			list[n++] = (struct answer){ .host = h->name,
+				                     .kind = (unsigned)h->state << 16 |
+				                             (unsigned)h->code,
+				                     .text = h->text == NULL ? "" : h->text,
+				                     .user = h };
+	}
+	if (answers_fold(list, n, &groups, err) < 0)
+		return -1;
+	for (size_t i = 0; i < groups.n; i++) {
+		const struct answer_group *g = &groups.list[i];
+		const struct host *h = g->answers->user;
+
+		if (i >= GROUPS_MAX && !v->verbose) {
+			left += g->n;
+			continue;
+		}
+		pm_buf_printf(out, "%4zu host%s  ", g->n, g->n == 1 ? " " : "s");
+		color_add(out, v->color, state_color(h->state), state_word(v, h));
+		pm_buf_str(out, "  ");
+		pm_buf_str(out, g->hosts.bytes);
+		if (h->text != NULL) {
+			pm_buf_str(out, "  ");
+			add_clean(h->text, out);
+		}
+		pm_buf_char(out, '\n');
+	}
+	if (left > 0)
+		pm_buf_printf(out, "%4zu hosts  of %zu more kinds; --verbose shows them\n", left,
+		              groups.n - GROUPS_MAX);
+	return 0;
+}
+
+int host_view_end(const struct host_view *v, const struct hosts *all, struct pm_buf *out,
+                  struct pm_error *err)
+{
+	struct hosts_account a = hosts_account(all);
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct host *h = &all->list[i];
+
+		/* Of those that answered the line came with the answer. */
+		if (!h->answered && has_own_line(v, all->n, h))
+			host_view_line(v, h, out);
+		else if (h->answered && has_own_line(v, all->n, h) &&
+		         (h->state == HOST_UNKNOWN || h->state == HOST_WAITING))
+			host_view_line(v, h, out);
+	}
+	if (all->n <= HOST_VIEW_ODD)
+		add_failures(v, all, out);
+	if (add_groups(v, all, out, err) < 0)
+		return -1;
+	hosts_account_line(&a, v->done, out);
+	return out->failed ? pm_fail(err, PM_NO_MEMORY, "out of memory") : 0;
+}
+
+static void add_clock(uint64_t ms, struct pm_buf *out)
+{
+	uint64_t s = ms / 1000;
+
+	if (s >= 3600)
+		pm_buf_printf(out, "%u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60),
+		              (unsigned)(s % 60));
+	else
+		pm_buf_printf(out, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
+}
+
+void host_view_bar(const struct hosts_account *a, uint64_t run_ms, bool utf8, struct pm_buf *out)
+{
+	size_t done = a->total - a->n[HOST_WAITING];
+	size_t full = a->total == 0 ? BAR_WIDTH : done * BAR_WIDTH / a->total;
+
+	pm_buf_printf(out, "[%zu/%zu] ", done, a->total);
+	for (size_t i = 0; i < BAR_WIDTH; i++)
+		pm_buf_str(out, i < full ? (utf8 ? "█" : "#") : (utf8 ? "░" : "-"));
+	if (a->n[HOST_FAILED] > 0)
+		pm_buf_printf(out, "  %zu FAILED", a->n[HOST_FAILED]);
+	pm_buf_str(out, "  ");
+	add_clock(run_ms, out);
+	if (run_ms >= 1000)
+		pm_buf_printf(out, "  %llu/s", (unsigned long long)(done * 1000 / run_ms));
+	if (done > 0 && done < a->total && run_ms >= 1000) {
+		pm_buf_str(out, "  eta ");
+		add_clock(run_ms * (a->total - done) / done, out);
+	}
+}
