@@ -168,6 +168,12 @@ bool checks_passed(const struct checks *c)
 	return has_passed(&c->runs[CHECK_STARTUP]) && has_passed(&c->runs[CHECK_READY]);
 }
 
+bool checks_state(const struct checks *c, enum check_role role, enum health_state *out)
+{
+	*out = c->runs[role].health.state;
+	return c->runs[role].check != NULL;
+}
+
 const char *checks_words(const struct checks *c, enum check_role role)
 {
 	return c->runs[role].words;

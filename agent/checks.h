@@ -33,6 +33,8 @@ void checks_run(struct checks *c, bool starting);
 bool checks_passed(const struct checks *c);
 /* What keeps it from that: "http 503 from /healthz"; "" when nothing was seen yet. */
 const char *checks_why(const struct checks *c);
+/* false: there is no such check. */
+bool checks_state(const struct checks *c, enum check_role role, enum health_state *out);
 /* What is wrong with one; "" when it passes. */
 const char *checks_words(const struct checks *c, enum check_role role);
 

@@ -97,8 +97,11 @@ struct super *instance_super(const struct instance *inst);
 struct process *instance_process(const struct instance *inst); /* NULL: none */
 uint32_t instance_index(const struct instance *inst);
 uint32_t instance_log_id(const struct instance *inst);
-/* "waiting: ...", "not ready: http 503 from /healthz", or ""; until the next call */
-const char *instance_note(const struct instance *inst);
+/* "waiting: ...", "not ready: http 503 from /healthz", or ""; in words or its own */
+#define INSTANCE_NOTE_MAX 240
+const char *instance_note(const struct instance *inst, char words[INSTANCE_NOTE_MAX]);
+/* What its check says of it. false: it has none, or does not run. */
+bool instance_health(const struct instance *inst, enum check_role role, enum health_state *out);
 bool instance_is_online(const struct instance *inst);
 /* Is a successor about to take its place? */
 bool instance_is_replaced(const struct instance *inst);

@@ -134,10 +134,12 @@ void inst_gate_over(struct instance *inst)
 	(void)snprintf(words, sizeof(words), "not ready in time: %.160s within %u ms", what,
 	               instance_spec(inst)->listen_timeout_ms);
 	inst_fail_words(inst, PM_FAILED, words, hint);
-	if (inst->core.role == ROLE_SUCCESSOR)
+	if (inst->core.role == ROLE_SUCCESSOR) {
 		reload_not_ready(inst);
-	else
-		inst_step(inst, EV_READY_TIMEOUT);
+		return;
+	}
+	inst_mark_unfit(inst);
+	inst_step(inst, EV_READY_TIMEOUT);
 }
 
 void inst_try_gate(struct instance *inst)

@@ -88,6 +88,15 @@ void instance_on_check(struct instance *inst, enum check_role role, enum health_
 	}
 }
 
+/* It goes on as it is, and gets no connections that another can have. */
+void inst_mark_unfit(struct instance *inst)
+{
+	enum health_state state;
+
+	if (instance_health(inst, CHECK_READY, &state) && state != HEALTH_OK)
+		inst->core.said |= SAID_UNFIT; /* committed with the step that follows */
+}
+
 void instance_on_watchdog(struct instance *inst, const char *why)
 {
 	replace(inst, CAUSE_WATCHDOG, why);
@@ -113,26 +122,30 @@ void instance_on_notify(struct instance *inst, const struct notify_msg *m)
 
 /* ---- words ---- */
 
-const char *instance_note(const struct instance *inst)
+bool instance_health(const struct instance *inst, enum check_role role, enum health_state *out)
 {
-	static char words[240]; /* one thread, and used up before it is made anew */
+	return inst->checks != NULL && checks_state(inst->checks, role, out);
+}
+
+const char *instance_note(const struct instance *inst, char words[INSTANCE_NOTE_MAX])
+{
 	const struct checks *c = inst->checks;
 
 	if (inst->note != NULL)
 		return inst->note;
 	if (c != NULL && inst->core.life.state == LIFE_UP_WAIT && checks_why(c)[0] != '\0')
-		(void)snprintf(words, sizeof(words), "not ready yet: %s", checks_why(c));
+		(void)snprintf(words, INSTANCE_NOTE_MAX, "not ready yet: %s", checks_why(c));
 	else if (c != NULL && inst->core.life.state == LIFE_UP &&
 	         (inst->core.said & SAID_UNFIT) != 0)
-		(void)snprintf(words, sizeof(words), "not ready: %s%s",
+		(void)snprintf(words, INSTANCE_NOTE_MAX, "not ready: %s%s",
 		               checks_words(c, CHECK_READY)[0] != '\0'
 		                       ? checks_words(c, CHECK_READY)
 		                       : "as seen before the agent's restart",
 		               cluster_is_spared(inst) ? "; new connections go to others" : "");
 	else if ((inst->core.said & SAID_STOPPING) != 0 && inst->core.life.state == LIFE_UP)
-		(void)snprintf(words, sizeof(words), "it says that it is stopping");
+		(void)snprintf(words, INSTANCE_NOTE_MAX, "it says that it is stopping");
 	else if (inst->status != NULL && life_has_process(&inst->core.life))
-		(void)snprintf(words, sizeof(words), "status: %s", inst->status);
+		(void)snprintf(words, INSTANCE_NOTE_MAX, "status: %s", inst->status);
 	else
 		return "";
 	return words;

@@ -70,6 +70,9 @@ void inst_say(struct instance *inst, uint32_t what);
  * adopted: what is declared meanwhile is for its next run. */
 void inst_refresh_checks(struct instance *inst, bool adopted);
 
+/* Its time to get ready is over: what its readiness check says counts. Not committed. */
+void inst_mark_unfit(struct instance *inst);
+
 /* ---- instance_run.c: start, exit, stop ---- */
 /* Name the next run. Committed together with the state that wants it, so that no crash leaves that
  * state with the name of the run before. */

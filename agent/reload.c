@@ -309,6 +309,7 @@ static void look_at_successor(struct reload *r)
 		.late = r->late,
 		.unfit = (r->next->core.said & SAID_UNFIT) != 0,
 	};
+	char words[INSTANCE_NOTE_MAX];
 	struct reload_step step;
 	uint64_t now = pm_now_ms();
 
@@ -330,7 +331,7 @@ static void look_at_successor(struct reload *r)
 		break;
 	case RELOAD_FAIL:
 		if (facts.unfit && facts.next == LIFE_UP)
-			inst_fail_words(r->next, PM_FAILED, instance_note(r->next), "");
+			inst_fail_words(r->next, PM_FAILED, instance_note(r->next, words), "");
 		fail_by_itself(r);
 		break;
 	}

@@ -43,7 +43,7 @@ Pm__LifeState status_life(enum life_state state)
 struct view {
 	Pm__InstanceStatus msg;
 	char *names; /* owned: the paths of its files, one after another */
-	char order[96];
+	char order[96], note[INSTANCE_NOTE_MAX];
 	Pm__ExitRecord exits[PM_EXIT_HISTORY], *exit_list[PM_EXIT_HISTORY];
 	Pm__EnvVar *env, **env_list; /* owned */
 	struct procenv procenv;      /* owned */
@@ -181,6 +181,16 @@ static void view_last_exit(struct view *v, const struct instance *inst)
 	v->msg.exit_signal = e->signal;
 }
 
+static Pm__Health health_of(const struct instance *inst, enum check_role role)
+{
+	static const Pm__Health words[] = { [HEALTH_UNKNOWN] = PM__HEALTH__HEALTH_UNKNOWN,
+		                            [HEALTH_OK] = PM__HEALTH__HEALTH_OK,
+		                            [HEALTH_FAILING] = PM__HEALTH__HEALTH_FAILING };
+	enum health_state state;
+
+	return instance_health(inst, role, &state) ? words[state] : PM__HEALTH__HEALTH_UNSPECIFIED;
+}
+
 static void view_make(struct view *v, struct instance *inst, bool full, bool environment)
 {
 	const struct inst_core *core = instance_core(inst);
@@ -203,7 +213,9 @@ static void view_make(struct view *v, struct instance *inst, bool full, bool env
 	m->watching = core->watching;
 	m->version = spec->version;
 	m->instance = core->instance;
-	m->note = text(instance_note(inst));
+	m->note = text(instance_note(inst, v->note));
+	m->ready = health_of(inst, CHECK_READY);
+	m->live = health_of(inst, CHECK_LIVE);
 	if (m->state == PM__LIFE_STATE__LIFE_ONLINE || m->state == PM__LIFE_STATE__LIFE_LAUNCHING)
 		m->uptime_ms = now - PM_MIN(now, core->started_ms);
 	if (m->state == PM__LIFE_STATE__LIFE_ONLINE) {

@@ -77,16 +77,37 @@ static void how_it_is(struct facts *f, const Pm__InstanceStatus *s, bool as_pm2)
 		fact(f, "last order", s->last_order, COLOR_NONE);
 }
 
-static void checks(struct facts *f, const Pm__AppSpec *spec)
+static const char *health_word(Pm__Health health)
 {
-	char text[200];
+	switch (health) {
+	case PM__HEALTH__HEALTH_UNKNOWN:
+		return " (not known yet)";
+	case PM__HEALTH__HEALTH_OK:
+		return " (passes)";
+	case PM__HEALTH__HEALTH_FAILING:
+		return " (fails)";
+	case PM__HEALTH__HEALTH_UNSPECIFIED:
+	case _PM__HEALTH_IS_INT_SIZE:
+		break;
+	}
+	return "";
+}
+
+static void checks(struct facts *f, const Pm__InstanceStatus *s)
+{
+	const Pm__AppSpec *spec = s->spec;
+	char check[200], text[240];
 
 	for (enum check_role role = CHECK_STARTUP; role < CHECK_ROLES; role++) {
 		const Pm__HealthCheck *c = check_of(spec, role);
 
 		if (c == NULL)
 			continue;
-		check_text(c, text, sizeof(text));
+		check_text(c, check, sizeof(check));
+		(void)snprintf(text, sizeof(text), "%s%s", check,
+		               role == CHECK_READY  ? health_word(s->ready)
+		               : role == CHECK_LIVE ? health_word(s->live)
+		                                    : "");
 		fact(f, check_role_names[role], text, COLOR_NONE);
 	}
 	if (spec->watchdog_ms != 0)
@@ -124,7 +145,7 @@ static void what_it_runs(struct facts *f, const Pm__InstanceStatus *s, bool as_p
 	number(f, "kill timeout (ms)", spec->kill_timeout_ms);
 	words(f, "depends on", spec->depends_on, spec->n_depends_on);
 	words(f, "listen", spec->listen, spec->n_listen);
-	checks(f, spec);
+	checks(f, s);
 	if (s->dropped_lines != 0)
 		number(f, "log lines dropped", s->dropped_lines);
 }

@@ -295,6 +295,8 @@ class LookTest(HealthCase):
         self.put("how", "500")
         self.wait_note("not ready: http 500 from /healthz")
         self.assertEqual(self.status("a"), "online")
+        self.assertIn("http 500 from /healthz", self.app("a")["pm2_env"]["note"])
+        self.assertIn("/healthz (fails)", self.pmctl("describe", "a").out)
         self.put("how", "200")
         self.wait(lambda: self.why("a")["note"] == "", message="no note")
         self.assertEqual(self.restarts("a"), 0)
@@ -476,6 +478,7 @@ class WorkerTest(HealthCase):
             load.wait_for(20)
             self.put("how.one.0", "500")
             self.wait(lambda: "new connections go to others" in self.notes()[0], message=lambda: str(self.notes()))
+            self.assertEqual(self.notes()[1], "")
             self.assertEqual(self.workers(), {second})
             self.put("how.one.1", "500")  # the last one: now both get them
             self.wait(lambda: all("not ready: http 500" in note for note in self.notes()), message="both fail")
@@ -487,6 +490,13 @@ class WorkerTest(HealthCase):
             account = load.finish()
         self.assertEqual(account["failures"], 0, account)
         self.assertEqual(self.pids(), sorted([first, second]))
+
+    def test_one_that_never_passed_gets_none_either(self):
+        self.put("how.one.0", "500")
+        self.start_workers(2, check=10, listen_timeout=1000)
+        self.wait_status("api")
+        second = max(self.instances("api"), key=lambda a: a["pm_id"])["pid"]
+        self.assertEqual(self.workers(), {second})
 
     def test_it_stays_out_when_the_supervisor_dies(self):
         self.start_workers(2)
