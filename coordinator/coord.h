@@ -50,6 +50,8 @@ int request_stream(struct coord *c, struct peer *p, struct pm_link_stream *st,
                    const Pm__StreamOpen *open, struct pm_error *err);
 
 void requests_link_gone(const struct pm_link *l);
+/* Labels as a message's, which borrow from them; at most `most`. Returns how many. */
+size_t coord_labels(const struct pm_labels *labels, Pm__Label *out, Pm__Label **list, size_t most);
 
 /* ---- coordinator.c ---- */
 /* Read members anew from the store; fn is called when what was there at this moment is known. */

@@ -218,12 +218,17 @@ static int remember(struct enrolment *e, struct pm_error *err)
 static void answer_enrolled(struct enrolment *e)
 {
 	Pm__Enrolled enrolled = PM__ENROLLED__INIT;
+	Pm__Label labels[PM_LABELS_MAX], *list[PM_LABELS_MAX];
+	const struct node *node = e->is_agent ? members_node(&e->c->members, &e->member) : NULL;
 	char id[MEMBER_ID_TEXT];
 
 	member_id_text(&e->member, id);
 	enrolled.id = id;
 	enrolled.name = e->name;
 	enrolled.cluster_id = e->c->cluster_text;
+	if (node != NULL)
+		enrolled.n_labels = coord_labels(&node->labels, labels, list, PM_LABELS_MAX);
+	enrolled.labels = list;
 	if (e->link == NULL)
 		return;
 	peer_of(e->link)->id = e->member;
@@ -264,6 +269,8 @@ static void on_enrolled(void *arg, const struct store_result *r)
 		enrolment_free(e);
 		return;
 	}
+	if (r->n > 0) /* a token for one operator says whose it is */
+		(void)snprintf(e->name, sizeof(e->name), "%s", r->identity[0].name);
 	pm_log(PM_LOG_INFO, "fleet.enrolled", "name=%s kind=%s", e->name,
 	       e->is_agent ? "agent" : "operator");
 	if (remember(e, &err) < 0) {

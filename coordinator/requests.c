@@ -123,8 +123,7 @@ static void reply_store(struct pending *w, const struct store_result *r)
 
 /* ---- nodes ---- */
 
-static size_t put_labels(const struct pm_labels *labels, Pm__Label *out, Pm__Label **list,
-                         size_t most)
+size_t coord_labels(const struct pm_labels *labels, Pm__Label *out, Pm__Label **list, size_t most)
 {
 	size_t n = 0;
 
@@ -178,10 +177,10 @@ static void view_node(const struct coord *c, const struct node *n, struct node_v
 	m->name = text(n->name);
 	members_each_key(&c->members, &n->id, key_of, m);
 	m->state = m->key.data == NULL ? PM__NODE_STATE__NODE_REVOKED : node_state(n);
-	m->n_labels = put_labels(&n->labels, v->labels, v->list, PM_LABELS_MAX);
+	m->n_labels = coord_labels(&n->labels, v->labels, v->list, PM_LABELS_MAX);
 	m->labels = v->list;
-	m->n_claimed = put_labels(&n->claimed, v->labels + PM_LABELS_MAX, v->list + PM_LABELS_MAX,
-	                          PM_LABELS_MAX);
+	m->n_claimed = coord_labels(&n->claimed, v->labels + PM_LABELS_MAX, v->list + PM_LABELS_MAX,
+	                            PM_LABELS_MAX);
 	m->claimed = v->list + PM_LABELS_MAX;
 	v->facts.hostname = text(pm_labels_get(&n->facts, "hostname"));
 	v->facts.os = text(pm_labels_get(&n->facts, "os"));
@@ -673,11 +672,22 @@ static int create_token(struct coord *c, struct peer *p, uint64_t id, const Pm__
 	return -1;
 }
 
-static void fill_token(const struct store_token *row, Pm__Token *out, char id[17])
+/* A token as a message, which borrows from the store's row. */
+struct token_view {
+	Pm__Token msg;
+	char id[17];
+	struct pm_labels parsed; /* owned */
+	Pm__Label labels[PM_LABELS_MAX], *list[PM_LABELS_MAX];
+};
+
+static void fill_token(const struct store_token *row, struct token_view *v)
 {
+	Pm__Token *out = &v->msg;
+	struct pm_error err;
+
 	pm__token__init(out);
-	(void)sodium_bin2hex(id, 17, row->id.bytes, sizeof(row->id.bytes));
-	out->id = id;
+	(void)sodium_bin2hex(v->id, sizeof(v->id), row->id.bytes, sizeof(row->id.bytes));
+	out->id = v->id;
 	out->operator_ = row->kind == MEMBER_OPERATOR;
 	out->role = text(row->role);
 	out->name = text(row->name_pattern);
@@ -685,19 +695,37 @@ static void fill_token(const struct store_token *row, Pm__Token *out, char id[17
 	out->uses_left = row->uses_left;
 	out->created_by = text(row->created_by);
 	out->created_wall_ms = row->created_ms;
+	out->used_by = text(row->used_by);
+	if (pm_labels_parse(row->labels, &v->parsed, &err) < 0)
+		return; /* they were checked when it was made */
+	out->n_labels = coord_labels(&v->parsed, v->labels, v->list, PM_LABELS_MAX);
+	out->labels = v->list;
+}
+
+static void tokens_free(struct token_view *views)
+{
+	for (size_t i = 0; views != NULL && i < ROWS_PER_REPLY; i++)
+		pm_labels_finish(&views[i].parsed);
+	free(views);
 }
 
 static void on_tokens(void *arg, const struct store_result *r)
 {
 	struct pending *w = arg;
 	bool spent = w->req->token_query->spent;
-	Pm__Token tokens[ROWS_PER_REPLY], *list[ROWS_PER_REPLY];
-	char ids[ROWS_PER_REPLY][17];
+	struct token_view *views = pm_calloc(ROWS_PER_REPLY, sizeof(*views));
+	Pm__Token *list[ROWS_PER_REPLY];
+	struct pm_error err;
 	Pm__TokenList all = PM__TOKEN_LIST__INIT;
 	Pm__FleetReply out = PM__FLEET_REPLY__INIT;
 
-	if (r->status != STORE_OK) {
-		reply_store(w, r);
+	if (r->status != STORE_OK || views == NULL) {
+		(void)pm_fail(&err, PM_NO_MEMORY, "tokens"); /* for the peer */
+		if (views != NULL)
+			reply_store(w, r);
+		else if (w->link != NULL)
+			pm_link_reply_error(w->link, w->id, &err);
+		free(views);
 		pending_free(w);
 		return;
 	}
@@ -707,10 +735,12 @@ static void on_tokens(void *arg, const struct store_result *r)
 	for (size_t i = 0; i < r->n; i++) {
 		const struct store_token *row = &r->tokens[i];
 
-		if (!spent && (row->uses_left == 0 || row->expires_ms <= pm_wall_ms()))
+		if (!spent && (row->uses_left == 0 ||
+		               (row->expires_ms != 0 && row->expires_ms <= pm_wall_ms())))
 			continue;
-		fill_token(row, &tokens[all.n_tokens], ids[all.n_tokens]);
-		list[all.n_tokens] = &tokens[all.n_tokens];
+		pm_labels_finish(&views[all.n_tokens].parsed);
+		fill_token(row, &views[all.n_tokens]);
+		list[all.n_tokens] = &views[all.n_tokens].msg;
 		if (++all.n_tokens < ROWS_PER_REPLY)
 			continue;
 		out.more = true;
@@ -719,6 +749,7 @@ static void on_tokens(void *arg, const struct store_result *r)
 	}
 	out.more = false;
 	reply(w->link, w->id, &out);
+	tokens_free(views);
 	pending_free(w);
 }
 

@@ -155,7 +155,8 @@ static enum store_status list_tokens(struct sql *q, struct store_call *call)
 	struct store_rows rows = { .size = sizeof(struct store_token) };
 	sqlite3_stmt *st = sql_query(q,
 	                             "SELECT id, kind, name_pattern, labels, role, uses_left,"
-	                             " expires_ms, created_by, created_ms, used_ms FROM tokens"
+	                             " expires_ms, created_by, created_ms, used_ms, used_by"
+	                             " FROM tokens"
 	                             " ORDER BY created_ms, id",
 	                             "");
 
@@ -176,6 +177,7 @@ static enum store_status list_tokens(struct sql *q, struct store_call *call)
 		t->created_by = sql_text(q, call, st, 7);
 		t->created_ms = sql_int(st, 8);
 		t->used_ms = sql_int(st, 9);
+		t->used_by = sql_text(q, call, st, 10);
 	}
 	return store_rows_end(q, call, &rows);
 }
@@ -285,10 +287,9 @@ static bool read_token(struct sql *q, struct store_call *call, struct found_toke
 }
 
 /* The words are for our own log and audit: the peer is told only that it was refused. */
-static enum store_status check_token(struct sql *q, struct store_call *call, struct found_token *t)
+static enum store_status check_token(struct sql *q, struct store_call *call,
+                                     const struct store_enrol *e, struct found_token *t)
 {
-	const struct store_enrol *e = &call->req.enrol;
-
 	if (!read_token(q, call, t))
 		return q->rc != SQLITE_OK ? store_failed(q, call)
 		                          : store_say(call, STORE_NOT_FOUND, "no such token");
@@ -301,7 +302,7 @@ static enum store_status check_token(struct sql *q, struct store_call *call, str
 		return store_say(call, STORE_NOT_FOUND, "the token was used by %s", t->used_by);
 	if (t->expires_ms != 0 && t->expires_ms <= call->req.now_ms)
 		return store_say(call, STORE_NOT_FOUND, "the token has expired");
-	if (*t->name_pattern != '\0' &&
+	if (e->kind == MEMBER_AGENT && *t->name_pattern != '\0' &&
 	    !glob_match(t->name_pattern, strlen(t->name_pattern), e->name))
 		return store_say(call, STORE_NOT_FOUND, "the token is for names like %s",
 		                 t->name_pattern);
@@ -310,14 +311,19 @@ static enum store_status check_token(struct sql *q, struct store_call *call, str
 
 static enum store_status enrol(struct sql *q, struct store_call *call)
 {
-	const struct store_enrol *e = &call->req.enrol;
+	struct store_enrol taken = call->req.enrol;
+	const struct store_enrol *e = &taken;
 	struct store_rows rows = { .size = sizeof(struct store_identity) };
 	struct store_identity *who;
 	struct found_token t;
-	enum store_status status = check_token(q, call, &t);
+	enum store_status status = check_token(q, call, e, &t);
 
 	if (status != STORE_OK)
 		return status;
+	if (e->kind == MEMBER_OPERATOR && *t.name_pattern != '\0') {
+		taken.name = t.name_pattern;
+		call->audit.field[AUDIT_ACTOR] = t.name_pattern;
+	}
 	if (sql_run(q,
 	            "UPDATE tokens SET uses_left = uses_left - 1, used_ms = ?, used_by = ?"
 	            " WHERE id = ?",

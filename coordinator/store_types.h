@@ -103,13 +103,14 @@ struct store_token {
 	struct store_token_id id;
 	struct store_hash secret_hash; /* zeros in lists */
 	enum member_kind kind;
-	const char *name_pattern; /* a glob; "": any name */
+	const char *name_pattern; /* a glob; "": any name; an operator gets it as the name */
 	const char *labels;       /* an agent's, confirmed by the token */
 	const char *role;         /* an operator's, for every host and app */
 	uint32_t uses_left;
 	int64_t expires_ms; /* 0: never */
 	const char *created_by;
 	int64_t created_ms, used_ms; /* used_ms 0: not yet */
+	const char *used_by;         /* the last; "": nobody yet; not read when one is added */
 };
 
 struct store_enrol {
