@@ -628,6 +628,7 @@ static void turn(struct agent *a, short revents)
 	}
 	if (revents != 0)
 		alive = read_in(a);
+	now = pm_now_ms(); /* a link's time never goes back */
 	if (alive && pm_link_is_up(a->link)) {
 		answer_due(a, now);
 		write_lines(a, now);
