@@ -58,6 +58,7 @@ void admit_decide(struct admit_history *h, enum agent_state state, uint64_t epoc
 
 	*out = (struct admit_verdict){ .admit = ADMIT };
 	switch (state) {
+	case AGENT_UNCHANGED: /* of no agent that is stored */
 	case AGENT_PENDING:
 		verdict(out, ADMIT_REFUSED, "it waits to be accepted");
 		return;

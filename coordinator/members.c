@@ -192,6 +192,7 @@ struct node *members_node_named(const struct members *m, const char *id_or_name)
 Pm__NodeState node_state(const struct node *node)
 {
 	switch (node->state) {
+	case AGENT_UNCHANGED: /* of no agent that is stored */
 	case AGENT_PENDING:
 		return PM__NODE_STATE__NODE_PENDING;
 	case AGENT_REJECTED:

@@ -26,7 +26,8 @@ struct store_hash {
 
 /* Numbers are written to the store: never changed, only added. */
 enum agent_state {
-	AGENT_PENDING = 1, /* asked to join without a token; an operator decides */
+	AGENT_UNCHANGED = 0, /* in requests only: as it is */
+	AGENT_PENDING = 1,   /* asked to join without a token; an operator decides */
 	AGENT_ACCEPTED = 2,
 	AGENT_REJECTED = 3,
 	AGENT_DENIED = 4,      /* its key is already another's */
@@ -125,7 +126,7 @@ struct store_enrol {
 
 struct store_set_agent {
 	struct store_id id;
-	enum agent_state state; /* 0: as it is */
+	enum agent_state state;
 	/* NULL: as it is. */
 	const char *name, *labels, *claimed, *facts, *note;
 	int drained; /* -1: as it is */
