@@ -24,8 +24,8 @@ static uint64_t started_ns, n_asked;
 static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
 {
 	(void)arg;
-	(void)l;
 	(void)welcome;
+	pm_link_set_user(l, &n_up); /* this one counts */
 	if (++n_up == n_uplinks)
 		(void)printf("up %u %.1f\n", n_up, (double)(uv_hrtime() - started_ns) / 1e6);
 }
@@ -54,9 +54,8 @@ static void on_closed(void *arg, struct pm_link *l, const struct pm_error *why,
                       uint32_t retry_after_ms)
 {
 	(void)arg;
-	(void)l;
 	(void)retry_after_ms;
-	if (n_up > 0)
+	if (pm_link_user(l) != NULL)
 		n_up--;
 	(void)printf("closed %s %s\n", pm_code_name(why->code), why->what);
 }

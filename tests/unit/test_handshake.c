@@ -87,7 +87,7 @@ static void a_bad_frame_is_seen_as_early_as_can_be(void **state)
 static void a_change_in_any_byte_of_either_frame_is_found(void **state)
 {
 	uint8_t one[PM_FRAME_FIRST], two[PM_FRAME_SECOND];
-	struct pm_noise *a, *b;
+	struct pm_noise *a, *b = NULL;
 	struct pm_error err;
 
 	(void)state;
