@@ -8,14 +8,16 @@ from loads import SOAK, Load, nodes
 from pmdtest import APPS, PmdTestCase, helper
 from ports import free_port
 
-ROUNDS = 50 if SOAK else 4
-REQUESTS = 10000 if SOAK else 800  # at least so many in each account
+ROUNDS = 50 if SOAK else 2
+REQUESTS = 10000 if SOAK else 400  # at least so many in each account
 
 # What a test puts in the place of a working web.js: none of these may take its place.
 BROKEN = {
     "throws at boot": "console.log('starting'); throw new Error('broken release');",
     "exits with a status": "console.error('no database'); process.exit(7);",
     "never listens": "console.log('thinking'); setInterval(() => {}, 1000);",
+    "answers 500": """require('http').createServer((q, r) => { r.statusCode = 500; r.end('no'); })
+        .listen(PORT, '127.0.0.1');""",
     "listens and dies": """const web = require('http').createServer((q, r) => r.end('bad'));
         web.listen(PORT, '127.0.0.1', () => setTimeout(() => { console.log('dying'); process.exit(9); }, 50));""",
 }
@@ -31,7 +33,7 @@ class ClusterTestCase(PmdTestCase):
         """An app named api on self.port: web.js in cluster mode. wait: until each worker has answered."""
         shutil.copy(os.path.join(APPS, "cluster", "web.js"), self.path("web.js"))
         done = self.start_app(script=self.path("web.js"), args=[mode, where or f"127.0.0.1:{self.port}"],
-                              interpreter=node or nodes()["20"], instances=instances, exec_mode="cluster", check=check,
+                              interpreter=node or next(reversed(nodes().values())), instances=instances, exec_mode="cluster", check=check,
                               **keys)
         if wait:
             self.wait(lambda: self.workers() == set(self.pids()), message=lambda: f"answers of {self.pids()}")
@@ -70,7 +72,7 @@ class ClusterTestCase(PmdTestCase):
         """Load on the app; at the end at least so many requests, of which none may have failed. Rate 0 is all that it
         can take, which is a test of the machine as well."""
         with Load(self.address, keep, rate=rate, **options) as load:
-            load.wait_for(50)
+            load.wait_for(20)
             yield load
             load.wait_for(requests)
             account = load.finish()
@@ -89,10 +91,11 @@ class ClusterTestCase(PmdTestCase):
 
     def each_way(self, body, modes=("naive",), only=None):
         """body(node, mode, keep) as sub-tests: nodes, modes, and connections that are kept or not."""
-        for name, node in nodes().items():
-            for mode in modes:
+        for i, (name, node) in enumerate(nodes().items()):
+            for j, mode in enumerate(modes):
                 for keep in (False, True):
-                    if only is None or name in only:
+                    # In CI every second one: each two of the three still meet.
+                    if (only is None or name in only) and (SOAK or only or (i + j + keep) % 2 == 0):
                         with self.subTest(node=name, mode=mode, keep=keep):
                             body(node, mode, keep)
                         self.pmctl("delete", "api", check=False)

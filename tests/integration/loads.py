@@ -18,7 +18,7 @@ def nodes():
     """{name: program} of the nodes to test with, which tests/nodes makes: three in CI (one where pmd, but no node, has a
     sanitizer), all with --soak, or those named in PMD_TEST_NODES."""
     names = ["debian", "16", "18", "20", "22", "24", "newest"] if SOAK else ["debian", "20", "newest"]
-    names = ["20"] if PATIENCE > 1 else names
+    names = ["newest"] if PATIENCE > 1 else names
     names = os.environ.get("PMD_TEST_NODES", "").split() or names
     found = {name: os.path.join(NODES, name, "bin", "node") for name in names}
     for name, path in found.items():

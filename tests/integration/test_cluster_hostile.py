@@ -26,7 +26,7 @@ class Hostile(ClusterTestCase):
         with self.load(True, requests=2000) as load:
             self.pmctl("start", self.write("bad.json", {"apps": [
                 {"name": "bad", "script": self.path("hostile.js"), "args": [how, str(free_port())], "instances": 2,
-                 "exec_mode": "cluster", "interpreter": nodes()["20"], "min_uptime": 100, "restart_delay": 100}]}),
+                 "exec_mode": "cluster", "interpreter": next(reversed(nodes().values())), "min_uptime": 100, "restart_delay": 100}]}),
                 timeout=60, check=False)
             if restarts:
                 self.wait(lambda: all(a["pm2_env"]["restart_time"] > 0 for a in self.instances("bad")), 60, "restarts")

@@ -25,7 +25,7 @@ WEB = os.path.join(APPS, "cluster", "web.js")
 DRAIN = '{"cmd":"NODE_PMD","act":"drain"}'
 DISCONNECT = '{"cmd":"NODE_CLUSTER","act":"disconnect"}'
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-ROUNDS = 20 if SOAK else 4
+ROUNDS = 20 if SOAK else 2
 
 
 class NodeSeats(Seats):
@@ -87,13 +87,14 @@ class UnderLoad(unittest.TestCase):
                     answered = load.wait_for(answered + 100)["requests"]
                 account = load.finish()
         self.assertEqual(account["failures"], 0, account)
-        self.assertGreater(len(account["workers"]), ROUNDS, account)
+        self.assertGreater(len(account["workers"]), 2, account)
 
     def every(self, mode, **options):
         for name, node in nodes().items():
             for keep in (False, True):
-                with self.subTest(node=name, mode=mode, keep=keep):
-                    self.rounds(node, mode, keep, **options)
+                if SOAK or (keep and (mode == "naive" or name == "newest")):
+                    with self.subTest(node=name, mode=mode, keep=keep):
+                        self.rounds(node, mode, keep, **options)
 
     def test_an_app_that_handles_no_signal(self):
         self.every("naive")
@@ -112,6 +113,8 @@ class UnderLoad(unittest.TestCase):
 
     def test_a_keep_alive_client_that_is_often_idle(self):
         for name, node in nodes().items():
+            if not SOAK and name != "newest":
+                continue
             with self.subTest(node=name):
                 port = free_port()
                 with NodeSeats(PRELOAD, [node, WEB, "graceful", str(port)]) as s:

@@ -1,7 +1,8 @@
 // web.js - a server that knows nothing of pmd: node web.js MODE WHERE
 //
 // MODE  naive: handles no signal; graceful: closes its server on SIGINT; quits: exits at once on SIGINT; ready: as
-//       graceful, and says so when it is ready; proxy: as naive, and insists on keep-alive in each response
+//       graceful, and says so when it is ready; proxy: as naive, and insists on keep-alive in each response; stays: as
+//       naive, and has more to do than to serve
 // WHERE [http:|https:|http2:|http2s:|net:|udp:][HOST:]PORT or a path; https takes KEY and CERT from the environment
 //
 // Answers with who it is; /slow?MS after so long; /stream?MS in two halves so far apart; /env with what a process that
@@ -65,5 +66,7 @@ else
 
 if (mode === 'graceful' || mode === 'ready')
 	process.on('SIGINT', () => server.close((error) => process.exit(error ? 1 : 0)));
+if (mode === 'stays')
+	setInterval(() => {}, 1000);
 if (mode === 'quits')
 	process.on('SIGINT', () => process.exit(0));

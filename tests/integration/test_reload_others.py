@@ -1,0 +1,78 @@
+"""Reload under load of programs that are not Node's: through the preload library, or with the sockets they are given."""
+
+import os
+import unittest
+
+from clusters import SOAK, ClusterTestCase, Load
+from pmdtest import APPS, helper, require
+
+ROUNDS = 50 if SOAK else 1
+
+
+class OtherApps(ClusterTestCase):
+    def reload_under_load(self, keep=False, **keys):
+        self.start_app(exec_mode="cluster", instances=2, listen_timeout=8000, **keys)
+        with self.load(keep) as load:
+            self.reload_rounds(load, ROUNDS)
+
+    def test_python_and_c(self):
+        def body():
+            with self.load(False) as load:
+                self.reload_rounds(load, ROUNDS)
+
+        self.others(body)
+
+    def test_a_c_program_that_takes_the_sockets_it_is_given(self):
+        for program in ("listeners", "listeners_static"):
+            with self.subTest(program):
+                self.reload_under_load(script=helper(program), interpreter="none", args=["given", "0"],
+                                       listen=[f"tcp://127.0.0.1:{self.port}"])
+            self.pmctl("delete", "api")
+
+    def test_webrick(self):
+        self.reload_under_load(script=require("ruby"), interpreter="none",
+                               args=[os.path.join(APPS, "shim", "web.rb"), str(self.port)])
+
+    def test_puma(self):
+        self.reload_under_load(script=require("puma"), interpreter="none", kill_signal="SIGTERM",
+                               args=["-q", "-e", "production", "-b", f"tcp://127.0.0.1:{self.port}",
+                                     os.path.join(APPS, "shim", "config.ru")])
+
+    def test_php(self):
+        self.reload_under_load(script=require("php"), interpreter="none",
+                               args=["-S", f"127.0.0.1:{self.port}", os.path.join(APPS, "shim", "web.php")])
+
+    def test_a_static_program_is_not_taken_for_one_that_shares(self):
+        done = self.start_app(script=helper("listeners_static"), interpreter="none", args=["serve", str(self.port)],
+                              exec_mode="cluster", instances=2, check=False)
+        self.assertNotEqual(done.code, 0, done)
+        self.assertRegex(done.out + done.err, "static|preload", done)
+
+    def test_gunicorn(self):
+        self.reload_under_load(script="/usr/bin/python3", interpreter="none", kill_signal="SIGTERM",
+                               args=["-m", "gunicorn", "--chdir", os.path.join(APPS, "shim"), "-b",
+                                     f"127.0.0.1:{self.port}", "web:wsgi"])
+
+    def uvicorn(self, **keys):
+        return dict(script="/usr/bin/python3", interpreter="none", kill_signal="SIGTERM",
+                    args=["-m", "uvicorn", "--app-dir", os.path.join(APPS, "shim"), "--log-level", "warning", "--port",
+                          str(self.port), "web:asgi"], **keys)
+
+    def test_uvicorn(self):
+        self.reload_under_load(**self.uvicorn())
+
+    def test_a_server_that_cannot_say_that_a_kept_connection_ends(self):
+        # It goes on answering on kept connections until the drain timeout, and then cuts them: each may lose a request.
+        self.start_app(exec_mode="cluster", instances=1, **self.uvicorn(drain_timeout=1000))
+        connections = 8
+        with Load(self.address, True, connections=connections) as load:
+            load.wait_for(200)
+            self.pmctl("reload", "api", timeout=60)
+            load.wait_for(load.now()["requests"] + 200)
+            account = load.finish()
+        self.assertLessEqual(account["failures"], connections, account)
+        self.assertEqual(account["failures"], account["failed"]["reset_before"], account)
+
+
+if __name__ == "__main__":
+    unittest.main()
