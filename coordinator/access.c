@@ -1,11 +1,11 @@
 /* access.c - which nodes are meant, and who may do what on them. */
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/members.h"
 #include "proto/buf.h"
+#include "proto/glob.h"
 #include "proto/ops.h"
 
 /* ---- the fleet as target expressions see it ---- */
@@ -166,7 +166,13 @@ static bool is_selector(const char *text)
 static int expand(const struct fleet_view *v, const struct binding *b, struct right *r,
                   struct pm_error *err)
 {
-	struct targets_query q = { 0 };
+	/*
+	 * Neither groups nor conditions count here: they may rest on what hosts say of themselves,
+	 * and a host may not put itself within somebody's reach (F-07). A name that nobody has yet
+	 * is fine.
+	 */
+	struct targets_fleet confirmed = { .hosts = v->fleet.hosts, .n = v->fleet.n };
+	struct targets_query q = { .lenient = true };
 	struct targets found = { 0 };
 
 	r->rank = pm_rank_by_name(b->role);
@@ -181,7 +187,7 @@ static int expand(const struct fleet_view *v, const struct binding *b, struct ri
 		q.label = b->targets;
 	else
 		q.hosts = b->targets;
-	if (targets_expand(&q, &v->fleet, &found, err) < 0)
+	if (targets_expand(&q, &confirmed, &found, err) < 0)
 		return err->code == PM_NO_MEMORY ? -1 : 0; /* nobody is meant: nothing is allowed */
 	for (size_t i = 0; i < found.n; i++)
 		r->nodes[found.hosts[i] / 8] |= (uint8_t)(1u << found.hosts[i] % 8);
@@ -225,32 +231,12 @@ static bool covers(const struct right *r, size_t node)
 	return r->everywhere || (r->nodes[node / 8] >> node % 8 & 1) != 0;
 }
 
-/* One of the globs, which are parted by commas. */
-static bool app_matches(const char *globs, const char *app)
-{
-	char one[256];
-
-	if (globs[0] == '\0')
-		return true;
-	while (*globs != '\0') {
-		size_t len = strcspn(globs, ",");
-
-		if (len < sizeof(one)) {
-			memcpy(one, globs, len);
-			one[len] = '\0';
-			if (fnmatch(one, app, 0) == 0)
-				return true;
-		}
-		globs += len + (globs[len] == ',');
-	}
-	return false;
-}
-
 static bool app_allowed(const struct access *a, uint64_t ops, size_t node, const char *app)
 {
 	for (size_t i = 0; i < a->n; i++)
 		if (pm_rank_may(a->list[i].rank, ops) && covers(&a->list[i], node) &&
-		    (app == NULL ? a->list[i].apps[0] == '\0' : app_matches(a->list[i].apps, app)))
+		    (a->list[i].apps[0] == '\0' ||
+		     (app != NULL && glob_match_any(a->list[i].apps, app))))
 			return true;
 	return false;
 }
@@ -273,7 +259,10 @@ bool access_allows(const struct access *a, uint64_t ops, size_t node, char *cons
 bool access_allows_fleet(const struct access *a, uint64_t ops)
 {
 	for (size_t i = 0; i < a->n; i++)
-		if (a->list[i].everywhere && pm_rank_may(a->list[i].rank, ops))
+		/* What is of the fleet is of all its apps: a right to some of them is not enough.
+		 */
+		if (a->list[i].everywhere && a->list[i].apps[0] == '\0' &&
+		    pm_rank_may(a->list[i].rank, ops))
 			return true;
 	return false;
 }
