@@ -10,7 +10,8 @@
 #ifndef PM_COORDINATOR_ADMIT_H
 #define PM_COORDINATOR_ADMIT_H
 
-#include "coordinator/detector.h"
+#include <stdbool.h>
+
 #include "coordinator/store_types.h"
 
 #define ADMIT_RUNS        8
@@ -18,11 +19,18 @@
 
 struct admit_hello {
 	uint8_t machine[16];
-	uint8_t run[16]; /* of the agent's process: random at each start */
+	uint8_t run[16]; /* of the agent's process: see admit_run() */
 	uint64_t epoch;  /* generation of the last session that it has stored; 0: it has had none */
 	uint64_t counter; /* of the last command that it has seen */
 	char address[ADMIT_ADDRESS_MAX];
 };
+
+/*
+ * Which life of which agent it is: its kernel's boot id, and its starts as it counts them on its
+ * disk.  Two copies of an agent may share the kernel, where they are containers, but not what each
+ * of them counts.
+ */
+void admit_run(const uint8_t boot[16], uint64_t starts, uint8_t out[16]);
 
 /* What is remembered of an agent's sessions; zeroed: nothing yet. */
 struct admit_history {

@@ -14,7 +14,7 @@ uint32_t detector_interval_ms(size_t n_agents)
 	return (uint32_t)PM_MIN(PM_MAX(spread, BEAT_MS), 600000u);
 }
 
-static bool set_class(struct peer *p, enum peer_class class, uint64_t now_ms)
+static bool set_class(struct liveness *p, enum peer_class class, uint64_t now_ms)
 {
 	if (p->class == class)
 		return false;
@@ -23,20 +23,20 @@ static bool set_class(struct peer *p, enum peer_class class, uint64_t now_ms)
 	return true;
 }
 
-bool detector_heard(struct peer *p, uint64_t now_ms)
+bool detector_heard(struct liveness *p, uint64_t now_ms)
 {
 	p->heard_ms = now_ms;
 	p->connected = true;
 	return set_class(p, PEER_UP, now_ms);
 }
 
-bool detector_ended(struct peer *p, uint64_t now_ms)
+bool detector_ended(struct liveness *p, uint64_t now_ms)
 {
 	p->connected = false;
 	return p->class == PEER_UP && set_class(p, PEER_SUSPECT, now_ms);
 }
 
-static enum peer_class class_of(const struct peer *p, uint64_t now_ms, uint32_t beat_ms)
+static enum peer_class class_of(const struct liveness *p, uint64_t now_ms, uint32_t beat_ms)
 {
 	uint64_t silent_ms = now_ms - p->heard_ms;
 
@@ -78,7 +78,7 @@ static void count_losses(struct detector *d, const struct detector_sum *sum, siz
 		d->isolated = false; /* most are back */
 }
 
-struct detector_sum detector_sweep(struct detector *d, struct peer *(*at)(void *arg, size_t i),
+struct detector_sum detector_sweep(struct detector *d, struct liveness *(*at)(void *arg, size_t i),
                                    size_t n, uint64_t now_ms, detector_fn *fn, void *arg)
 {
 	uint64_t stopped_ms = d->swept_ms == 0 ? 0 : now_ms - d->swept_ms;
@@ -89,7 +89,7 @@ struct detector_sum detector_sweep(struct detector *d, struct peer *(*at)(void *
 	if (stopped_ms < STOPPED_MS)
 		stopped_ms = 0;
 	for (size_t i = 0; i < n; i++) {
-		struct peer *p = at(arg, i);
+		struct liveness *p = at(arg, i);
 		enum peer_class before, class;
 
 		if (p == NULL)

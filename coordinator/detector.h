@@ -19,7 +19,7 @@ enum peer_class {
 };
 
 /* One agent's part; zeroed: never heard of. */
-struct peer {
+struct liveness {
 	enum peer_class class;
 	bool connected;
 	uint64_t heard_ms; /* of the last valid record */
@@ -38,9 +38,9 @@ struct detector {
 uint32_t detector_interval_ms(size_t n_agents);
 
 /* A valid record came; true: its class has changed. */
-bool detector_heard(struct peer *p, uint64_t now_ms);
+bool detector_heard(struct liveness *p, uint64_t now_ms);
 /* Its session has ended: it is suspect at once, and down when it does not come back in time. */
-bool detector_ended(struct peer *p, uint64_t now_ms);
+bool detector_ended(struct liveness *p, uint64_t now_ms);
 
 /* What a sweep found. */
 struct detector_sum {
@@ -55,7 +55,7 @@ typedef void detector_fn(void *arg, size_t peer, enum peer_class before, enum pe
  *
  * at         the i-th peer of n, or NULL for one that does not count (drained, not accepted)
  */
-struct detector_sum detector_sweep(struct detector *d, struct peer *(*at)(void *arg, size_t i),
+struct detector_sum detector_sweep(struct detector *d, struct liveness *(*at)(void *arg, size_t i),
                                    size_t n, uint64_t now_ms, detector_fn *fn, void *arg);
 
 #endif

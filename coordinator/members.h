@@ -5,6 +5,7 @@
 #ifndef PM_COORDINATOR_MEMBERS_H
 #define PM_COORDINATOR_MEMBERS_H
 
+#include "coordinator/admit.h"
 #include "coordinator/forward.h"
 #include "coordinator/store.h"
 #include "proto/targets.h"
@@ -30,15 +31,12 @@ struct node {
 	struct pm_link *link; /* borrowed; NULL: not connected */
 	struct forward_agent forwards;
 	char address[64];
-	uint8_t boot_id[16];
 	bool suspect;
 	uint32_t running, failed, load_permille;
 	uint64_t revision;
 	int64_t clock_offset_ms;
 	int64_t connected_ms;
-	/* clone detection: when sessions of this key replaced one another */
-	unsigned n_flaps;
-	int64_t flap_ms;
+	struct admit_history history; /* of its sessions: shows a clone */
 };
 
 struct oper {

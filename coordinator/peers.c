@@ -12,9 +12,6 @@
 #include "proto/log.h"
 #include "proto/token.h"
 
-/* Sessions of one key that push each other out so often, so soon, are two machines. */
-#define FLAPS_MAX  3
-#define FLAP_MS    60000
 #define FACTS_TEXT 1024
 
 static void address_text(const struct pm_link *l, char *out, size_t size)
@@ -383,25 +380,31 @@ static void quarantine(struct coord *c, struct node *node, const char *a, const 
 	pm_log(PM_LOG_ERROR, "fleet.clone", "node=%s %s", node->name, note);
 }
 
-/* A later session of the same key replaces the one that is there. */
-static void replace_session(struct coord *c, struct node *node, struct pm_link *l,
-                            const Pm__AgentHello *hello)
+/* Whether another machine has this key, too: then neither is commanded until somebody looked. */
+static void look_for_clone(struct coord *c, struct node *node, struct pm_link *l,
+                           const Pm__AgentHello *hello)
 {
-	char address[64];
+	struct admit_hello h = { .epoch = node->epoch };
+	struct admit_verdict v;
+
+	if (node->state != AGENT_ACCEPTED || hello->boot_id.len != sizeof(h.run))
+		return;
+	if (node->history.clone[0] != '\0')
+		admit_release(&node->history); /* accepted again by an operator */
+	admit_run(hello->boot_id.data, hello->epoch, h.run);
+	address_text(l, h.address, sizeof(h.address));
+	admit_decide(&node->history, node->state, node->epoch, 0, node->link != NULL, &h, &v);
+	if (v.admit == ADMIT_CLONE)
+		quarantine(c, node, node->history.clone, h.address);
+}
+
+/* A later session of the same key replaces the one that is there. */
+static void replace_session(struct node *node, struct pm_link *l)
+{
 	struct pm_error err;
-	int64_t now = pm_wall_ms();
-	bool other_boot = hello->boot_id.len == sizeof(node->boot_id) &&
-	                  memcmp(node->boot_id, hello->boot_id.data, sizeof(node->boot_id)) != 0;
 
 	if (node->link == NULL || node->link == l)
 		return;
-	address_text(l, address, sizeof(address));
-	node->n_flaps = now - node->flap_ms < FLAP_MS ? node->n_flaps + 1 : 1;
-	node->flap_ms = now;
-	/* Both alive, of two kernels: that is no reconnect. */
-	if (other_boot && (node->n_flaps >= FLAPS_MAX || !node->suspect) &&
-	    node->state == AGENT_ACCEPTED)
-		quarantine(c, node, node->address, address);
 	(void)pm_fail(&err, PM_EXISTS, "a newer session of this key has begun");
 	forward_agent_gone(&node->forwards);
 	pm_link_close(node->link, &err);
@@ -418,11 +421,10 @@ static int hello_agent(struct coord *c, struct pm_link *l, const Pm__Hello *hell
 		return pm_fail(err, PM_DENIED, "this key is no agent's any more");
 	if (hello->agent == NULL)
 		return pm_fail(err, PM_PROTOCOL, "an agent says what it is");
-	replace_session(c, node, l, hello->agent);
+	look_for_clone(c, node, l, hello->agent);
+	replace_session(node, l);
 	peer_of(l)->node = node;
 	node->epoch++;
-	if (hello->agent->boot_id.len == sizeof(node->boot_id))
-		memcpy(node->boot_id, hello->agent->boot_id.data, sizeof(node->boot_id));
 	request.session = (struct store_session){ .agent = node->id, .coordinator = "" };
 	submit(c, &request);
 	if (hello->agent->facts != NULL) {

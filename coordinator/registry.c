@@ -287,7 +287,7 @@ struct sweep {
 	void *arg;
 };
 
-static struct peer *peer_at(void *arg, size_t i)
+static struct liveness *peer_at(void *arg, size_t i)
 {
 	const struct sweep *s = arg;
 	struct member *m = s->r->by_name[i];

@@ -22,7 +22,7 @@ struct member {
 	bool drained;
 	struct pm_labels labels, claimed, facts;
 	uint64_t epoch;
-	struct peer peer;
+	struct liveness peer;
 	struct admit_history history;
 	int64_t last_seen_ms; /* calendar */
 	bool unflushed;       /* last_seen_ms is newer than the store's */

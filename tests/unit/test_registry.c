@@ -11,10 +11,10 @@
 
 #define N_PEERS 10
 
-static struct peer peers[N_PEERS];
+static struct liveness peers[N_PEERS];
 static unsigned changes[N_PEERS];
 
-static struct peer *peer_at(void *arg, size_t i)
+static struct liveness *peer_at(void *arg, size_t i)
 {
 	(void)arg;
 	return &peers[i];
@@ -222,6 +222,19 @@ static void copies_of_an_agent_are_found(void **state)
 	assert_int_equal(comes(hello(1, 1, 0), false), ADMIT);
 	assert_int_equal(comes(hello(1, 2, 1), false), ADMIT);
 	assert_int_equal(comes(hello(1, 3, 0), false), ADMIT_CLONE);
+}
+
+static void each_start_on_each_kernel_is_a_life_of_its_own(void **state)
+{
+	static const uint8_t boots[2][16] = { { 1, [15] = 3 }, { 2, [15] = 3 } };
+	uint8_t runs[2 * 300][16];
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(runs); i++) {
+		admit_run(boots[i % 2], i / 2 + 200, runs[i]);
+		for (size_t j = 0; j < i; j++)
+			assert_memory_not_equal(runs[i], runs[j], sizeof(runs[i]));
+	}
 }
 
 static void after_a_restart_of_ours_clones_show_again(void **state)
@@ -495,6 +508,7 @@ int main(void)
 		cmocka_unit_test(one_agent_may_come_as_often_as_it_likes),
 		cmocka_unit_test(a_welcome_that_never_arrived_is_no_clone),
 		cmocka_unit_test(copies_of_an_agent_are_found),
+		cmocka_unit_test(each_start_on_each_kernel_is_a_life_of_its_own),
 		cmocka_unit_test(after_a_restart_of_ours_clones_show_again),
 		cmocka_unit_test(an_old_store_is_noticed_not_believed),
 		cmocka_unit_test(the_state_of_an_agent_decides_first),
