@@ -159,6 +159,33 @@ static void what_does_not_go_together_is_refused(void **state)
 	}
 }
 
+static void running_out_of_memory_leaves_the_check_before(void **state)
+{
+	PM_DOC *doc = doc_create(1 << 16);
+	struct doc_node *map = doc_node(doc, DOC_MAP, 1, 1);
+	struct doc_node *headers = doc_node(doc, DOC_MAP, 1, 1);
+	struct spec_builder b;
+	struct pm_error err;
+	int rc = -1;
+
+	(void)state;
+	put(doc, map, "check", "http://:1/");
+	put(doc, map, "body", "fine");
+	headers->name = "headers";
+	put(doc, headers, "Host", "example.org");
+	doc_append(map, headers);
+	assert_int_equal(spec_builder_init(&b, &err), 0);
+	assert_int_equal(spec_set_option(&b, spec_key_find("ready"), "exec a b", false, &err), 0);
+	for (unsigned n = 1; rc < 0; n++) {
+		pm_alloc_fail_at(n);
+		rc = spec_set(&b, spec_key_find("ready"), map, &err);
+		pm_alloc_fail_at(0);
+		assert_int_equal(rc < 0 ? err.code : PM_NO_MEMORY, PM_NO_MEMORY);
+		assert_string_equal(b.spec->ready->what, rc < 0 ? "exec" : "http://:1/");
+	}
+	spec_builder_finish(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +193,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_check_is_said),
 		cmocka_unit_test(an_object_says_more),
 		cmocka_unit_test(what_does_not_go_together_is_refused),
+		cmocka_unit_test(running_out_of_memory_leaves_the_check_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
