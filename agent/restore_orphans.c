@@ -192,6 +192,10 @@ static void sweep_one(void *arg, const struct tree_process *p)
 	const struct instance *inst = super_find_id(su, tree_tag_pm_id(p->tag));
 	const struct inst_core *core = inst == NULL ? NULL : instance_core(inst);
 
+	if (tree_tag_pm_id(p->tag) == TREE_ID_CHECK) { /* nobody waits for its answer any more */
+		sweep_tag(su->sweep, p->tag, 0, true);
+		return;
+	}
 	if (core == NULL || !instance_spec(inst)->treekill || is_a_run(su, p->tag))
 		return;
 	if (core->tag != p->tag || !life_has_process(&core->life))

@@ -545,6 +545,7 @@ int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd
 	cgroup_find(&su->cgroup);
 	su->foreground = foreground;
 	su->lock_fd = lock_fd;
+	su->check_serial = (uint32_t)pm_now_ms(); /* what a former one left has other tags */
 	su->next_app_serial = 1; /* 0 is a record of the arena that was taken and not filled */
 	su->pm2_home = agent_is_pm2();
 	(void)snprintf(su->home, sizeof(su->home), "%s", home);

@@ -382,6 +382,23 @@ class ExecTest(HealthCase):
         for pid in map(int, self.read("pids").split()):
             self.wait_dead(pid)
 
+    def test_it_goes_with_the_agent(self):
+        self.start_app("setsid sleep 1001 &\necho $! >>pids\nsleep 1002 &\necho $! >>pids\nwait\n",
+                       live={"check": ["./check.sh"], "timeout": 60000, "period": 100})
+        self.wait(lambda: os.path.exists(self.path("pids")) and len(self.read("pids").split()) == 2, message="a look")
+        self.pmctl("kill")
+        for pid in map(int, self.read("pids").split()):
+            self.wait_dead(pid)
+
+    def test_it_goes_with_the_supervisor(self):
+        self.start_app("setsid sleep 1001 &\necho $! >>pids\nsleep 1002 &\necho $! >>pids\nwait\n",
+                       live={"check": ["./check.sh"], "timeout": 60000, "period": 100})
+        self.wait(lambda: os.path.exists(self.path("pids")) and len(self.read("pids").split()) == 2, message="a look")
+        os.kill(self.supervisor_pid(), signal.SIGKILL)
+        self.wait(lambda: len(self.read("pids").split()) == 4, message="the next look")
+        for pid in list(map(int, self.read("pids").split()))[:2]:
+            self.wait_dead(pid)
+
     def test_what_cannot_be_run_is_told(self):
         done = self.start_app("", check=10, listen_timeout=500, ready="exec ./missing.sh")
         self.assertIn("exec ./missing.sh: No such file or directory", done.out + done.err)
