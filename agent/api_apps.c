@@ -347,6 +347,9 @@ static int scale_to(const struct request *r, struct app *app, size_t want, struc
 	struct instance *inst;
 	struct order *o;
 
+	if (want > SOCKETS_SEATS_MAX && cluster_can_share(app->spec))
+		return pm_fail(err, PM_LIMIT, "%s: instances that share a socket: at most %d",
+		               app->spec->name, SOCKETS_SEATS_MAX);
 	if (api_new_order(r, 0, true, &o, err) < 0)
 		return -1;
 	app->spec->instances = (uint32_t)want;

@@ -112,6 +112,9 @@ static uint32_t seats_of(const struct app *app)
 
 	for (size_t i = 0; i < app_n_all(app); i++)
 		n = PM_MAX(n, instance_core(app_any(app, i))->instance + 1);
+	/* One that went may have left somebody in its queue. */
+	for (const struct late *l = app->cluster->late; l != NULL; l = l->next)
+		n = PM_MAX(n, l->seat + 1);
 	return n;
 }
 
@@ -380,10 +383,13 @@ static void on_late(uv_timer_t *timer)
 {
 	struct late *l = timer->data;
 
-	cluster_sweep(l->cluster->app, l->seat, l->generation);
-	if (++l->n == PM_COUNT(late_ms))
+	struct app *app = l->cluster->app;
+
+	cluster_sweep(app, l->seat, l->generation);
+	if (++l->n == PM_COUNT(late_ms)) {
 		late_close(l);
-	else
+		cluster_rest(app);
+	} else
 		(void)uv_timer_start(timer, on_late, late_ms[l->n],
 		                     0); /* fails only while closing */
 }

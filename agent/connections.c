@@ -183,14 +183,17 @@ static int count_tcp(struct look *l, int family, struct pm_error *err)
 static void count_unix(struct look *l, const struct sockets *s)
 {
 	FILE *file = fopen("/proc/net/unix", "re");
-	char line[512], path[128];
+	char line[512];
 	unsigned state;
 	uint64_t inode;
+	int path;
 
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		if (sscanf(line, "%*s %*x %*x %*x %*x %x %" SCNu64 " %127s", &state, &inode,
-		           path) == 3 &&
-		    state == 3 && sockets_has_path(s, path))
+		/* The path is the rest of the line, and may hold spaces. */
+		if (path = 0, line[strcspn(line, "\n")] = '\0',
+		    sscanf(line, "%*s %*x %*x %*x %*x %x %" SCNu64 " %n", &state, &inode, &path) ==
+		                    2 &&
+		            path > 0 && state == 3 && sockets_has_path(s, line + path))
 			l->found += is_its(l, inode);
 	if (file != NULL)
 		(void)fclose(file);

@@ -65,6 +65,9 @@ void instance_drop_order(struct instance *inst, const struct order *order);
 void instance_on_spawned(struct instance *inst, const struct keeper_record *r);
 void instance_on_exited(struct instance *inst, const struct keeper_record *r);
 void instance_on_message(struct instance *inst, const char *line, size_t len);
+/* What people are to know of the present run, such as an address that it could not have. */
+void instance_remark(struct instance *inst, const char *words);
+const char *instance_remarked(const struct instance *inst); /* "": nothing */
 /* A worker listens on an address, as text. */
 void instance_on_listening(struct instance *inst, const char *address);
 /* A look at it has ended; changed: that has changed what is thought of it. */

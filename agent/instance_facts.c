@@ -168,6 +168,16 @@ void inst_note(struct instance *inst, const char *text)
 	set_words(&inst->note, text);
 }
 
+void instance_remark(struct instance *inst, const char *words)
+{
+	inst_note(inst, words);
+}
+
+const char *instance_remarked(const struct instance *inst)
+{
+	return inst->note != NULL ? inst->note : "";
+}
+
 void inst_fail_words(struct instance *inst, enum pm_code code, const char *what, const char *hint)
 {
 	inst->why_code = code;

@@ -122,12 +122,20 @@ static void late_words(const struct instance *inst, enum gate gate, const char *
 
 void inst_gate_over(struct instance *inst)
 {
+	uint64_t end_ms = inst->core.started_ms + instance_spec(inst)->listen_timeout_ms;
 	enum gate gate = gate_of(inst);
 	const char *what, *hint;
 	char words[240];
 
 	if (gate == GATE_NONE || gate == GATE_ALIVE) {
 		pass(inst);
+		return;
+	}
+	/* It was to prove something else when it began: the old one did not listen yet. */
+	if (end_ms > pm_now_ms()) {
+		inst->core.deadline_ms = end_ms;
+		inst_commit(inst);
+		inst_arm(inst, end_ms - pm_now_ms());
 		return;
 	}
 	late_words(inst, gate, &what, &hint);

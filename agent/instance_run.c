@@ -368,7 +368,11 @@ static void exit_words(struct instance *inst, const struct keeper_record *r, uin
 	else
 		(void)snprintf(words, sizeof(words), "exited with code %d after %" PRIu64 " ms",
 		               r->exit_code, run_ms);
-	inst_fail_words(inst, PM_FAILED, words, "");
+	/* What was remarked on may be why. */
+	inst_fail_words(inst, PM_FAILED, words,
+	                inst->reload == NULL || inst->core.role != ROLE_NORMAL
+	                        ? instance_remarked(inst)
+	                        : "");
 }
 
 /* The run is over: record it, ask the policy, go on. */

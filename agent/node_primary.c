@@ -132,9 +132,10 @@ static bool queue_handle(struct node_primary *p, json_t *message, int fd)
 {
 	struct handle *h = p->n_queue == HANDLES_MAX ? NULL : pm_calloc(1, sizeof(*h));
 
-	if (h == NULL || message == NULL)
+	if (h == NULL)
 		goto fail;
-	h->json = json_dumps(message, JSON_COMPACT);
+	h->fd = -1;
+	h->json = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
 	h->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (h->json == NULL || h->fd < 0)
 		goto fail;
@@ -334,6 +335,11 @@ void node_primary_on_line(struct node_primary *p, const char *line, size_t len)
 		send_json(p, json_pack("{s:s}", "cmd", "NODE_HANDLE_ACK"));
 	}
 	json_decref(m);
+}
+
+bool node_primary_has_room(const struct node_primary *p)
+{
+	return p->n_queue < HANDLES_MAX / 2; /* the rest is for the sockets that it asks for */
 }
 
 bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd)

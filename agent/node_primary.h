@@ -48,6 +48,8 @@ void node_primary_destroy(struct node_primary *p); /* NULL is fine */
 /* A message from the worker; hostile input. Hooks are called from here. */
 void node_primary_on_line(struct node_primary *p, const char *line, size_t len);
 
+/* May more connections be handed to it? What is not waits where it is for somebody else. */
+bool node_primary_has_room(const struct node_primary *p);
 /* Hand it a connection (duplicated here) that was accepted on the socket of a key, as node's own
  * primary does when it deals them out. false: it cannot be told. */
 bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd);

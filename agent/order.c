@@ -532,7 +532,14 @@ static void stop_reload(struct order *o, uint32_t app_serial)
 /* What was done where the command's own word would mislead. */
 static void special_words(const struct order *o, struct item *it, const struct instance *inst)
 {
-	char text[120];
+	char text[300];
+
+	if (it->code == PM_OK && starts(it) && it->pid != 0 && *instance_remarked(inst) != '\0') {
+		(void)snprintf(text, sizeof(text), "online, pid %u; %s", it->pid,
+		               instance_remarked(inst));
+		free(it->text);
+		it->text = pm_strdup(text);
+	}
 
 	if (it->code == PM_OK && it->event == EV_DELETE && it->cause == CAUSE_SCALE) {
 		free(it->text);

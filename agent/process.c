@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/cluster.h"
+#include "agent/elf.h"
 #include "agent/ipc.h"
 #include "agent/notify_socket.h"
 #include "agent/preload.h"
@@ -265,6 +266,9 @@ static struct process *process_new(struct super *su, struct instance *inst, uint
 	p->su = su;
 	p->inst = inst;
 	p->slot = slot;
+	p->index = instance_index(inst);
+	p->pm_id = instance_core(inst)->pm_id;
+	p->app_serial = instance_core(inst)->app_serial;
 	p->pidfd = p->stdin_fd = -1;
 	for (size_t i = 0; i < PM_COUNT(p->fds); i++)
 		p->fds[i] = -1;
@@ -331,6 +335,10 @@ static void find_preload(struct process *p, const struct cluster_seat *seat, boo
 	}
 }
 
+static const char static_words[] =
+	"statically linked: nothing can be preloaded into it, so it shares a "
+	"port by LISTEN_FDS (listen) or SO_REUSEPORT of its own";
+
 /* What the keeper shall do, from the spec and the instance's place in it. */
 static int request(struct process *p, struct instance *inst, const struct pipes *pipes,
                    const struct cluster_seat *seat, struct pm_error *err)
@@ -342,7 +350,7 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 	char cgroup[PATH_MAX], preload[PM_PATH_MAX];
 	struct spawn_plan plan;
 	struct user user;
-	uint64_t user_words[4] = { instance_index(inst), instance_core(inst)->pm_id, p->tag, 0 };
+	uint64_t user_words[4] = { p->index, p->pm_id, p->tag, p->app_serial };
 	int rc;
 
 	if (cgroup_make(&p->su->cgroup, tree_tag_pm_id(p->tag), p->slot, cgroup, sizeof(cgroup),
@@ -363,6 +371,8 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 	if (instance_procenv(inst, &user, pipes->ipc_number, seat == NULL ? NULL : &worker, &env,
 	                     err) < 0)
 		return -1;
+	if (seat != NULL && seat->way == CLUSTER_SHIM && elf_is_static(env.path))
+		instance_remark(inst, static_words);
 	plan = (struct spawn_plan){
 		.path = env.path,
 		.argv = (const char *const *)env.argv,
@@ -448,9 +458,13 @@ fail:
 static int adopt_worker(struct process *p, struct instance *inst, int shim_fd, struct pm_error *err)
 {
 	struct cluster_seat seat;
+	char program[32];
 
 	if (!cluster_can_share(instance_spec(inst)))
 		return 0;
+	(void)snprintf(program, sizeof(program), "/proc/%d/exe", (int)p->pid);
+	if (cluster_way(instance_spec(inst)) == CLUSTER_SHIM && elf_is_static(program))
+		instance_remark(inst, static_words);
 	if (cluster_find_seat(inst, instance_core(inst)->generation, &seat, err) == 0)
 		return take_worker(p, &seat, shim_fd, err);
 	pm_closep(&shim_fd);

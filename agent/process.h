@@ -14,8 +14,9 @@ struct process {
 	struct super *su;      /* borrowed */
 	struct instance *inst; /* borrowed; NULL when its instance has let it go */
 	uint32_t slot;
-	pid_t pid; /* 0 until spawned */
-	int pidfd; /* owned, -1 */
+	uint32_t index, pm_id, app_serial; /* whose it is or was */
+	pid_t pid;                         /* 0 until spawned */
+	int pidfd;                         /* owned, -1 */
 	uint64_t start_ticks;
 	uint64_t tag;  /* names this run; on the process itself too, unless untagged */
 	bool untagged; /* the kernel refused the tag: its descendants cannot be found */

@@ -371,6 +371,18 @@ static void end_retiree(struct reload *r, unsigned connections)
 	                                                       : CAUSE_RELOAD);
 }
 
+/* Each time is a walk of /proc, and many may be leaving at once: not more than a fifth of our time.
+ */
+static int count_connections(const struct instance *inst, unsigned *n, struct pm_error *err)
+{
+	uint64_t began = pm_now_ms();
+	int rc = cluster_connections(inst, n, err);
+	uint64_t now = pm_now_ms();
+
+	inst->su->connections_ms = now + 4 * (now - began);
+	return rc;
+}
+
 static void look_at_retiree(struct reload *r)
 {
 	struct instance *old = r->old;
@@ -384,7 +396,11 @@ static void look_at_retiree(struct reload *r)
 		order_hidden(old, EV_DELETE, CAUSE_RELOAD);
 		return;
 	}
-	if (r->retire.told && cluster_connections(old, &connections, &err) < 0) {
+	if (r->retire.told && pm_now_ms() < r->su->connections_ms) {
+		look_after(r, r->su->connections_ms - pm_now_ms());
+		return;
+	}
+	if (r->retire.told && count_connections(old, &connections, &err) < 0) {
 		pm_log(PM_LOG_WARN, "reload.connections", "%s", err.what);
 		connections = 1; /* nobody knows: it has all its time */
 	}

@@ -268,14 +268,33 @@ static uint64_t run_of(const struct keeper_record *r)
 	return r->user[2] != 0 ? r->user[2] : r->tag;
 }
 
+/* One that was replaced or let go is forgotten when it has ended, and what it wrote at the end
+ * still goes where it would have. user[3] is 0 in records of older versions. */
+static struct instance *find_owner(struct super *su, const struct keeper_record *r)
+{
+	struct instance *inst = find_index(su, r->user[0]);
+	struct app *app;
+
+	if (inst != NULL && instance_core(inst)->pm_id == r->user[1] &&
+	    (r->user[3] == 0 || instance_core(inst)->app_serial == r->user[3]))
+		return inst;
+	app = r->user[3] == 0 || r->state != KEEPER_SLOT_EXITED
+	              ? NULL
+	              : app_find_serial(su, (uint32_t)r->user[3]);
+	if (app == NULL || app->n == 0)
+		return NULL;
+	inst = app_find_shown(app, (uint32_t)r->user[1]);
+	return inst != NULL ? inst : app->instances[0];
+}
+
 static void give_slot(struct super *su, struct told *t)
 {
-	struct instance *inst = t->r.is_job != 0 ? NULL : find_index(su, t->r.user[0]);
+	struct instance *inst = t->r.is_job != 0 ? NULL : find_owner(su, &t->r);
 	struct process *p = NULL;
 	struct pm_error err;
 	bool current;
 
-	if (inst == NULL || instance_core(inst)->pm_id != t->r.user[1]) {
+	if (inst == NULL) {
 		drop_slot(su, t);
 		return;
 	}
@@ -360,6 +379,7 @@ static void take_slot(struct super *su, struct told *t, bool loaded)
 	struct pm_error err;
 
 	if (t->r.state != KEEPER_SLOT_ALIVE || (loaded && inst == NULL) ||
+	    (inst != NULL && cluster_can_share(instance_spec(inst))) || /* which sockets has it? */
 	    (inst != NULL && instance_process(inst) != NULL)) {
 		drop_slot(su, t);
 		return;

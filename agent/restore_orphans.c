@@ -97,7 +97,8 @@ static int adopt_orphan(struct super *su, const struct orphan *o, struct instanc
 		                   .tag = o->tag,
 		                   .start_ticks = o->start_ticks,
 		                   .state = KEEPER_SLOT_ALIVE };
-	const uint64_t user[4] = { instance_index(inst), instance_core(inst)->pm_id, o->tag, 0 };
+	const uint64_t user[4] = { instance_index(inst), instance_core(inst)->pm_id, o->tag,
+		                   instance_core(inst)->app_serial };
 	struct process *p = NULL;
 	int fds[KEEPER_FD_COUNT];
 

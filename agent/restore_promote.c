@@ -25,10 +25,11 @@ static void save_process(const struct process *p, struct keeper_saved_slot *out)
 	r->tag = p->untagged ? 0 : p->tag;
 	r->spawn_boot_ms = (int64_t)pm_now_ms();
 	r->exit_boot_ms = r->spawn_boot_ms;
+	r->user[0] = p->index;
+	r->user[1] = p->pm_id;
+	r->user[2] = p->tag;
+	r->user[3] = p->app_serial;
 	if (p->inst != NULL) {
-		r->user[0] = instance_index(p->inst);
-		r->user[1] = instance_core(p->inst)->pm_id;
-		r->user[2] = p->tag;
 		r->spawn_boot_ms = (int64_t)instance_core(p->inst)->started_ms;
 	}
 	memcpy(out->fds, p->fds, sizeof(out->fds));

@@ -180,8 +180,8 @@ static void answer_socket(struct shim_server *s, const struct socket_key *key, i
 
 	if (sockets_get(s->config.sockets, key, s->config.seat, s->config.generation, &fd, &errnum,
 	                &err) < 0) {
-		pm_log(PM_LOG_WARN, "shim.refused", "seat=%" PRIu32 " %s", s->config.seat,
-		       err.what);
+		if (s->config.on_refused != NULL)
+			s->config.on_refused(s->config.arg, err.what);
 		fd = -1;
 	}
 	reply(to, SHIM_SOCKET, fd < 0 ? errnum : 0, fd);

@@ -25,6 +25,8 @@ struct shim_server_config {
 	unsigned generation;
 	/* The worker listens on key, valid during the call. It may close the server. */
 	void (*on_listening)(void *arg, const struct socket_key *key);
+	/* It asked for an address that it cannot have. NULL: nobody cares. */
+	void (*on_refused)(void *arg, const char *why);
 	void *arg;
 };
 

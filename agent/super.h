@@ -60,6 +60,7 @@ struct super {
 
 	/* By keeper slot: the process there, and named descriptors that adoption brought. */
 	struct process *processes[PM_SLOTS_MAX];
+	uint64_t connections_ms;   /* not before are connections counted again (reload.c) */
 	bool strays[PM_SLOTS_MAX]; /* nothing claims them: released when their process is gone */
 	struct order *orders;      /* those under way */
 	struct job *jobs;

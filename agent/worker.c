@@ -1,5 +1,6 @@
 #include "agent/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,20 @@ static void heard_listening(struct worker *w, const char *address)
 		instance_on_listening(w->process->inst, address);
 }
 
+/* It wants an address that it cannot have. Whether it does without is its own affair. */
+static void heard_refused(struct worker *w, const char *why)
+{
+	struct instance *inst = w->process->inst;
+	char words[200];
+
+	if (inst == NULL)
+		return;
+	pm_log(PM_LOG_WARN, "cluster.refused", "app=%s pm_id=%u %s", instance_spec(inst)->name,
+	       instance_core(inst)->pm_id, why);
+	(void)snprintf(words, sizeof(words), "it cannot %.180s", why);
+	instance_remark(inst, words);
+}
+
 static void on_online(void *arg)
 {
 	(void)arg; /* it has booted; what counts is that it listens */
@@ -45,10 +60,13 @@ static void on_node_refused(void *arg, const char *address, const char *why)
 {
 	struct worker *w = arg;
 
-	if (w->process->inst != NULL)
-		pm_log(PM_LOG_WARN, "cluster.refused", "app=%s pm_id=%u %s: %s",
-		       instance_spec(w->process->inst)->name,
-		       instance_core(w->process->inst)->pm_id, address, why);
+	(void)address; /* it is among the words */
+	heard_refused(w, why);
+}
+
+static void on_shim_refused(void *arg, const char *why)
+{
+	heard_refused(arg, why);
 }
 
 static void on_node_message(void *arg, const char *line, size_t len)
@@ -84,7 +102,8 @@ bool worker_takes_connections(const struct worker *w)
 {
 	const struct instance *inst = w->process->inst;
 
-	return w->node != NULL && inst != NULL && (instance_core(inst)->said & SAID_LISTENING) != 0;
+	return w->node != NULL && inst != NULL &&
+	       (instance_core(inst)->said & SAID_LISTENING) != 0 && node_primary_has_room(w->node);
 }
 
 bool worker_give_connection(struct worker *w, const struct socket_key *key, int fd)
@@ -122,6 +141,7 @@ int worker_create(struct process *p, const struct cluster_seat *seat, struct ipc
 		.seat = seat->number,
 		.generation = seat->generation,
 		.on_listening = on_shim_listening,
+		.on_refused = on_shim_refused,
 		.arg = w,
 	};
 

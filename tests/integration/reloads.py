@@ -16,12 +16,12 @@ const how = process.env.HOW || (process.env.LANG === 'throw' && 'throw') || fs.r
 if (how === 'throw' || process.env.THROW_AT === process.env.NODE_APP_INSTANCE) throw new Error('broken release');
 if (how === 'deaf') process.on('SIGINT', () => {});
 if (how === 'mute') setInterval(() => fs.writeFileSync(`${__dirname}/mute.${process.pid}`, ''), 10);
-else require('http').createServer((req, res) => {
+else setTimeout(() => require('http').createServer((req, res) => {
 	const ms = Number(req.url.split('?')[1] || 0);
 	res.setHeader('X-Worker', String(process.pid));
 	res.setHeader('X-Release', process.env.RELEASE || '');
 	setTimeout(() => res.end('ok'), ms);
-}).listen(Number(process.env.PORT), '127.0.0.1');
+}).listen(Number(process.env.PORT), '127.0.0.1'), Number(process.env.LATE || 0));
 """
 
 

@@ -74,6 +74,14 @@ class WhileTheSuccessorStarts(ReloadCase):
         self.assertEqual(code, 0, said)
         self.assert_whole(1)
 
+    def test_the_old_one_listens_only_now_and_the_new_one_has_all_its_time(self):
+        self.start([self.api(1, env={"LATE": 3500}, min_uptime=2000)])
+        child = self.begin("reload", "api")
+        self.wait_open()
+        code, said = self.finish(child)
+        self.assertEqual(code, 0, said)
+        self.assert_whole(1)
+
     def test_a_scale_down_takes_its_place(self):
         self.start_api(2)
         child = self.starting("reload", "api", "--parallel", 2, n=2)

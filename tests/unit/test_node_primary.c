@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/node_primary.h"
+#include "agent/preload.h"
 
 /* In place of the real ones: the port says what happens. */
 enum {
@@ -281,6 +283,122 @@ static void disconnect_is_nodes_own_message(void **state)
 	assert_non_null(strstr(got(r, &with_fd), "\"ack\":4"));
 }
 
+/* A descriptor that came along and is the same open file as this one. */
+static const char *got_file(struct rig *r, const struct stat *want)
+{
+	static char text[4096];
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { text, sizeof(text) - 1 };
+	struct msghdr msg = { .msg_iov = &part,
+		              .msg_iovlen = 1,
+		              .msg_control = &control,
+		              .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(r->worker, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct stat st;
+	int fd;
+
+	assert_true(n > 0 && msg.msg_controllen > 0);
+	text[n] = '\0';
+	memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(st.st_ino == want->st_ino && st.st_dev == want->st_dev);
+	(void)close(fd);
+	return text;
+}
+
+static void a_connection_is_handed_over_as_nodes_own_primary_does(void **state)
+{
+	const struct socket_key key = {
+		.type = SOCK_STREAM, .family = AF_INET, .address = "127.0.0.1", .port = 90
+	};
+	struct rig *r = *state;
+	const char *text;
+	int ends[2][2];
+	struct stat st;
+	bool with_fd;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends[i]), 0);
+		assert_true(node_primary_give(r->primary, &key, ends[i][0]));
+	}
+	assert_int_equal(fstat(ends[0][0], &st), 0);
+	text = got_file(r, &st);
+	assert_non_null(strstr(text, "\"cmd\":\"NODE_HANDLE\""));
+	assert_non_null(strstr(text, "\"act\":\"newconn\""));
+	assert_non_null(
+		strstr(text, "\"key\":\"127.0.0.1:90:2:0\"")); /* as it was told of that socket */
+	assert_string_equal(got(r, &with_fd), "");             /* the second waits for its turn */
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	assert_int_equal(fstat(ends[1][0], &st), 0);
+	(void)got_file(r, &st);
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	/* It was duplicated, and what was handed over is let go of. */
+	for (int i = 0; i < 2; i++) {
+		char byte;
+
+		(void)close(ends[i][0]);
+		assert_int_equal(recv(ends[i][1], &byte, 1, 0), 0);
+		(void)close(ends[i][1]);
+	}
+}
+
+static void one_that_does_not_take_them_is_full_before_its_own_answers_are(void **state)
+{
+	const struct socket_key key = { .type = SOCK_STREAM, .family = AF_INET, .port = 90 };
+	struct rig *r = *state;
+	unsigned n = 0;
+	bool with_fd;
+
+	while (node_primary_has_room(r->primary)) {
+		assert_true(node_primary_give(r->primary, &key, null_fd));
+		n++;
+	}
+	assert_true(n > 16);
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":null,\"port\":3000,"
+	       "\"addressType\":4,\"seq\":77}");
+	for (; n > 0; n--) {
+		assert_null(strstr(got(r, &with_fd), "\"ack\":77"));
+		assert_true(with_fd);
+		say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	}
+	assert_true(node_primary_has_room(r->primary));
+	assert_non_null(strstr(got(r, &with_fd), "\"ack\":77"));
+	/* Up to the end of all room, and then it is refused, and nothing is lost or closed twice.
+	 */
+	while (node_primary_give(r->primary, &key, null_fd))
+		n++;
+	assert_true(fcntl(null_fd, F_GETFD) >= 0);
+}
+
+static void without_memory_nothing_is_handed_over_and_nothing_else_is_closed(void **state)
+{
+	const struct socket_key key = { .type = SOCK_STREAM, .family = AF_INET, .port = 90 };
+	struct rig *r = *state;
+
+	pm_alloc_fail_at(1);
+	assert_false(node_primary_give(r->primary, &key, null_fd));
+	pm_alloc_fail_at(0);
+	for (int fd = 0; fd < 3; fd++)
+		assert_true(fcntl(fd, F_GETFD) >= 0);
+	assert_true(fcntl(null_fd, F_GETFD) >= 0);
+}
+
+static void draining_is_a_message_that_node_hides(void **state)
+{
+	struct rig *r = *state;
+	bool with_fd;
+
+	assert_true(node_primary_drain(r->primary));
+	assert_string_equal(got(r, &with_fd), PRELOAD_DRAIN_MESSAGE "\n");
+	assert_false(with_fd);
+	say(r, "{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_DRAINING "\"}");
+	assert_string_equal(r->heard, ""); /* it is no message of the app's */
+	assert_string_equal(got(r, &with_fd), "");
+}
+
 int main(void)
 {
 #define RIGGED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -292,6 +410,10 @@ int main(void)
 		RIGGED(what_is_not_the_protocols_is_the_apps),
 		RIGGED(nonsense_is_answered_with_an_error_or_not_at_all),
 		RIGGED(disconnect_is_nodes_own_message),
+		RIGGED(a_connection_is_handed_over_as_nodes_own_primary_does),
+		RIGGED(one_that_does_not_take_them_is_full_before_its_own_answers_are),
+		RIGGED(without_memory_nothing_is_handed_over_and_nothing_else_is_closed),
+		RIGGED(draining_is_a_message_that_node_hides),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "agent/preload.h"
 #include "agent/procenv.h"
+#include "agent/shim_proto.h"
 #include "proto/limits.h"
 #include "proto/spec.h"
 
@@ -302,6 +304,106 @@ static void running_out_of_memory_anywhere_fails_and_leaks_nothing(void **state)
 	spec_free(spec);
 }
 
+/* ---- workers ---- */
+
+static void build_worker(Pm__AppSpec *spec, const struct procenv_worker *w, struct procenv *p)
+{
+	struct procenv_facts facts = facts_of();
+	struct pm_error err;
+
+	facts.worker = w;
+	assert_int_equal(procenv_build(spec, &facts, p, &err), 0);
+}
+
+static void a_node_worker_is_told_its_number_and_given_ours_before_its_own_options(void **state)
+{
+	static const struct listen_fds none;
+	static const struct {
+		const char *theirs, *preload, *want, *kept;
+	} rows[] = {
+		{ NULL, "/lib/pmd-drain.cjs", "--require \"/lib/pmd-drain.cjs\"", "" },
+		{ "--no-warnings", "/lib/pmd-drain.cjs",
+		  "--require \"/lib/pmd-drain.cjs\" --no-warnings", "--no-warnings" },
+		{ "", "/a b\\c\"/d.cjs", "--require \"/a b\\\\c\\\"/d.cjs\"", "" },
+		{ "--permission", "/lib/pmd-drain.cjs", "--permission",
+		  NULL }, /* it could not be read */
+		{ "--no-warnings", NULL, "--no-warnings", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(rows); i++) {
+		const struct procenv_worker w = { .node_id = 3,
+			                          .preload = rows[i].preload,
+			                          .listen = &none };
+		Pm__AppSpec *spec = make_spec();
+		struct procenv p;
+
+		if (rows[i].theirs != NULL)
+			put(spec, "NODE_OPTIONS", rows[i].theirs);
+		build_worker(spec, &w, &p);
+		assert_value(&p, "NODE_UNIQUE_ID", "3");
+		assert_value(&p, "NODE_OPTIONS", rows[i].want);
+		assert_value(&p, PRELOAD_ENV_OPTIONS, rows[i].kept);
+		assert_value(&p, "LD_PRELOAD", NULL);
+		assert_value(&p, "LISTEN_FDS", NULL);
+		procenv_finish(&p);
+		spec_free(spec);
+	}
+}
+
+static void another_worker_gets_the_library_before_its_own(void **state)
+{
+	static const struct listen_fds none;
+	static const struct {
+		const char *theirs, *want;
+	} rows[] = {
+		{ NULL, "/lib/libpmd-shim.so" },
+		{ "", "/lib/libpmd-shim.so" },
+		{ "/usr/lib/libjemalloc.so", "/lib/libpmd-shim.so:/usr/lib/libjemalloc.so" },
+	};
+	const struct procenv_worker w = { .preload = "/lib/libpmd-shim.so",
+		                          .preload_env = "5:1234",
+		                          .listen = &none };
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(rows); i++) {
+		Pm__AppSpec *spec = make_spec();
+		struct procenv p;
+
+		if (rows[i].theirs != NULL)
+			put(spec, "LD_PRELOAD", rows[i].theirs);
+		build_worker(spec, &w, &p);
+		assert_value(&p, "LD_PRELOAD", rows[i].want);
+		assert_value(&p, SHIM_ENV_FD, "5:1234");
+		assert_value(&p, "NODE_UNIQUE_ID", NULL);
+		assert_value(&p, "NODE_OPTIONS", NULL);
+		procenv_finish(&p);
+		spec_free(spec);
+	}
+}
+
+static void declared_sockets_are_told_as_systemd_does(void **state)
+{
+	char first[] = "http=tcp://127.0.0.1:8080", second[] = "tcp://127.0.0.1:8081";
+	char *const listen[] = { first, second };
+	Pm__AppSpec *spec = make_spec();
+	struct procenv_worker w = { 0 };
+	struct listen_fds l;
+	struct pm_error err;
+	struct procenv p;
+
+	(void)state;
+	assert_int_equal(listen_fds_init(&l, listen, PM_COUNT(listen), &err), 0);
+	w.listen = &l;
+	put(spec, "LISTEN_FDS", "9"); /* a supervisor's of ours is not the app's */
+	build_worker(spec, &w, &p);
+	assert_value(&p, "LISTEN_FDS", "2");
+	assert_value(&p, "LISTEN_FDNAMES", "http:unknown");
+	assert_non_null(value_of(&p, "LISTEN_PID"));
+	procenv_finish(&p);
+	spec_free(spec);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +415,10 @@ int main(void)
 		cmocka_unit_test(too_many_variables_are_refused),
 		cmocka_unit_test(env_files_are_not_read_for_display_and_must_be_there_for_a_start),
 		cmocka_unit_test(running_out_of_memory_anywhere_fails_and_leaks_nothing),
+		cmocka_unit_test(
+			a_node_worker_is_told_its_number_and_given_ours_before_its_own_options),
+		cmocka_unit_test(another_worker_gets_the_library_before_its_own),
+		cmocka_unit_test(declared_sockets_are_told_as_systemd_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,209 @@
+"""Cluster mode at its edges: addresses that are taken, programs that cannot be preloaded, many workers, what triggers do."""
+
+import os
+import socket
+import unittest
+
+from loads import Load
+from pmdtest import alive, kill, require
+from reloads import ReloadCase
+from ports import free_port
+
+PY = """
+import http.server, os, socketserver, sys
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        body = b'ok'
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.send_header('X-Worker', str(os.getpid()))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a): pass
+class S(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    request_queue_size = 128
+S(('127.0.0.1', int(os.environ['PORT'])), H).serve_forever()
+"""
+
+STATIC = """
+#include <unistd.h>
+int main(void) { for (;;) pause(); }
+"""
+
+
+class Addresses(ReloadCase):
+    def test_the_second_app_on_a_port_is_told_and_so_is_the_user(self):
+        self.start_api(1)
+        self.write("py.py", PY)
+        for name, keys in (("node", {}), ("python", {"script": self.path("py.py"), "interpreter": require("python3")})):
+            with self.subTest(name=name):
+                app = {**self.api(1, autorestart=False, min_uptime=5000, **keys), "name": name}
+                outcome = self.pmctl("start", self.write("second.json", {"apps": [app]}), check=False)
+                said = outcome.out + outcome.err
+                self.assertNotEqual(outcome.code, 0, said)
+                self.assertIn(f"it cannot listen on 127.0.0.1 port {self.port}: Address already in use", said)
+                self.assertRegex(said, "EADDRINUSE|Address already in use")
+                self.pmctl("delete", name)
+        self.assert_whole(1)
+
+    def test_one_that_does_without_is_up_and_says_so(self):
+        self.start_api(1)
+        self.node("tries.js", f"""
+            const s = require('net').createServer(() => {{}});
+            s.on('error', () => {{}}).listen({self.port}, '127.0.0.1');
+            setInterval(() => {{}}, 1000);""")
+        app = {**self.api(1, min_uptime=1500), "name": "tries", "script": self.path("tries.js")}
+        outcome = self.pmctl("start", self.write("second.json", {"apps": [app]}))
+        self.assertIn("it cannot listen on", outcome.out)
+        self.assertIn("it cannot listen on", self.pmctl("describe", "tries").out)
+
+    def test_a_stop_frees_the_port_for_others(self):
+        self.start_api(2)
+        self.pmctl("stop", "api")
+        self.assert_port_is_free()
+        self.pmctl("start", "api")
+        self.assert_whole()
+        self.pmctl("delete", "api")
+        self.assert_port_is_free()
+
+    def test_two_ports_a_path_with_a_space_and_udp(self):
+        other, path = free_port(), self.path("the socket")
+        self.node("server.js", f"""
+            const answer = (q, r) => r.setHeader('X-Worker', String(process.pid)).end('ok');
+            const http = require('http');
+            http.createServer(answer).listen({self.port}, '127.0.0.1');
+            http.createServer(answer).listen({other}, '127.0.0.1');
+            http.createServer(answer).listen({path!r});
+            const u = require('dgram').createSocket('udp4');
+            u.on('message', (m, from) => u.send(String(process.pid), from.port, from.address)).bind({other}, '127.0.0.1');""")
+        self.start_api(2)
+        self.wait(lambda: os.path.exists(path), message="the path")
+        with Load(self.address, keep=True, rate=100) as a, Load(("127.0.0.1", other), rate=100) as b, Load(path, rate=100) as c:
+            for load in (a, b, c):
+                load.wait_for(50)
+            for _ in range(2):
+                before = self.pids()
+                self.pmctl("reload", "api", timeout=60)
+                self.assertFalse(set(before) & set(self.pids()))
+            for load in (a, b, c):
+                load.wait_for(load.now()["requests"] + 50)
+                account = load.finish()
+                self.assertEqual(account["failures"], 0, account)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.connect(("127.0.0.1", other))
+            s.settimeout(10)
+
+            def answer():
+                s.send(b"who")
+                return int(s.recv(100))
+            self.assertIn(answer(), self.pids())
+        self.pmctl("stop", "api")
+        self.assertFalse(os.path.exists(path))
+
+    def test_connections_of_a_path_with_a_space_are_answered_to_the_end(self):
+        path = self.path("the socket")
+        self.node("server.js", f"""
+            require('http').createServer((q, r) => setTimeout(() => r.end(String(process.pid)),
+                Number(q.url.split('?')[1] || 0))).listen({path!r});
+            process.on('SIGINT', () => process.exit(0));
+            process.on('disconnect', () => {{}});""")
+        self.start([self.api(1, drain=False, shutdown_with_message=True)])
+        self.wait(lambda: os.path.exists(path), message="the path")
+        old = self.pids()
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(path)
+            s.sendall(b"GET /?1500 HTTP/1.0\r\n\r\n")
+            self.wait(lambda: self.is_accepted(path), message="a worker that has it")
+            self.pmctl("reload", "api")
+            s.settimeout(20)
+            self.assertTrue(s.makefile().read().endswith(str(old[0])))
+
+    def is_accepted(self, path):
+        return any(line.rstrip().endswith(path) and line.split()[5] == "03" for line in self.read("/proc/net/unix").splitlines())
+
+
+class Kinds(ReloadCase):
+    def test_a_static_program_is_told_of(self):
+        self.write("static.c", STATIC)
+        self.run_command([require("cc"), "-static", "-o", self.path("static"), self.path("static.c")])
+        outcome = self.pmctl("start", self.path("static"), "--name", "static", "-i", "2")
+        self.assertIn("statically linked", outcome.out)
+        self.assertIn("statically linked", self.pmctl("describe", "static").out)
+        self.kill_supervisor()
+        self.assertIn("statically linked", self.pmctl("describe", "static").out)
+        self.pmctl("reload", "static")
+        self.assertIn("statically linked", self.pmctl("describe", "static").out)
+
+    def test_one_that_is_not_restarted_by_itself(self):
+        self.start_api(2, autorestart=False)
+        gone = self.pids()[0]
+        kill(gone)
+        self.wait(lambda: self.states() == ["stopped", "online"], message="one that stays down")
+        self.assertEqual(self.workers(), {self.pids()[1]})
+        self.pmctl("reload", "api")
+        self.assert_whole()
+
+    def test_what_it_starts_may_stay_where_that_was_asked_for(self):
+        self.start_api(1, treekill=False)
+        before = self.pids()
+        self.pmctl("reload", "api")
+        self.assert_whole(1)
+        self.assertFalse(alive(before[0]))
+
+    def test_many_workers(self):
+        n = 64
+        self.write("py.py", PY)
+        self.start([self.api(n, script=self.path("py.py"), interpreter=require("python3"), min_uptime=1000)])
+        self.wait(lambda: self.pids() == self.python_servers(), 60, "all of them")
+        self.wait_open()
+        before = self.pids()
+        with Load(self.address, rate=200) as load:
+            load.wait_for(50)
+            self.pmctl("reload", "api", "--parallel", 16, timeout=240)
+            account = load.finish()
+        self.assertEqual(account["failures"], 0, account)
+        self.assertFalse(set(before) & set(self.pids()))
+        self.wait(lambda: sorted(self.pids()) == self.python_servers(), 60, "one of each")
+        self.pmctl("stop", "api", timeout=120)
+        self.assertEqual(self.python_servers(), [])
+        self.assert_port_is_free()
+
+    def python_servers(self):
+        return sorted(p.pid for p in self.processes() if self.path("py.py") in p.argv and not p.dead)
+
+
+class Triggers(ReloadCase):
+    def swapped(self, before):
+        self.wait(lambda: not set(before) & set(self.pids()), 60, "successors of all")
+        self.assert_whole(len(before))
+
+    def test_a_changed_file_and_a_memory_limit_replace_without_a_failed_request(self):
+        os.mkdir(self.path("seen"))
+        self.start_api(2, watch=[self.path("seen")], watch_delay=100)
+        before = self.pids()
+        with Load(self.address, keep=True, rate=200) as load:
+            load.wait_for(20)
+            self.write("seen/file", "1")
+            self.swapped(before)
+            before = self.pids()
+            self.pmctl("reload", "api", "--max-memory-restart", "1M")
+            self.wait(lambda: not set(before) & set(self.pids()), 60, "successors for want of memory")
+            self.pmctl("reload", "--force", "api", "--max-memory-restart", "4G")
+            account = load.finish()
+        self.assertEqual(account["failures"], 0, account)
+        self.assert_whole()
+
+    def test_a_stop_is_not_undone_by_a_trigger_that_came_before_it(self):
+        os.mkdir(self.path("seen"))
+        self.start_api(1, watch=[self.path("seen")], watch_delay=50)
+        self.starting()
+        self.write("seen/file", "1")
+        self.wait_text(os.path.join(self.home, "pmd.log"), "app.trigger")
+        self.pmctl("stop", "api")
+        self.assertEqual(self.servers(), [])
+        self.assertEqual(self.status("api"), "stopped")
+
+
+if __name__ == "__main__":
+    unittest.main()
