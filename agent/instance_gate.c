@@ -120,9 +120,22 @@ static void late_words(const struct instance *inst, enum gate gate, const char *
 	}
 }
 
+/* When the gate was armed the one before it did not listen yet, and little time was given. */
+static bool has_more_time(struct instance *inst)
+{
+	uint64_t now = pm_now_ms(),
+		 end_ms = inst->core.started_ms + instance_spec(inst)->listen_timeout_ms;
+
+	if (now >= end_ms)
+		return false;
+	inst->core.deadline_ms = end_ms;
+	inst_commit(inst);
+	inst_arm(inst, end_ms - now);
+	return true;
+}
+
 void inst_gate_over(struct instance *inst)
 {
-	uint64_t end_ms = inst->core.started_ms + instance_spec(inst)->listen_timeout_ms;
 	enum gate gate = gate_of(inst);
 	const char *what, *hint;
 	char words[240];
@@ -131,13 +144,8 @@ void inst_gate_over(struct instance *inst)
 		pass(inst);
 		return;
 	}
-	/* It was to prove something else when it began: the old one did not listen yet. */
-	if (end_ms > pm_now_ms()) {
-		inst->core.deadline_ms = end_ms;
-		inst_commit(inst);
-		inst_arm(inst, end_ms - pm_now_ms());
+	if (has_more_time(inst))
 		return;
-	}
 	late_words(inst, gate, &what, &hint);
 	(void)snprintf(words, sizeof(words), "not ready in time: %.160s within %u ms", what,
 	               instance_spec(inst)->listen_timeout_ms);

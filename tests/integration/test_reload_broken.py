@@ -100,11 +100,11 @@ class Manners(ClusterTestCase):
         self.assertIsNone(first.poll(), "the other app's reload has waited for the first")
         self.assertEqual(first.wait(60), 0, first.stderr.read())
 
-    def test_a_reload_right_behind_the_start(self):
-        # The first worker has been up for min_uptime, and counts as online, before it listens.
+    def test_a_worker_that_begins_to_listen_while_it_is_reloaded(self):
+        # It counts as online after min_uptime, before it listens; its successor has its own time for that.
         late = self.node("late.js", """setTimeout(() => require('http').createServer((q, r) => r.end('x')).listen(%d),
-                                                  600);""" % self.port)
-        self.start_app(script=late, exec_mode="cluster", instances=1, min_uptime=100)
+                                                  1500);""" % self.port)
+        self.start_app(script=late, exec_mode="cluster", instances=1, min_uptime=1000)
         before = self.pids()
         self.pmctl("reload", "api")
         self.assertNotEqual(self.pids(), before)
