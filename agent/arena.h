@@ -57,7 +57,7 @@ enum inst_role {
 /* What a run has said of itself. */
 #define SAID_LISTENING 1u
 #define SAID_READY     2u
-#define SAID_GIVEN     4u /* it runs with the sockets of `listen`, and says nothing of them */
+#define SAID_GIVEN     16u /* it runs with the sockets of `listen`, and says nothing of them */
 #define SAID_STOPPING  4u
 /* What its readiness check says of it, while it is online. */
 #define SAID_UNFIT 8u
