@@ -57,8 +57,8 @@ enum inst_role {
 /* What a run has said of itself. */
 #define SAID_LISTENING 1u
 #define SAID_READY     2u
-#define SAID_GIVEN     16u /* it runs with the sockets of `listen`, and says nothing of them */
 #define SAID_STOPPING  4u
+#define SAID_GIVEN     16u /* it runs with the sockets of `listen`, and says nothing of them */
 /* What its readiness check says of it, while it is online. */
 #define SAID_UNFIT 8u
 

@@ -371,7 +371,8 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 	if (instance_procenv(inst, &user, pipes->ipc_number, seat == NULL ? NULL : &worker, &env,
 	                     err) < 0)
 		return -1;
-	if (seat != NULL && seat->way == CLUSTER_SHIM && elf_is_static(env.path))
+	if (seat != NULL && seat->way == CLUSTER_SHIM && spec->n_listen == 0 &&
+	    elf_is_static(env.path))
 		instance_remark(inst, static_words);
 	plan = (struct spawn_plan){
 		.path = env.path,
