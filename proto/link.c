@@ -88,6 +88,7 @@ int pm_link_create(struct pm_link_host *host, const uint8_t *listener, bool enro
 	if (l == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	l->host = host;
+	pm_chain_init(&l->streams);
 	l->dialling = listener != NULL;
 	l->turn = host->open_door;
 	l->fresh = enrol;
@@ -113,7 +114,7 @@ void pm_link_destroy(struct pm_link *l)
 	if (l == NULL)
 		return;
 	l->state = LINK_OVER;
-	if (l->first != NULL) {
+	if (pm_chain_first(&l->streams) != NULL) {
 		(void)pm_fail(&why, PM_UNREACHABLE, "the session ended");
 		link_streams_finish(l, &why);
 	}

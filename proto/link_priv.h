@@ -3,6 +3,7 @@
 #define PM_PROTO_LINK_PRIV_H
 
 #include "proto/buf.h"
+#include "proto/chain.h"
 #include "proto/codec.h"
 #include "proto/limits.h"
 #include "proto/link.h"
@@ -37,7 +38,7 @@ struct pm_link_stream {
 	bool blocked;   /* a send was refused; stream_ready() is owed */
 	bool wake;      /* it is due now */
 	void *user;
-	struct pm_link_stream *prev, *next;
+	struct pm_chain chain; /* of the link's streams */
 };
 
 struct pm_link {
@@ -76,7 +77,7 @@ struct pm_link {
 
 	struct pm_error why;
 	uint32_t retry_after_ms;
-	struct pm_link_stream *first, *last; /* owned */
+	struct pm_chain streams; /* owned */
 
 	pm_link_poke_fn *poke; /* borrowed, with carrier */
 	void *carrier, *user;

@@ -4,41 +4,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void append(struct pm_link *l, struct pm_link_stream *st)
+static struct pm_link_stream *at(struct pm_chain *place)
 {
-	st->next = NULL;
-	st->prev = l->last;
-	if (l->last != NULL)
-		l->last->next = st;
-	else
-		l->first = st;
-	l->last = st;
-}
-
-static void detach(struct pm_link *l, struct pm_link_stream *st)
-{
-	if (st->prev != NULL)
-		st->prev->next = st->next;
-	else
-		l->first = st->next;
-	if (st->next != NULL)
-		st->next->prev = st->prev;
-	else
-		l->last = st->prev;
+	return PM_CHAIN_OF(place, struct pm_link_stream, chain);
 }
 
 static struct pm_link_stream *find(const struct pm_link *l, uint32_t id)
 {
-	for (struct pm_link_stream *st = l->first; st != NULL; st = st->next)
-		if (st->id == id)
-			return st;
+	for (struct pm_chain *place = l->streams.next; place != &l->streams; place = place->next)
+		if (at(place)->id == id)
+			return at(place);
 	return NULL;
 }
 
 static void forget(struct pm_link *l, struct pm_link_stream *st)
 {
 	pm_session_close_stream(&l->core, st->id);
-	detach(l, st);
+	pm_chain_remove(&st->chain);
 	free(st);
 }
 
@@ -52,7 +34,7 @@ static struct pm_link_stream *add(struct pm_link *l, uint32_t id, uint64_t asked
 	st->id = id;
 	st->asked = asked;
 	st->user = user;
-	append(l, st);
+	pm_chain_append(&l->streams, &st->chain);
 	return st;
 }
 
@@ -170,9 +152,11 @@ bool link_stream_refused(struct pm_link *l, const Pm__Envelope *env)
 
 void link_streams_finish(struct pm_link *l, const struct pm_error *why)
 {
-	while (l->first != NULL) {
-		l->host->handlers->stream_closed(l->host->arg, l->first, why);
-		forget(l, l->first);
+	struct pm_chain *first;
+
+	while ((first = pm_chain_first(&l->streams)) != NULL) {
+		l->host->handlers->stream_closed(l->host->arg, at(first), why);
+		forget(l, at(first));
 	}
 }
 
@@ -180,9 +164,9 @@ void link_streams_finish(struct pm_link *l, const struct pm_error *why)
 
 static struct pm_link_stream *first_to_wake(const struct pm_link *l)
 {
-	for (struct pm_link_stream *st = l->first; st != NULL; st = st->next)
-		if (st->wake)
-			return st;
+	for (struct pm_chain *place = l->streams.next; place != &l->streams; place = place->next)
+		if (at(place)->wake)
+			return at(place);
 	return NULL;
 }
 
@@ -194,8 +178,8 @@ void link_streams_pull(struct pm_link *l)
 	while (l->batch.len < PM_LINK_BATCH && !l->doomed && l->n_control == 0 &&
 	       (st = first_to_wake(l)) != NULL) {
 		st->wake = st->blocked = false;
-		detach(l, st); /* to the end: the others are first the next time */
-		append(l, st);
+		pm_chain_remove(&st->chain); /* to the end: the others are first the next time */
+		pm_chain_append(&l->streams, &st->chain);
 		l->host->handlers->stream_ready(l->host->arg, st);
 	}
 }
