@@ -11,22 +11,34 @@
 #include "proto/wire.h"
 
 #define DIAL_MS        5000
-#define CANDIDATES_MAX 8 /* numeric addresses of one name; further ones are not tried */
+#define RENEW_MS       86400000
+#define RENEW_AGAIN_MS 600000 /* after one that did not come about */
+#define CANDIDATES_MAX 8      /* numeric addresses of one name; further ones are not tried */
+
+/* Place for one session; there are two while it is made anew. */
+struct leg {
+	struct pm_wire wire;      /* first member; its link is NULL while there is none */
+	struct pm_uplink *uplink; /* borrowed */
+	uv_timer_t due;           /* what the link is due for */
+	bool poked;               /* the link's owner left work */
+	bool up;                  /* it was noticed that the session is */
+};
 
 struct pm_uplink {
-	struct pm_wire wire; /* first member; its link is NULL while there is no session */
-	struct pm_net *net;  /* borrowed */
-	uv_loop_t *loop;     /* borrowed */
+	struct leg legs[2];
+	unsigned current;   /* the leg whose session is the owner's */
+	bool renewing;      /* what is dialled goes to the other leg */
+	struct pm_net *net; /* borrowed */
+	uv_loop_t *loop;    /* borrowed */
 	struct pm_uplink_config config;
 	struct pm_link_host *host; /* owned */
 	void *arg;                 /* borrowed; for trouble() */
 	struct pm_redial redial;
 	unsigned address; /* in use */
-	bool up;          /* the session was told to redial */
-	uv_timer_t timer; /* until the next dial, or what the link is due for */
+	uv_timer_t dial;  /* until the next one */
+	uv_timer_t renew;
 	uv_getaddrinfo_t lookup;
 	bool looking;            /* the pool has the lookup */
-	bool poked;              /* the link's owner left work */
 	struct pm_conn *dialled; /* owned; NULL: not dialling */
 	struct sockaddr_storage candidates[CANDIDATES_MAX];
 	unsigned n_candidates, at; /* at: the one that is dialled */
@@ -48,71 +60,144 @@ static void on_dial_time(uv_timer_t *timer)
 static void wait_for(struct pm_uplink *u, struct pm_redial_step step, const struct pm_error *why)
 {
 	u->address = step.address;
-	(void)uv_timer_start(&u->timer, on_dial_time, step.wait_ms, 0); /* cannot fail */
+	(void)uv_timer_start(&u->dial, on_dial_time, step.wait_ms, 0); /* cannot fail */
 	if (u->config.trouble != NULL)
 		u->config.trouble(u->arg, why, step.wait_ms);
 }
 
+static void on_renew_time(uv_timer_t *timer);
+
+static void renew_in(struct pm_uplink *u, uint32_t ms)
+{
+	uint64_t wait_ms = ms - ms / 5 + randombytes_uniform(PM_MAX(ms / 5 * 2, 1u));
+
+	(void)uv_timer_start(&u->renew, on_renew_time, wait_ms, 0); /* cannot fail */
+}
+
+static uint32_t renew_ms(const struct pm_uplink *u)
+{
+	return u->config.renew_ms != 0 ? u->config.renew_ms : RENEW_MS;
+}
+
+/* A session that did not come about. */
 static void failed(struct pm_uplink *u, const struct pm_error *why)
 {
 	char text[PM_ADDRESS_TEXT];
 	struct pm_error err = *why;
 
+	if (u->renewing) { /* the one that is there goes on */
+		u->renewing = false;
+		renew_in(u, PM_MIN(renew_ms(u), (uint32_t)RENEW_AGAIN_MS));
+		return;
+	}
 	pm_address_format(&u->config.addresses[u->address], text);
 	(void)pm_wrap(&err, "%.100s", text);
 	wait_for(u, pm_redial_failed(&u->redial, randombytes_random()), &err);
+}
+
+static void on_renew_time(uv_timer_t *timer)
+{
+	struct pm_uplink *u = timer->data;
+
+	if (u->renewing || !u->legs[u->current].up)
+		return;
+	if (u->legs[1 - u->current].wire.link != NULL) { /* the last one is still leaving */
+		renew_in(u, renew_ms(u));
+		return;
+	}
+	u->renewing = true;
+	dial_address(u);
 }
 
 /* ---- the session ---- */
 
 static void on_due(uv_timer_t *timer)
 {
-	struct pm_uplink *u = timer->data;
+	struct leg *leg = timer->data;
 
-	u->poked = false;
-	pm_wire_go_on(&u->wire);
+	leg->poked = false;
+	pm_wire_go_on(&leg->wire);
+}
+
+/* The session of this leg is up, for the first time or in the place of the other's. */
+static void come_up(struct pm_uplink *u, struct leg *leg)
+{
+	struct pm_link *old = u->legs[u->current].wire.link;
+
+	leg->up = true;
+	pm_redial_up(&u->redial, uv_now(u->loop));
+	renew_in(u, renew_ms(u));
+	if (leg == &u->legs[u->current])
+		return;
+	u->current = 1 - u->current;
+	u->renewing = false;
+	pm_link_goodbye(old, "it goes on in a fresh session", 0);
 }
 
 static void on_moved(void *arg, struct pm_wire *w)
 {
+	struct leg *leg = (struct leg *)w;
 	struct pm_uplink *u = arg;
 	uint64_t now_ms = uv_now(u->loop), due_ms = pm_link_due_ms(w->link);
 
 	if (!pm_link_is_new(w->link))
 		u->config.enrol = false;
-	if (pm_link_is_up(w->link) && !u->up) {
-		u->up = true;
-		pm_redial_up(&u->redial, now_ms);
-	}
-	if (u->poked || due_ms < now_ms)
+	if (pm_link_is_up(w->link) && !leg->up)
+		come_up(u, leg);
+	if (leg->poked || due_ms < now_ms)
 		due_ms = now_ms;
-	(void)uv_timer_start(&u->timer, on_due, due_ms - now_ms, 0); /* cannot fail */
+	(void)uv_timer_start(&leg->due, on_due, due_ms - now_ms, 0); /* cannot fail */
 }
 
 static void on_poked(void *arg, struct pm_wire *w)
 {
-	struct pm_uplink *u = arg;
+	struct leg *leg = (struct leg *)w;
 
-	(void)w;
-	u->poked = true;
-	(void)uv_timer_start(&u->timer, on_due, 0, 0); /* cannot fail */
+	(void)arg;
+	leg->poked = true;
+	(void)uv_timer_start(&leg->due, on_due, 0, 0); /* cannot fail */
+}
+
+static void finish_leg(struct leg *leg)
+{
+	pm_wire_finish(&leg->wire);
+	uv_timer_stop(&leg->due);
+	leg->up = leg->poked = false;
+}
+
+/* The owner's session ended: what renews it takes its place, or it is dialled again. */
+static void lose_current(struct pm_uplink *u, bool was_up, const struct pm_error *why,
+                         uint32_t retry_after_ms)
+{
+	struct pm_redial_step step;
+
+	uv_timer_stop(&u->renew);
+	if (u->renewing) {
+		if (u->legs[1 - u->current].wire.link != NULL)
+			u->current = 1 - u->current;
+		u->renewing = false;
+		return;
+	}
+	if (!was_up && retry_after_ms == 0) {
+		failed(u, why);
+		return;
+	}
+	step = pm_redial_down(&u->redial, uv_now(u->loop), retry_after_ms, randombytes_random());
+	wait_for(u, step, why);
 }
 
 static void on_gone(void *arg, struct pm_wire *w)
 {
+	struct leg *leg = (struct leg *)w;
 	struct pm_uplink *u = arg;
 	struct pm_error why = *pm_link_why(w->link);
 	uint32_t retry_after_ms = pm_link_retry_after_ms(w->link);
-	bool up = u->up;
+	bool was_up = leg->up;
 
-	pm_wire_finish(w);
-	u->up = false;
-	if (up || retry_after_ms != 0)
-		wait_for(u,
-		         pm_redial_down(&u->redial, uv_now(u->loop), retry_after_ms,
-		                        randombytes_random()),
-		         &why);
-	else
+	finish_leg(leg);
+	if (leg == &u->legs[u->current])
+		lose_current(u, was_up, &why, retry_after_ms);
+	else if (u->renewing)
 		failed(u, &why);
 }
 
@@ -123,6 +208,7 @@ static const struct pm_wire_owner owner = { on_moved, on_gone, on_poked };
 static void on_opened(void *arg, struct pm_conn *conn)
 {
 	struct pm_uplink *u = arg;
+	struct leg *leg = &u->legs[u->renewing ? 1 - u->current : u->current];
 	struct pm_link *link;
 	struct pm_error err;
 
@@ -133,7 +219,7 @@ static void on_opened(void *arg, struct pm_conn *conn)
 		failed(u, &err);
 		return;
 	}
-	pm_wire_start(&u->wire, u->loop, conn, link, &owner, u);
+	pm_wire_start(&leg->wire, u->loop, conn, link, &owner, u);
 }
 
 static void on_dial_ended(void *arg, struct pm_conn *conn, const struct pm_error *why)
@@ -244,24 +330,37 @@ int pm_uplink_create(struct pm_net *net, uv_loop_t *loop, const struct pm_uplink
 	u->loop = loop;
 	u->config = *config;
 	u->arg = arg;
-	u->timer.data = u->lookup.data = u;
+	u->dial.data = u->renew.data = u->lookup.data = u;
 	pm_redial_init(&u->redial, config->n_addresses);
-	(void)uv_timer_init(loop, &u->timer); /* cannot fail */
-	u->n_handles = 1;
+	(void)uv_timer_init(loop, &u->dial); /* these cannot fail */
+	(void)uv_timer_init(loop, &u->renew);
+	for (unsigned i = 0; i < 2; i++) {
+		u->legs[i].uplink = u;
+		u->legs[i].due.data = &u->legs[i];
+		(void)uv_timer_init(loop, &u->legs[i].due);
+	}
+	u->n_handles = 4;
 	*out = u;
 	return 0;
 }
 
 void pm_uplink_start(struct pm_uplink *u)
 {
-	if (u->wire.link != NULL || u->dialled != NULL || u->looking)
+	if (u->legs[u->current].wire.link != NULL || u->dialled != NULL || u->looking)
 		return;
-	(void)uv_timer_start(&u->timer, on_dial_time, 0, 0); /* cannot fail */
+	(void)uv_timer_start(&u->dial, on_dial_time, 0, 0); /* cannot fail */
 }
 
 static void on_handle_closed(uv_handle_t *handle)
 {
 	one_handle_less(handle->data);
+}
+
+static void on_due_closed(uv_handle_t *handle)
+{
+	const struct leg *leg = handle->data;
+
+	one_handle_less(leg->uplink);
 }
 
 void pm_uplink_close(struct pm_uplink *u)
@@ -270,16 +369,20 @@ void pm_uplink_close(struct pm_uplink *u)
 		return;
 	u->closing = true;
 	pm_conn_close(u->dialled);
-	pm_wire_finish(&u->wire);
+	for (unsigned i = 0; i < 2; i++) {
+		pm_wire_finish(&u->legs[i].wire);
+		uv_close((uv_handle_t *)&u->legs[i].due, on_due_closed);
+	}
 	pm_link_host_destroy(u->host);
 	if (u->looking) { /* its callback comes in any case */
 		u->n_handles++;
 		(void)uv_cancel((uv_req_t *)&u->lookup);
 	}
-	uv_close((uv_handle_t *)&u->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&u->dial, on_handle_closed);
+	uv_close((uv_handle_t *)&u->renew, on_handle_closed);
 }
 
 struct pm_link *pm_uplink_link(const struct pm_uplink *u)
 {
-	return u->wire.link;
+	return u->legs[u->current].wire.link;
 }

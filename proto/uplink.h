@@ -1,4 +1,8 @@
-/* uplink.h - the dialling side of a fleet: one session with a coordinator, and again if it ends. */
+/* uplink.h - the dialling side of a fleet: one session with a coordinator, and again if it ends.
+ *
+ * About once a day the session is made anew with fresh keys, so that whoever stole those of one day
+ * does not read the next: a second session is dialled, and the first is left once it is up.
+ */
 #ifndef PM_PROTO_UPLINK_H
 #define PM_PROTO_UPLINK_H
 
@@ -13,8 +17,9 @@ struct pm_uplink_config {
 	struct pm_address addresses[PM_ADDRESSES_MAX]; /* tried in this order */
 	unsigned n_addresses;                          /* at least one */
 	uint8_t coordinator[PM_KEY_BYTES];             /* its public key */
-	bool enrol;       /* our key is new there; forgotten once it is known */
-	uint32_t dial_ms; /* for each address; 0: 5 s */
+	bool enrol;        /* our key is new there; forgotten once it is known */
+	uint32_t dial_ms;  /* for each address; 0: 5 s */
+	uint32_t renew_ms; /* when a session is made anew, give or take a fifth; 0: 24 h */
 	/* No session came about, or it ended: when it is tried again.  NULL: nobody asks. */
 	void (*trouble)(void *arg, const struct pm_error *why, uint64_t wait_ms);
 };
@@ -22,7 +27,9 @@ struct pm_uplink_config {
 /*
  * net        borrowed; outlives the uplink
  * handlers   borrowed, with arg, until pm_uplink_close() returns; `closed` is called for each
- *            session and the uplink goes on all the same
+ *            session and the uplink goes on all the same.  A renewed session comes up()
+ *            before the one whose place it takes is closed(), unless the coordinator ends that
+ *            one first
  * errors     PM_NO_MEMORY
  */
 PM_MUST_CHECK int pm_uplink_create(struct pm_net *net, uv_loop_t *loop,

@@ -78,6 +78,8 @@ class End:
                 self.process.kill()
                 self.process.wait()
         self.process.stdin.close()
+        if self.process.returncode != 0:  # a leak, a race, a crash
+            raise AssertionError(f"{self.name} ended with {self.process.returncode}")
 
 
 class FleetSession(unittest.TestCase):

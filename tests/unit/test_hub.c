@@ -27,6 +27,7 @@ static struct fixture {
 	struct pm_hub_config config;
 	uint16_t port;
 	enum pm_verdict verdict;
+	uint32_t renew_ms;
 	/* seen by the hub's owner */
 	unsigned n_up, n_closed, n_requests, n_enrol, n_data;
 	struct pm_link *last;
@@ -236,7 +237,7 @@ static void open_hub(void)
 
 static struct pm_uplink *dial_to(const char *first, const char *second)
 {
-	struct pm_uplink_config c = { .trouble = on_trouble };
+	struct pm_uplink_config c = { .trouble = on_trouble, .renew_ms = f.renew_ms };
 	struct pm_uplink *u;
 	struct pm_error err;
 
@@ -371,6 +372,53 @@ static void a_revoked_agent_is_cut_off_and_kept_out(void **state)
 	assert_int_equal(f.trouble.code, PM_UNREACHABLE);
 	f.verdict = PM_PEER_KNOWN;
 	UNTIL(f.n_up2 == 2);
+	pm_uplink_close(u);
+}
+
+/* A second session first, then the first one goes: the agent is never without. */
+static void a_session_is_made_anew_without_a_gap(void **state)
+{
+	struct pm_uplink *u;
+	struct pm_link *last = NULL;
+
+	(void)state;
+	f.renew_ms = 100;
+	open_hub();
+	u = dial_to("127.0.0.1", NULL);
+	for (unsigned i = 1; i <= 5; i++) {
+		UNTIL(f.n_up2 > i && f.n_closed2 >= i);
+		assert_true(pm_link_is_up(pm_uplink_link(u)));
+		assert_ptr_not_equal(pm_uplink_link(u), last);
+		last = pm_uplink_link(u);
+	}
+	assert_int_equal(f.n_trouble, 0);
+	assert_int_equal(f.why2.code, PM_OK);
+	UNTIL(f.n_closed >= f.n_up - 2); /* the hub sees the old ones leave */
+	pm_uplink_close(u);
+}
+
+/* Whatever part of it is lost in the middle, there is a session again. */
+static void a_session_that_is_made_anew_may_be_lost(void **state)
+{
+	struct pm_uplink *u;
+
+	(void)state;
+	f.renew_ms = 40;
+	open_hub();
+	u = dial_to("127.0.0.1", NULL);
+	UNTIL(f.n_up2 >= 2);
+	f.verdict = PM_PEER_REFUSED; /* the fresh one does not come about, the old one stays */
+	for (int i = 0; i < 200; i++)
+		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+	f.verdict = PM_PEER_KNOWN;
+	for (unsigned i = 0; i < 4; i++) { /* the waits get longer each time */
+		unsigned n = f.n_up2;
+
+		if (f.last != NULL)
+			pm_link_close(f.last, &(struct pm_error){ PM_OK, "lost", "" });
+		UNTIL(f.n_up2 > n);
+	}
+	assert_non_null(pm_uplink_link(u));
 	pm_uplink_close(u);
 }
 
@@ -629,6 +677,8 @@ int main(void)
 		ONE(an_agent_comes_and_asks),
 		ONE(a_new_agent_enrols_once),
 		ONE(a_revoked_agent_is_cut_off_and_kept_out),
+		ONE(a_session_is_made_anew_without_a_gap),
+		ONE(a_session_that_is_made_anew_may_be_lost),
 		ONE(an_agent_waits_for_its_coordinator_to_come),
 		ONE(names_and_second_addresses_are_tried),
 		ONE(the_wrong_coordinator_is_not_talked_to),
