@@ -128,6 +128,16 @@ static void stop_run(struct run *r)
 		(void)uv_timer_stop(&r->timer); /* never fails */
 }
 
+/* The first of the looks that are not hurried: instances that a new supervisor found all at once
+ * are not looked at all at once. */
+static uint64_t first_wait_ms(struct run *r)
+{
+	uint64_t wait = health_wait_ms(&r->health, &r->policy, false, pm_now_ms());
+	uint32_t spread = (instance_core(r->owner->inst)->pm_id + 1) * 0x9e3779b1u >> 8;
+
+	return wait / 2 + spread % (wait / 2 + 1);
+}
+
 static void set_run(struct run *r, bool on, bool hurried)
 {
 	bool was_hurried = r->hurried;
@@ -140,11 +150,9 @@ static void set_run(struct run *r, bool on, bool hurried)
 	} else if (!r->on) {
 		r->on = true;
 		r->health.due_ms = pm_now_ms();
-		look_after(r, hurried ? 0
-		                      : health_wait_ms(&r->health, &r->policy, false,
-		                                       r->health.due_ms));
+		look_after(r, hurried ? 0 : first_wait_ms(r));
 	} else if (was_hurried && !hurried && r->probe == NULL && r->exec == NULL) {
-		look_after(r, health_wait_ms(&r->health, &r->policy, false, pm_now_ms()));
+		look_after(r, first_wait_ms(r));
 	}
 }
 

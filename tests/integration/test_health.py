@@ -198,8 +198,26 @@ input()
         self.wait(lambda: self.restarts("a") >= 1, message="a restart")
         self.assertFalse(alive(pid))
         self.put("alive", "")
-        self.assertEqual(self.why("a")["exits"][-1 if self.why("a")["exits"][0]["cause"] == "exit" else 0]["cause"],
-                         "watchdog")
+        self.assertIn("watchdog", [e["cause"] for e in self.why("a")["exits"]])
+        self.assertIn("it did not say WATCHDOG=1 in time", self.pmctl("why", "a").out)
+
+    def test_who_asks_for_it_is_restarted(self):
+        self.start_speaker(watchdog=60000)
+        pid = self.pid("a")
+        self.put("say.1", "WATCHDOG=trigger")
+        self.wait_dead(pid)
+        self.wait_status("a")
+        self.assertEqual(self.last_cause(), "watchdog")
+
+    def test_what_is_said_after_an_upgrade_is_heard(self):
+        starting = self.start_speaker(wait=False, ready="notify")
+        self.put("say.1", "STATUS=first")
+        self.wait_note("first")
+        self.pmctl("agent", "upgrade")
+        self.put("say.2", "READY=1\nSTATUS=second")
+        self.wait_status("a")
+        self.wait_note("second")
+        starting.wait()
 
     def test_what_is_said_while_the_supervisor_is_away_is_heard(self):
         starting = self.start_speaker(wait=False, ready="notify")
