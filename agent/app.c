@@ -300,14 +300,14 @@ size_t app_n_new(const struct app *app)
 }
 
 /* Those that were added for the new spec, and did not come up either. */
-static void remove_added(struct app *app, uint32_t from)
+static void remove_added(struct app *app, uint32_t from, uint32_t spec_no)
 {
 	const struct instance_order remove = { .event = EV_DELETE,
 		                               .cause = CAUSE_SCALE,
 		                               .who = "agent" };
 
 	for (size_t i = app->n; i > from; i--)
-		if (i <= app->n && instance_core(app->instances[i - 1])->spec_no == app->spec_no)
+		if (i <= app->n && instance_core(app->instances[i - 1])->spec_no == spec_no)
 			instance_give_order(app->instances[i - 1], &remove);
 }
 
@@ -316,6 +316,7 @@ static void install(struct app *app, Pm__AppSpec *spec, bool frozen);
 static enum app_settled decide(struct app *app)
 {
 	Pm__AppSpec *former = app->former, *tried = app->spec;
+	uint32_t tried_no = app->spec_no;
 	size_t n_new = app_n_new(app);
 
 	if (n_new > 0) {
@@ -326,11 +327,12 @@ static enum app_settled decide(struct app *app)
 	}
 	pm_log(PM_LOG_WARN, "app.restored",
 	       "app=%s none could be replaced: its former settings stay", former->name);
-	remove_added(app, former->instances);
 	app->former = NULL;
 	leave_spec(app, tried, app->frozen);
 	app->spec_no++; /* another one again: a successor that is still being ended had that */
 	install(app, former, app->former_frozen);
+	/* Last: it may come back here. */
+	remove_added(app, app->spec->instances, tried_no);
 	return APP_RESTORED;
 }
 

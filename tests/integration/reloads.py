@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import urllib.request
 
 from faults import FaultCase
@@ -128,7 +127,7 @@ class ReloadCase(FaultCase):
         return child
 
     def retiring(self, command=("reload", "api")):
-        """A command whose first old worker finishes a request that takes long; the request as a process."""
+        """A command whose first old worker finishes a request that takes long; the connection of that."""
         old = self.pids()
         slow = self.retiring_request()
         child = self.begin(*command)
@@ -136,12 +135,13 @@ class ReloadCase(FaultCase):
         return child, slow
 
     def retiring_request(self):
-        """A request whose answer takes an hour; returns once a worker has it."""
+        """A request whose answer takes an hour: its connection, once a worker has it."""
         n = len(self.connections())
-        url = f"http://127.0.0.1:{self.port}/?3600000"
-        child = self.popen([sys.executable, "-c", f"import urllib.request; urllib.request.urlopen({url!r})"])
+        connection = socket.create_connection(self.address)
+        self.addCleanup(connection.close)
+        connection.sendall(b"GET /?3600000 HTTP/1.1\r\nHost: api\r\n\r\n")
         self.wait(lambda: len(self.connections()) > n, 20, "the slow request")
-        return child
+        return connection
 
     def connections(self):
         """Established connections on our port that a worker has accepted."""

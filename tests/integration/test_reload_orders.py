@@ -157,7 +157,7 @@ class WhileTheOldOneFinishes(ReloadCase):
         crashed = self.pids()
         kill(crashed[0])
         self.wait(lambda: self.pids() not in (crashed, [0]) and self.status("api") == "online", message="its successor")
-        kill(slow.pid)
+        slow.close()
         code, said = self.finish(child)
         self.assertEqual(code, 0, said)
         self.assert_whole(1)
