@@ -180,20 +180,25 @@ static int count_tcp(struct look *l, int family, struct pm_error *err)
 
 /* The accepted end has the listener's path; its columns: num refs protocol flags type state inode
  * path, and state 3 is connected. */
+static bool is_connected_to(const struct sockets *s, char *line, uint64_t *inode)
+{
+	unsigned state;
+	int path = 0;
+
+	line[strcspn(line, "\n")] = '\0';
+	/* The path is the rest of the line, and may hold spaces. */
+	return sscanf(line, "%*s %*x %*x %*x %*x %x %" SCNu64 " %n", &state, inode, &path) == 2 &&
+	       path > 0 && state == 3 && sockets_has_path(s, line + path);
+}
+
 static void count_unix(struct look *l, const struct sockets *s)
 {
 	FILE *file = fopen("/proc/net/unix", "re");
 	char line[512];
-	unsigned state;
 	uint64_t inode;
-	int path;
 
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		/* The path is the rest of the line, and may hold spaces. */
-		if (path = 0, line[strcspn(line, "\n")] = '\0',
-		    sscanf(line, "%*s %*x %*x %*x %*x %x %" SCNu64 " %n", &state, &inode, &path) ==
-		                    2 &&
-		            path > 0 && state == 3 && sockets_has_path(s, line + path))
+		if (is_connected_to(s, line, &inode))
 			l->found += is_its(l, inode);
 	if (file != NULL)
 		(void)fclose(file);
