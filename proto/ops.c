@@ -78,6 +78,14 @@ bool pm_rank_may(enum pm_rank rank, pm_ops ops)
 	return true;
 }
 
+bool pm_ops_change(pm_ops ops)
+{
+	for (unsigned i = 0; i < PM_OP_COUNT; i++)
+		if ((ops & PM_OP_BIT(i)) != 0 && infos[i].changes)
+			return true;
+	return false;
+}
+
 /* ---- messages ---- */
 
 const char *pm_verb_name(Pm__Verb verb)

@@ -73,6 +73,7 @@ const struct pm_op_info *pm_op_info(enum pm_op op);
 /* returns    false: there is none of that name */
 bool pm_op_by_name(const char *name, enum pm_op *out);
 
+bool pm_ops_change(pm_ops ops);                    /* any of them */
 const char *pm_rank_name(enum pm_rank rank);       /* "viewer"; "none" */
 enum pm_rank pm_rank_by_name(const char *name);    /* PM_RANK_NONE: no such role */
 bool pm_rank_may(enum pm_rank rank, pm_ops ops);   /* do all of them */

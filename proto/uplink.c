@@ -382,6 +382,11 @@ void pm_uplink_close(struct pm_uplink *u)
 	uv_close((uv_handle_t *)&u->renew, on_handle_closed);
 }
 
+unsigned pm_uplink_address(const struct pm_uplink *u)
+{
+	return u->address;
+}
+
 struct pm_link *pm_uplink_link(const struct pm_uplink *u)
 {
 	return u->legs[u->current].wire.link;

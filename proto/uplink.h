@@ -41,5 +41,7 @@ void pm_uplink_start(struct pm_uplink *u); /* dials at once; again: does not wai
 void pm_uplink_close(struct pm_uplink *u);
 
 struct pm_link *pm_uplink_link(const struct pm_uplink *u); /* borrowed; NULL: none at the moment */
+unsigned
+pm_uplink_address(const struct pm_uplink *u); /* in use or tried next: its place in the config */
 
 #endif
