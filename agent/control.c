@@ -93,6 +93,7 @@ static int admit(struct control *c, int fd, struct pm_error *err)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
+	struct session *s;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return pm_fail_errno(err, errno, "find out who connects");
@@ -108,7 +109,7 @@ static int admit(struct control *c, int fd, struct pm_error *err)
 		pm_hint(err, "end some, like 'pmctl logs', and try again");
 		return -1;
 	}
-	return session_create(&c->host, fd, peer.uid, peer.pid, err);
+	return session_create(&c->host, fd, peer.uid, peer.pid, NULL, &s, err);
 }
 
 int control_adopt(struct control *c, int fd, struct pm_error *err)
@@ -116,6 +117,15 @@ int control_adopt(struct control *c, int fd, struct pm_error *err)
 	if (admit(c, fd, err) == 0)
 		return 0;
 	refuse(fd, err);
+	return -1;
+}
+
+int control_adopt_remote(struct control *c, int fd, const struct session_guard *guard,
+                         struct session **out, struct pm_error *err)
+{
+	if (session_create(&c->host, fd, c->host.euid, 0, guard, out, err) == 0)
+		return 0;
+	(void)close(fd);
 	return -1;
 }
 

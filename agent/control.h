@@ -50,6 +50,13 @@ PM_MUST_CHECK int control_create(uv_loop_t *loop, int listen_fd,
 
 /* Serve a connected socket (fd is taken), as if it had been accepted: tests. */
 PM_MUST_CHECK int control_adopt(struct control *c, int fd, struct pm_error *err);
+/*
+ * Serve our uplink's end (fd is taken): whoever asks is remote and guarded.
+ *
+ * out        the session, borrowed until guard->closed()
+ */
+PM_MUST_CHECK int control_adopt_remote(struct control *c, int fd, const struct session_guard *guard,
+                                       struct session **out, struct pm_error *err);
 
 unsigned control_n_sessions(const struct control *c);
 int control_fd(const struct control *c); /* the listening socket, borrowed; to hand to the keeper */

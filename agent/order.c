@@ -89,7 +89,7 @@ int order_create(const struct order_config *config, struct order **out, struct p
 	if (config->session != NULL) {
 		o->session = session_ref(config->session);
 		o->uid = session_uid(config->session);
-		(void)snprintf(o->who, sizeof(o->who), "%.15s", session_program(config->session));
+		(void)snprintf(o->who, sizeof(o->who), "%.15s", session_who(config->session));
 	}
 	if (config->timeout_ms != 0) {
 		o->deadline = make_timer(o);

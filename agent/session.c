@@ -51,7 +51,8 @@ static void unlink_session(struct session *s)
 	s->host->n_sessions--;
 }
 
-int session_create(struct session_host *host, int fd, uid_t uid, pid_t pid, struct pm_error *err)
+int session_create(struct session_host *host, int fd, uid_t uid, pid_t pid,
+                   const struct session_guard *guard, struct session **out, struct pm_error *err)
 {
 	struct session *s = pm_calloc(1, sizeof(*s));
 	int rc;
@@ -67,6 +68,7 @@ int session_create(struct session_host *host, int fd, uid_t uid, pid_t pid, stru
 	s->fd = fd;
 	s->uid = uid;
 	s->pid = pid;
+	s->guard = guard;
 	s->refs = 1; /* the handle's */
 	s->open = true;
 	s->poll.data = s;
@@ -76,6 +78,7 @@ int session_create(struct session_host *host, int fd, uid_t uid, pid_t pid, stru
 	s->events = UV_READABLE;
 	if (uv_poll_start(&s->poll, s->events, on_event) < 0)
 		session_doom(s);
+	*out = s;
 	return 0;
 }
 
@@ -99,6 +102,8 @@ void session_close_now(struct session *s)
 	session_streams_finish(s);
 	session_pages_finish(s);
 	s->host->handlers->session_closed(s->host->arg, s);
+	if (s->guard != NULL)
+		s->guard->closed(s->guard->arg, s);
 	pm_session_finish(&s->core);
 	pm_record_finish(&s->reader);
 	pm_buf_finish(&s->out);
@@ -206,6 +211,8 @@ bool session_send(struct session *s, const Pm__Envelope *env)
 {
 	struct pm_error err;
 
+	if (s->guard != NULL && env->re != 0)
+		s->guard->answer(s->guard->arg, s, env);
 	if (!session_is_open(s) || s->draining)
 		return true;
 	if (pm_encode(env, &s->out, &err) < 0) {
@@ -264,11 +271,44 @@ static void handle_hello(struct session *s, const Pm__Envelope *env)
 		session_doom(s);
 }
 
+static enum session_permit ask_guard(struct session *s, const Pm__Envelope *env,
+                                     struct pm_error *err)
+{
+	if (s->guard != NULL)
+		return s->guard->permit(s->guard->arg, s, env, err);
+	if (env->actor == NULL)
+		return SESSION_PERMIT;
+	/* Somebody means to be asking for another; here the kernel says who it is. */
+	(void)pm_fail(err, PM_DENIED, "nobody speaks for others on this socket");
+	return SESSION_REFUSE;
+}
+
+bool session_permits(struct session *s, const Pm__Envelope *env)
+{
+	struct pm_error err;
+
+	switch (ask_guard(s, env, &err)) {
+	case SESSION_PERMIT:
+		return true;
+	case SESSION_REFUSE:
+		if (env->stream != 0)
+			session_stream_refuse(s, env, &err);
+		else
+			session_reply_error(s, env->id, &err);
+		break;
+	case SESSION_ANSWERED:
+		break;
+	}
+	return false;
+}
+
 static void handle_request(struct session *s, const Pm__Envelope *env)
 {
 	const struct control_handlers *h = s->host->handlers;
 	struct pm_error err;
 
+	if (!session_permits(s, env))
+		return;
 	if (env->body_case == PM__ENVELOPE__BODY_SPEC_PUSH) {
 		h->spec_push(s->host->arg, s, env->id, env->spec_push);
 		return;
@@ -314,7 +354,10 @@ static void handle_event(struct session *s, const Pm__Envelope *env, const struc
 		session_reply_error(s, env->id, &err);
 		break;
 	case PM_EVENT_STREAM_OPEN:
-		session_stream_opened(s, env, ev->stream);
+		if (ev->stream == NULL || session_permits(s, env))
+			session_stream_opened(s, env, ev->stream);
+		else
+			pm_session_close_stream(&s->core, env->stream);
 		break;
 	case PM_EVENT_STREAM_CREDIT:
 		session_streams_wake(s, env->stream);
@@ -325,6 +368,8 @@ static void handle_event(struct session *s, const Pm__Envelope *env, const struc
 	case PM_EVENT_NOTICE:
 		if (env->body_case == PM__ENVELOPE__BODY_GOODBYE)
 			session_doom(s);
+		else if (s->guard != NULL)
+			s->guard->notice(s->guard->arg, s, env);
 		break;
 	case PM_EVENT_IGNORE:
 	case PM_EVENT_WELCOME:
@@ -345,8 +390,11 @@ static int handle_record(struct session *s, const uint8_t *record, size_t n, str
 
 	if (rc == 0)
 		rc = pm_session_receive(&s->core, env, &ev, err);
-	if (rc == 0)
+	if (rc == 0) {
+		s->actor = env->actor;
 		handle_event(s, env, &ev);
+		s->actor = NULL;
+	}
 	pm_arena_reset(arena);
 	return rc;
 }
@@ -430,7 +478,17 @@ const char *session_program(const struct session *s)
 
 bool session_is_pm2(const struct session *s)
 {
-	return strcmp(s->program, "pm2") == 0;
+	return strcmp(s->program, "pm2") == 0 && s->guard == NULL;
+}
+
+bool session_is_remote(const struct session *s)
+{
+	return s->guard != NULL;
+}
+
+const char *session_who(const struct session *s)
+{
+	return s->actor != NULL ? s->actor->operator_ : s->program;
 }
 
 void session_set_user(struct session *s, void *user)

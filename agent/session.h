@@ -25,6 +25,32 @@ const char *
 session_program(const struct session *s); /* from Hello: "pmctl", "pm2"; lives as long */
 bool session_is_pm2(const struct session *s);
 
+/*
+ * A session with the agent's uplink: who asks is somewhere else, named by each request, and gets
+ * what `permit` lets through.  Borrowed, with arg, by everybody who holds a reference to the
+ * session.
+ */
+enum session_permit {
+	SESSION_PERMIT,  /* go on */
+	SESSION_REFUSE,  /* in the words of err */
+	SESSION_ANSWERED /* it was answered, or will be: nothing more is done */
+};
+struct session_guard {
+	/* Each request, and each stream that is to be opened. */
+	enum session_permit (*permit)(void *arg, struct session *s, const Pm__Envelope *env,
+	                              struct pm_error *err);
+	/* Each answer on its way out, whether or not there is still somebody to take it. */
+	void (*answer)(void *arg, struct session *s, const Pm__Envelope *env);
+	/* What asks nothing: Heartbeat, UplinkState. */
+	void (*notice)(void *arg, struct session *s, const Pm__Envelope *env);
+	/* The connection is over. */
+	void (*closed)(void *arg, struct session *s);
+	void *arg;
+};
+bool session_is_remote(const struct session *s);
+/* Who is behind the request that is being handled: an operator's name, else session_program(). */
+const char *session_who(const struct session *s);
+
 /* The handlers' own pointer, as for staged specs; free it in session_closed(). */
 void session_set_user(struct session *s, void *user);
 void *session_user(const struct session *s);

@@ -66,6 +66,8 @@ struct session {
 	uid_t uid;
 	pid_t pid;
 	char program[32];
+	const struct session_guard *guard; /* borrowed; NULL: a local session */
+	const Pm__Actor *actor;            /* of the message being handled; NULL: none */
 	void *user;
 	uint64_t waiting[PM_REQUESTS_MAX]; /* requests without their answer */
 	unsigned n_waiting;
@@ -75,13 +77,18 @@ struct session {
 
 /* session.c */
 PM_MUST_CHECK int session_create(struct session_host *host, int fd, uid_t uid, pid_t pid,
+                                 const struct session_guard *guard, struct session **out,
                                  struct pm_error *err); /* takes fd on success */
+/* true: it may be served; else it was answered. */
+bool session_permits(struct session *s, const Pm__Envelope *env);
 void session_close_now(struct session *s);
 void session_doom(struct session *s);
 void session_flush(struct session *s);
 size_t session_queued(const struct session *s);
 /* session_streams.c */
 void session_stream_opened(struct session *s, const Pm__Envelope *env, struct pm_stream *core);
+void session_stream_refuse(struct session *s, const Pm__Envelope *asked,
+                           const struct pm_error *why);
 void session_stream_ended(struct session *s, uint32_t id); /* by the peer */
 void session_streams_wake(struct session *s, uint32_t id); /* 0: all */
 void session_streams_finish(struct session *s);

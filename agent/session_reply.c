@@ -82,7 +82,7 @@ void session_reply_result(struct session *s, uint64_t re, const Pm__Result *resu
 		from += page.n_outcomes;
 		page.more = from < result->n_outcomes;
 		send_result(s, re, &page);
-	} while (from < result->n_outcomes && session_is_open(s));
+	} while (from < result->n_outcomes && (session_is_open(s) || s->guard != NULL));
 	s->unlimited--;
 }
 

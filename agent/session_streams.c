@@ -42,7 +42,7 @@ static void forget(struct session *s, struct session_stream *st)
 	free(st);
 }
 
-static void refuse(struct session *s, const Pm__Envelope *asked, const struct pm_error *why)
+void session_stream_refuse(struct session *s, const Pm__Envelope *asked, const struct pm_error *why)
 {
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__Error error = PM__ERROR__INIT;
@@ -66,13 +66,13 @@ void session_stream_opened(struct session *s, const Pm__Envelope *env, struct pm
 	if (core == NULL) {
 		(void)pm_fail(&err, PM_LIMIT, "%d streams are open in this session",
 		              PM_STREAMS_MAX);
-		refuse(s, env, &err);
+		session_stream_refuse(s, env, &err);
 		return;
 	}
 	st = pm_calloc(1, sizeof(*st));
 	if (st == NULL) {
 		(void)pm_fail(&err, PM_NO_MEMORY, "out of memory");
-		refuse(s, env, &err);
+		session_stream_refuse(s, env, &err);
 		pm_session_close_stream(&s->core, env->stream);
 		return;
 	}
@@ -80,7 +80,7 @@ void session_stream_opened(struct session *s, const Pm__Envelope *env, struct pm
 	st->id = env->stream;
 	append(s, st);
 	if (s->host->handlers->stream_open(s->host->arg, st, env->stream_open, &err) < 0) {
-		refuse(s, env, &err);
+		session_stream_refuse(s, env, &err);
 		forget(s, st);
 	}
 }
