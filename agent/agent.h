@@ -16,4 +16,8 @@ bool agent_is_pm2(void);
 /* Run `pmd compress --gzip|--zstd FILE`: pack a rotated log file. argv[0] is "compress". */
 int compress_main(int argc, char **argv);
 
+/* Run `pmd uplink --home DIR [--join TOKEN-FILE]`: hold the link to the coordinator, for the
+ * supervisor at descriptor 3. argv[0] is "uplink". */
+int uplink_main(int argc, char **argv);
+
 #endif

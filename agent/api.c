@@ -1,10 +1,12 @@
 #include "agent/api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/api_internal.h"
+#include "agent/remote_policy.h"
 #include "agent/status.h"
 #include "proto/log.h"
 #include "proto/spec.h"
@@ -42,6 +44,7 @@ static const struct {
 	{ PM__VERB__VERB_PING, api_ping, "ping" },
 	{ PM__VERB__VERB_AGENT_STATUS, api_agent_status, "status" },
 	{ PM__VERB__VERB_FAIL_POINT, api_fail_point, "fail point" },
+	{ PM__VERB__VERB_FLEET, api_fleet, "fleet" },
 };
 
 static void on_command(void *arg, struct session *s, uint64_t id, const Pm__Command *cmd)
@@ -92,6 +95,20 @@ void api_staged_clear(struct staged *st)
 		st->n = 0;
 }
 
+/* The policy knows an app of the fleet's by who declared it, and nobody else may look like that. */
+static int mark_remote(const struct session *s, Pm__AppSpec *spec, struct pm_error *err)
+{
+	char name[128];
+
+	if (!session_is_remote(s)) {
+		if (strncmp(spec->username, REMOTE_DECLARER, strlen(REMOTE_DECLARER)) != 0)
+			return 0;
+		return pm_fail(err, PM_CONFIG, "no user is called %.80s", spec->username);
+	}
+	(void)snprintf(name, sizeof(name), REMOTE_DECLARER "%.100s", session_who(s));
+	return spec_put_str(&spec->username, name, err);
+}
+
 static int stage(struct session *s, const Pm__SpecPush *push, struct pm_error *err)
 {
 	struct staged *st = api_staged(s);
@@ -111,7 +128,7 @@ static int stage(struct session *s, const Pm__SpecPush *push, struct pm_error *e
 	    spec_clone(push->spec, &st->specs[st->n], err) < 0)
 		return -1;
 	st->n++;
-	return 0;
+	return mark_remote(s, st->specs[st->n - 1], err);
 }
 
 static void on_spec_push(void *arg, struct session *s, uint64_t id, const Pm__SpecPush *push)

@@ -8,6 +8,7 @@
 
 #include "agent/api_internal.h"
 #include "agent/app.h"
+#include "agent/liaison.h"
 #include "agent/process.h"
 #include "agent/state.h"
 #include "agent/status.h"
@@ -206,6 +207,22 @@ int api_ping(const struct request *r, struct pm_error *err)
 int api_agent_status(const struct request *r, struct pm_error *err)
 {
 	(void)err;
+	status_answer_agent(r->su, r->session, r->id);
+	return 0;
+}
+
+int api_fleet(const struct request *r, struct pm_error *err)
+{
+	const char *word = r->cmd->text;
+
+	if (strcmp(word, "start") == 0) {
+		if (liaison_start(r->su, err) < 0)
+			return -1;
+	} else if (strcmp(word, "stop") == 0) {
+		liaison_stop(r->su);
+	} else if (*word != '\0') {
+		return pm_fail(err, PM_USAGE, "fleet: start or stop, not %.40s", word);
+	}
 	status_answer_agent(r->su, r->session, r->id);
 	return 0;
 }

@@ -22,7 +22,7 @@ struct request {
 typedef int api_verb_fn(const struct request *r, struct pm_error *err);
 api_verb_fn api_start, api_stop, api_restart, api_delete, api_scale, api_signal, api_send,
 	api_reset, api_flush, api_reopen, api_save, api_resurrect, api_cleardump, api_kill,
-	api_upgrade, api_ping, api_agent_status, api_fail_point;
+	api_upgrade, api_ping, api_agent_status, api_fail_point, api_fleet;
 
 /* Stream handlers (api_stream.c). */
 int api_stream_open(void *arg, struct session_stream *st, const Pm__StreamOpen *open,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/liaison.h"
 #include "agent/notify_socket.h"
 
 /* ---- looking ---- */
@@ -154,6 +155,7 @@ size_t instance_limits(const struct instance *inst, struct spawn_limit out[SPAWN
 void inst_commit(struct instance *inst)
 {
 	inst_core_commit(inst->record, &inst->core);
+	liaison_touch(inst->su);
 }
 
 /* Without memory there are no words; the code still says what kind of failure it was. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,10 +79,16 @@ static void on_timeout(uv_timer_t *timer)
 	job_kill(job);
 }
 
-static int request(struct job *job, const struct spawn_plan *plan, struct pm_error *err)
+pid_t job_pid(const struct job *job)
+{
+	return job->pid;
+}
+
+/* fd: its descriptor 3; -1: it has none. */
+static int request(struct job *job, const struct spawn_plan *plan, int fd, struct pm_error *err)
 {
 	PM_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	const int fds[3] = { null, null, null };
+	const int fds[4] = { null, null, null, fd };
 	int held[KEEPER_FD_COUNT];
 	const uint64_t user[4] = { 0 };
 	struct spawn_plan whole = *plan;
@@ -90,14 +97,14 @@ static int request(struct job *job, const struct spawn_plan *plan, struct pm_err
 		return pm_fail_errno(err, errno, "open /dev/null");
 	for (size_t i = 0; i < PM_COUNT(held); i++)
 		held[i] = -1;
-	for (int i = 0; i < 3; i++)
+	whole.n_child_fds = fd < 0 ? 3 : 4;
+	for (int i = 0; i < (int)whole.n_child_fds; i++)
 		whole.child_fds[i] = i;
-	whole.n_child_fds = 3;
 	return keeper_client_spawn(job->su->keeper, job->slot, &whole, fds, held, user, true, err);
 }
 
-int job_start(struct super *su, const struct spawn_plan *plan, uint32_t timeout_ms,
-              job_done_fn *done, void *arg, struct job **out, struct pm_error *err)
+static int start(struct super *su, const struct spawn_plan *plan, int fd, uint32_t timeout_ms,
+                 job_done_fn *done, void *arg, struct job **out, struct pm_error *err)
 {
 	struct job *job = pm_calloc(1, sizeof(*job));
 
@@ -110,7 +117,7 @@ int job_start(struct super *su, const struct spawn_plan *plan, uint32_t timeout_
 		             .timeout_ms = timeout_ms,
 		             .done = done,
 		             .arg = arg };
-	if (job->slot == SLOT_NONE || request(job, plan, err) < 0) {
+	if (job->slot == SLOT_NONE || request(job, plan, fd, err) < 0) {
 		if (job->slot == SLOT_NONE)
 			pm_fail(err, PM_LIMIT, "more than %d processes", PM_SLOTS_MAX);
 		free(job);
@@ -124,11 +131,30 @@ int job_start(struct super *su, const struct spawn_plan *plan, uint32_t timeout_
 	return 0;
 }
 
-int job_run(struct super *su, const char *path, const char *const *argv, uint32_t timeout_ms,
-            job_done_fn *done, void *arg, struct pm_error *err)
+int job_start(struct super *su, const struct spawn_plan *plan, uint32_t timeout_ms,
+              job_done_fn *done, void *arg, struct job **out, struct pm_error *err)
 {
-	static const char *const envp[] = { "PATH=/usr/bin:/bin", NULL };
-	const struct spawn_plan plan = {
+	return start(su, plan, -1, timeout_ms, done, arg, out, err);
+}
+
+/* Nothing of ours but what says where a sanitizer is to write. */
+static void make_environment(const char *envp[5])
+{
+	size_t n = 0;
+
+	envp[n++] = "PATH=/usr/bin:/bin";
+#ifdef PM_SANITIZED
+	for (char **e = environ; *e != NULL && n < 4; e++)
+		if (strstr(*e, "SAN_OPTIONS=") != NULL)
+			envp[n++] = *e;
+#endif
+	envp[n] = NULL;
+}
+
+static struct spawn_plan plan_of(const char *path, const char *const *argv, const char *envp[5])
+{
+	make_environment(envp);
+	return (struct spawn_plan){
 		.path = path,
 		.argv = argv,
 		.envp = envp,
@@ -136,12 +162,28 @@ int job_run(struct super *su, const char *path, const char *const *argv, uint32_
 		.uid = (uid_t)-1,
 		.gid = (gid_t)-1,
 		.umask = 0077,
-		.nice = 19,
-		.nice_set = true,
 	};
+}
+
+int job_start_part(struct super *su, const char *path, const char *const *argv, int fd,
+                   job_done_fn *done, void *arg, struct job **out, struct pm_error *err)
+{
+	const char *envp[5];
+	const struct spawn_plan plan = plan_of(path, argv, envp);
+
+	return start(su, &plan, fd, 0, done, arg, out, err);
+}
+
+int job_run(struct super *su, const char *path, const char *const *argv, uint32_t timeout_ms,
+            job_done_fn *done, void *arg, struct pm_error *err)
+{
+	const char *envp[5];
+	struct spawn_plan plan = plan_of(path, argv, envp);
 	struct job *job;
 
-	return job_start(su, &plan, timeout_ms, done, arg, &job, err);
+	plan.nice = 19;
+	plan.nice_set = true;
+	return start(su, &plan, -1, timeout_ms, done, arg, &job, err);
 }
 
 bool job_on_spawned(struct super *su, const struct keeper_record *r, int pidfd)

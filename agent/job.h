@@ -32,8 +32,19 @@ PM_MUST_CHECK int job_run(struct super *su, const char *path, const char *const 
  */
 PM_MUST_CHECK int job_start(struct super *su, const struct spawn_plan *plan, uint32_t timeout_ms,
                             job_done_fn *done, void *arg, struct job **out, struct pm_error *err);
+/*
+ * A part of ours that stays, in a process of its own and at the agent's own priority.  It does not
+ * survive this supervisor.
+ *
+ * fd         its descriptor 3; borrowed for the call
+ * *out       borrowed, until done
+ */
+PM_MUST_CHECK int job_start_part(struct super *su, const char *path, const char *const *argv,
+                                 int fd, job_done_fn *done, void *arg, struct job **out,
+                                 struct pm_error *err);
 /* SIGKILL to all of it; done comes when it has gone. */
 void job_kill(struct job *job);
+pid_t job_pid(const struct job *job); /* 0: not known yet */
 
 /* The keeper's answers; false: the slot is not a job's. */
 bool job_on_spawned(struct super *su, const struct keeper_record *r, int pidfd);

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/liaison.h"
 #include "agent/process.h"
 #include "agent/sample.h"
+#include "agent/spec_redact.h"
 #include "agent/targets.h"
 #include "proto/buf.h"
 #include "proto/log.h"
@@ -47,6 +49,7 @@ struct view {
 	Pm__ExitRecord exits[PM_EXIT_HISTORY], *exit_list[PM_EXIT_HISTORY];
 	Pm__EnvVar *env, **env_list; /* owned */
 	struct procenv procenv;      /* owned */
+	struct redacted_spec redacted;
 };
 
 static char *text(const char *s)
@@ -60,6 +63,7 @@ static void view_finish(struct view *v)
 	free(v->env);
 	free(v->env_list);
 	procenv_finish(&v->procenv);
+	redacted_spec_finish(&v->redacted);
 }
 
 static void view_exits(struct view *v, const struct instance *inst)
@@ -240,6 +244,7 @@ struct listing {
 	uint32_t *ids; /* owned; looked up again for each page: an instance may have gone */
 	size_t n, at;
 	bool full, environment, first;
+	bool redact; /* no value of an environment goes out */
 };
 
 static void agent_message(struct super *su, Pm__AgentStatus *a)
@@ -253,6 +258,7 @@ static void agent_message(struct super *su, Pm__AgentStatus *a)
 	a->started_wall_ms = pm_wall_ms() - ((int64_t)pm_now_ms() - su->welcome.spawn_boot_ms);
 	a->supervisor_restarts = su->welcome.restarts;
 	a->upgrade = su->upgrade_note;
+	a->uplink = liaison_state(su);
 	for (size_t i = 0; i < DEGRADED_MAX; i++)
 		n += su->degraded[i] != NULL;
 	a->degraded = pm_calloc(n + 1, sizeof(char *));
@@ -290,6 +296,8 @@ static bool pack_instance(struct pm_buf *out, const struct listing *l, struct in
 	view_make(&v, inst, l->full, l->environment && leave == LEAVE_NOTHING);
 	if (leave == LEAVE_SPEC)
 		v.msg.spec = NULL;
+	if (l->redact && v.msg.spec != NULL)
+		v.msg.spec = redacted_spec_make(&v.redacted, v.msg.spec) ? &v.redacted.spec : NULL;
 	len = pm__instance_status__get_packed_size(&v.msg);
 	for (size_t rest = len; n == 0 || rest != 0; rest >>= 7)
 		head[n++] = (uint8_t)(rest & 0x7f) | (rest > 0x7f ? 0x80 : 0);
@@ -429,6 +437,8 @@ void status_answer(struct super *su, struct session *s, uint64_t id, const Pm__S
 	l->su = su;
 	l->full = req->detail == PM__DETAIL__DETAIL_FULL;
 	l->environment = req->environment;
+	/* Who may see the values asks for the environment itself, and was let through. */
+	l->redact = session_is_remote(s) && !req->environment;
 	l->first = true;
 	l->n = n;
 	for (size_t i = 0; i < n; i++)

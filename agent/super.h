@@ -30,6 +30,7 @@ struct notify_socket;
 struct order;
 struct probe_exec;
 struct stream;
+struct liaison;
 
 #define DEGRADED_MAX 8
 
@@ -51,6 +52,7 @@ struct super {
 	struct tree_scan *scan;
 	struct sweep *sweep;
 	struct store *store;
+	struct liaison *liaison; /* NULL: in none, and nothing of one is here */
 
 	struct app *apps;     /* in order of declaration; each owns its instances */
 	struct app *last_app; /* of them */

@@ -16,6 +16,7 @@
 #include "agent/api.h"
 #include "agent/app.h"
 #include "agent/app_deps.h"
+#include "agent/liaison.h"
 #include "agent/job.h"
 #include "agent/keeper.h"
 #include "agent/notify.h"
@@ -507,6 +508,7 @@ static void finish(struct super *su)
 {
 	struct pm_error err;
 
+	liaison_close(su);
 	job_abandon_all(su);
 	for (uint32_t i = 0; i < PM_SLOTS_MAX; i++)
 		if (su->processes[i] != NULL)
@@ -561,6 +563,7 @@ int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd
 		return 1;
 	}
 	restore_resume(su);
+	liaison_begin(su);
 	(void)uv_run(su->loop, UV_RUN_DEFAULT);
 	finish(su);
 	return 0;

@@ -12,6 +12,43 @@
 #define UPGRADE_WAIT_MS 60000 /* self-check, exec, and the way back if that fails: 5 s each */
 #define UPGRADE_LOOK_MS 20
 
+/* How the link to the coordinator is; nothing is printed by an agent that is in no fleet. */
+static void uplink_json(struct json_out *j, const Pm__UplinkState *u)
+{
+	json_key(j, "uplink");
+	json_begin_object(j);
+	json_kbool(j, "connected", u->connected);
+	json_kstr(j, "address", u->address);
+	json_kint(j, "since_ms", u->since_wall_ms);
+	json_kstr(j, "why", u->why);
+	if (u->next_wall_ms != 0)
+		json_kint(j, "next_try_ms", u->next_wall_ms);
+	json_kstr(j, "id", u->agent_id);
+	json_kstr(j, "name", u->name);
+	json_kstr(j, "cluster", u->cluster_id);
+	json_kuint(j, "pid", u->pid);
+	json_end_object(j);
+}
+
+static void say_uplink(const struct ctx *ctx, const Pm__UplinkState *u)
+{
+	int64_t now = pm_wall_ms(), since_ms = PM_MAX(now - u->since_wall_ms, 0);
+	char since[FMT_MAX], next[FMT_MAX];
+
+	fmt_duration((uint64_t)since_ms, since);
+	if (u->connected) {
+		say(ctx, "fleet       connected to %s for %s, as %s", u->address, since,
+		    u->agent_id);
+		return;
+	}
+	say(ctx, "fleet       not connected for %s: %s", since,
+	    *u->why == '\0' ? "connecting" : u->why);
+	if (u->next_wall_ms > now) {
+		fmt_duration((uint64_t)(u->next_wall_ms - now), next);
+		say(ctx, "            %s is tried again in %s", u->address, next);
+	}
+}
+
 static int status_json(const struct ctx *ctx, const Pm__AgentStatus *a, struct pm_error *err)
 {
 	PM_BUF out = { 0 };
@@ -33,6 +70,8 @@ static int status_json(const struct ctx *ctx, const Pm__AgentStatus *a, struct p
 	for (size_t i = 0; i < a->n_degraded; i++)
 		json_str(&j, a->degraded[i]);
 	json_end_array(&j);
+	if (a->uplink != NULL)
+		uplink_json(&j, a->uplink);
 	json_end_object(&j);
 	pm_buf_char(&out, '\n');
 	return say_buf(&out, err);
@@ -68,6 +107,8 @@ static int agent_status(struct ctx *ctx, struct pm_error *err)
 		say(ctx, "degraded    nothing");
 	for (size_t i = 0; i < a->n_degraded; i++)
 		say(ctx, "degraded    %s", a->degraded[i]);
+	if (a->uplink != NULL)
+		say_uplink(ctx, a->uplink);
 	if (strcmp(a->version, PM_VERSION) != 0)
 		say_warn(ctx, "pmctl is %s and the agent is %s; 'pmctl agent upgrade' brings it up",
 		         PM_VERSION, a->version);

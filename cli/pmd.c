@@ -23,6 +23,8 @@ int main(int argc, char **argv)
 		return coordinator_main(argc - 1, argv + 1);
 	if (strcmp(argv[1], "compress") == 0) /* the agent's own helper, not in the usage */
 		return compress_main(argc - 1, argv + 1);
+	if (strcmp(argv[1], "uplink") == 0) /* started by the agent, not in the usage */
+		return uplink_main(argc - 1, argv + 1);
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {
 		(void)puts(PM_VERSION);
 		return 0;

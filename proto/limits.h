@@ -55,6 +55,21 @@
 /* Descriptors that stay free below the limit of a process that takes connections. */
 #define PM_FDS_SPARE 64
 
+/* Refusals of remote requests that the audit takes in any hour; further ones are counted. */
+#define PM_REMOTE_REFUSALS_HOUR 240
+/* Remote commands under way; further ones are refused. */
+#define PM_REMOTE_PENDING_MAX 256
+/* Commands by op_id whose result an agent remembers; the oldest is forgotten. */
+#define PM_OPS_KEPT 1024
+/* What is remembered of one result; of a longer one only that it was there. */
+#define PM_OP_RESULT_MAX 4096
+/* The file of both; then it is written anew with what is still remembered. */
+#define PM_OPS_FILE_MAX (8u << 20)
+/* Audit entries that wait while the ones before them are brought to the disk; more are refused. */
+#define PM_TRAIL_WAITING_MAX 64
+/* Bytes that an uplink holds for a supervisor that does not read: then its session ends. */
+#define PM_RELAY_QUEUE_MAX (4u << 20)
+
 /* Processes the keeper holds: its tables are static. Further starts fail in words. */
 #define PM_SLOTS_MAX 8192
 /* Descriptors held by name in the keeper: a cluster app has two sockets for each worker and

@@ -1,0 +1,28 @@
+/*
+ * remote.h - decides what is done of what comes from the fleet, and keeps account of it.
+ *
+ * In the supervisor, so that neither a stolen coordinator nor a subverted uplink gets past it: who
+ * asks must say so, their role must allow it, and so must this machine's policy (S-08, S-09), at
+ * the rate that it allows (S-12).  Each change and each refusal is in the audit (S-14) and in the
+ * own log. A command that was carried out before is answered from memory.
+ */
+#ifndef PM_AGENT_REMOTE_H
+#define PM_AGENT_REMOTE_H
+
+#include "agent/super.h"
+
+struct remote;
+
+/* errors PM_NO_MEMORY, those of op_memory_open() and trail_create() */
+PM_MUST_CHECK int remote_create(struct super *su, struct remote **out, struct pm_error *err);
+void remote_close(struct remote *r); /* NULL is fine */
+
+/* For a session_guard: permit() and answer(). */
+enum session_permit remote_permit(struct remote *r, struct session *s, const Pm__Envelope *env,
+                                  struct pm_error *err);
+void remote_answer(struct remote *r, struct session *s, const Pm__Envelope *env);
+
+/* An entry in the audit about the link itself: "fleet.connect". */
+void remote_note(struct remote *r, const char *action, const char *target, const char *outcome);
+
+#endif

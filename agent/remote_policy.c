@@ -1,0 +1,335 @@
+#include "agent/remote_policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/api_internal.h"
+#include "agent/app.h"
+#include "agent/policy_file.h"
+#include "agent/reload.h"
+#include "agent/targets.h"
+#include "proto/facts.h"
+#include "proto/keys.h"
+#include "proto/log.h"
+#include "proto/paths.h"
+
+#define USAGE_FILE "state/fleet.usage"
+
+struct remote_policy {
+	struct super *su;      /* borrowed */
+	struct policy *policy; /* owned; NULL: it cannot be read, and nothing is allowed */
+	char why[256];         /* why not */
+	struct stat seen;      /* the file that was read; zeros: there was none */
+	bool read;
+	struct policy_usage usage;
+	int usage_fd; /* owned */
+};
+
+/* ---- the file ---- */
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_uid == b->st_uid && a->st_mode == b->st_mode &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static void read_if_changed(struct remote_policy *p)
+{
+	struct stat now = { 0 };
+	struct pm_error err;
+
+	if (lstat(POLICY_FILE, &now) < 0)
+		now = (struct stat){ 0 };
+	if (p->read && is_same(&now, &p->seen))
+		return;
+	p->read = true;
+	p->seen = now;
+	policy_destroy(PM_STEAL(p->policy));
+	if (policy_load(POLICY_FILE, 0, &p->policy, &err) == 0) {
+		super_degraded(p->su, "policy", NULL);
+		pm_log(PM_LOG_INFO, "policy.read", "%s",
+		       now.st_ino == 0 ? "the default" : POLICY_FILE);
+		return;
+	}
+	p->policy = NULL;
+	(void)snprintf(p->why, sizeof(p->why), "%s", err.what); /* cut if longer */
+	super_degraded(p->su, "policy", err.what);
+}
+
+/* ---- what was used ---- */
+
+static void open_usage(struct remote_policy *p)
+{
+	char path[PM_PATH_MAX];
+	struct pm_facts facts;
+	struct pm_error err;
+
+	pm_facts_gather(&facts);
+	if (pm_home_file(p->su->home, USAGE_FILE, path, sizeof(path), &err) == 0)
+		p->usage_fd =
+			open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (p->usage_fd < 0)
+		super_degraded(p->su, "policy", "its counts do not outlive this agent");
+	else if (pread(p->usage_fd, &p->usage, sizeof(p->usage), 0) != sizeof(p->usage))
+		memset(&p->usage, 0, sizeof(p->usage));
+	policy_usage_resume(&p->usage, facts.boot_id, pm_now_ms());
+}
+
+static void save_usage(const struct remote_policy *p)
+{
+	if (p->usage_fd >= 0 &&
+	    pwrite(p->usage_fd, &p->usage, sizeof(p->usage), 0) != sizeof(p->usage))
+		super_degraded(p->su, "policy", "its counts cannot be written");
+}
+
+/* ---- what it is about ---- */
+
+/* The policy's word for an operation; FLEET_OPS: it has none, so that no rule allows it. */
+static enum fleet_op policy_op(enum pm_op op)
+{
+	const char *name = op == PM_OP_ENV          ? "define"
+	                   : op == PM_OP_ENV_REVEAL ? "reveal"
+	                                            : pm_op_info(op)->name;
+
+	return fleet_op_find(name, strlen(name));
+}
+
+/* One app and what of it is meant. */
+struct about {
+	const char *name;
+	bool is_local;
+	uint32_t instances, up_now, n_meant, n_meant_up;
+	bool gated; /* a reload replaces each without a gap */
+};
+
+struct question {
+	struct remote_policy *p;
+	const Pm__Envelope *env;
+	enum pm_role role;
+	const char *key; /* NULL: not known */
+};
+
+static bool is_local(const Pm__AppSpec *spec)
+{
+	return strncmp(spec->username, REMOTE_DECLARER, strlen(REMOTE_DECLARER)) != 0;
+}
+
+static uint32_t at_a_time(const Pm__Command *cmd, uint32_t n)
+{
+	uint32_t parallel = cmd->parallel != 0 ? cmd->parallel : n <= 2 ? 1 : 2;
+
+	return PM_MIN(parallel, n);
+}
+
+/* The fewest that are up while it is done. */
+static uint32_t up_least(const struct question *q, enum pm_op op, const struct about *a)
+{
+	const Pm__Command *cmd =
+		q->env->body_case == PM__ENVELOPE__BODY_COMMAND ? q->env->command : NULL;
+	int64_t want;
+
+	if (cmd == NULL)
+		return a->up_now;
+	if (op == PM_OP_STOP || op == PM_OP_DELETE)
+		return a->up_now - a->n_meant_up;
+	if (op == PM_OP_RESTART || (op == PM_OP_RELOAD && !a->gated))
+		return a->up_now - at_a_time(cmd, a->n_meant_up);
+	if (op == PM_OP_SCALE) {
+		want = cmd->relative ? (int64_t)a->instances + cmd->count : cmd->count;
+		return want < 0 ? 0 : (uint32_t)PM_MIN((int64_t)a->up_now, want);
+	}
+	return a->up_now;
+}
+
+static int ask(const struct question *q, enum pm_op op, const struct about *a,
+               struct policy_usage *usage, struct pm_error *err)
+{
+	const struct policy_request r = {
+		.role = q->role,
+		.key = q->key,
+		.op = policy_op(op),
+		.app = a == NULL ? NULL : a->name,
+		.app_is_local = a != NULL && a->is_local,
+		.instances = a == NULL ? 0 : a->instances,
+		.up_now = a == NULL ? 0 : a->up_now,
+		.up_least = a == NULL ? 0 : up_least(q, op, a),
+	};
+	struct policy_verdict verdict;
+
+	policy_decide(q->p->policy, &r, usage, pm_now_ms(), &verdict);
+	if (verdict.allowed)
+		return 0;
+	(void)pm_fail(err, PM_DENIED, "%s%s%.80s: %s", pm_op_info(op)->name, a == NULL ? "" : " ",
+	              a == NULL ? "" : a->name, verdict.why);
+	pm_hint(err, verdict.rate ? "again later" : "its owner can do it there, with pmctl");
+	return -1;
+}
+
+/* Several apps are one use. */
+static int ask_all(const struct question *q, pm_ops ops, const struct about *about, size_t n,
+                   struct pm_error *err)
+{
+	struct policy_usage before = q->p->usage, after = before, scratch;
+	size_t n_asked = PM_MAX(n, (size_t)1);
+
+	for (size_t i = 0; i < n_asked; i++) {
+		scratch = before;
+		for (unsigned op = 0; op < PM_OP_COUNT; op++)
+			if ((ops & PM_OP_BIT(op)) != 0 &&
+			    ask(q, (enum pm_op)op, n == 0 ? NULL : &about[i],
+			        i == 0 ? &after : &scratch, err) < 0)
+				return -1;
+	}
+	if (memcmp(&before, &after, sizeof(after)) == 0)
+		return 0;
+	q->p->usage = after;
+	save_usage(q->p);
+	return 0;
+}
+
+static void count_app(const struct app *app, struct about *out)
+{
+	*out = (struct about){ .name = app->spec->name,
+		               .is_local = is_local(app->spec),
+		               .instances = (uint32_t)app->n,
+		               .gated = true };
+	for (size_t i = 0; i < app->n; i++)
+		out->up_now += instance_is_online(app->instances[i]);
+}
+
+static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *const *targets,
+                          size_t n_targets, struct pm_error *err)
+{
+	PM_FREE struct instance **list = NULL;
+	PM_FREE struct about *about = NULL;
+	struct app *last = NULL;
+	struct pm_error none;
+	size_t n = 0, n_about = 0;
+
+	/* What is not there can be asked for by whoever may ask for anything: the answer says so.
+	 */
+	if (targets_resolve(q->p->su, targets, n_targets, &list, &n, &none) < 0)
+		n = 0;
+	about = pm_calloc(n + 1, sizeof(*about));
+	if (about == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < n;
+	     i++) { /* those of one app may be apart: it is asked about again */
+		struct about *a;
+
+		if (instance_app(list[i]) != last)
+			count_app(instance_app(list[i]), &about[n_about++]);
+		last = instance_app(list[i]);
+		a = &about[n_about - 1];
+		a->n_meant++;
+		a->n_meant_up += instance_is_online(list[i]);
+		a->gated = a->gated && reload_is_possible(list[i]);
+	}
+	return ask_all(q, ops, about, n_about, err);
+}
+
+static int ask_of_specs(const struct question *q, pm_ops ops, Pm__AppSpec *const *specs, size_t n,
+                        struct pm_error *err)
+{
+	PM_FREE struct about *about = pm_calloc(n + 1, sizeof(*about));
+
+	if (about == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		const struct app *app = lookup_name(&q->p->su->lookup, specs[i]->name);
+
+		if (app != NULL)
+			count_app(app, &about[i]);
+		about[i].name = specs[i]->name;
+		about[i].is_local = false; /* it will not be */
+		about[i].n_meant = about[i].instances;
+		about[i].n_meant_up = about[i].up_now;
+		about[i].gated = false;
+	}
+	return ask_all(q, ops, about, n, err);
+}
+
+static int ask_of(const struct question *q, struct session *s, pm_ops ops, struct pm_error *err)
+{
+	const Pm__Envelope *env = q->env;
+	const struct staged *staged;
+
+	if (env->body_case == PM__ENVELOPE__BODY_SPEC_PUSH)
+		return ask_of_specs(q, ops, &env->spec_push->spec, env->spec_push->spec != NULL,
+		                    err);
+	if (env->body_case == PM__ENVELOPE__BODY_STATUS_REQUEST)
+		return ask_of_targets(q, ops, env->status_request->targets,
+		                      env->status_request->n_targets, err);
+	if (env->body_case == PM__ENVELOPE__BODY_STREAM_OPEN) {
+		const Pm__StreamOpen *open = env->stream_open;
+
+		return open->what_case == PM__STREAM_OPEN__WHAT_LOGS
+		               ? ask_of_targets(q, ops, open->logs->targets, open->logs->n_targets,
+		                                err)
+		               : ask_of_targets(q, ops, open->events->targets,
+		                                open->events->n_targets, err);
+	}
+	if (env->body_case != PM__ENVELOPE__BODY_COMMAND)
+		return pm_fail(err, PM_DENIED, "no policy is about that");
+	if (env->command->use_staged) {
+		staged = api_staged(s);
+		return ask_of_specs(q, ops, staged == NULL ? NULL : staged->specs,
+		                    staged == NULL ? 0 : staged->n, err);
+	}
+	if (env->command->verb == PM__VERB__VERB_PING ||
+	    env->command->verb == PM__VERB__VERB_AGENT_STATUS)
+		return ask_all(q, ops, NULL, 0, err);
+	return ask_of_targets(q, ops, env->command->targets, env->command->n_targets, err);
+}
+
+int remote_policy_check(struct remote_policy *p, struct session *s, const Pm__Envelope *env,
+                        const Pm__Actor *actor, pm_ops ops, struct pm_error *err)
+{
+	char key[PM_KEY_TEXT];
+	struct question q = {
+		.p = p,
+		.env = env,
+		.role = pm_role_find(actor->role, strlen(actor->role)),
+	};
+
+	read_if_changed(p);
+	if (p->policy == NULL)
+		return pm_fail(err, PM_DENIED, "the policy of this machine cannot be read: %.180s",
+		               p->why);
+	if (actor->key.len == PM_KEY_BYTES) {
+		pm_key_format(actor->key.data, key);
+		q.key = key;
+	}
+	return ask_of(&q, s, ops, err);
+}
+
+/* ---- life ---- */
+
+int remote_policy_create(struct super *su, struct remote_policy **out, struct pm_error *err)
+{
+	struct remote_policy *p = pm_calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	p->su = su;
+	p->usage_fd = -1;
+	open_usage(p);
+	read_if_changed(p);
+	*out = p;
+	return 0;
+}
+
+void remote_policy_destroy(struct remote_policy *p)
+{
+	if (p == NULL)
+		return;
+	policy_destroy(p->policy);
+	pm_closep(&p->usage_fd);
+	free(p);
+}

@@ -1,0 +1,422 @@
+"""The agent's link to a coordinator: joining, what it carries, what it refuses, and what it survives."""
+
+import os
+import re
+import signal
+import subprocess
+import unittest
+import uuid
+
+from coordinators import (
+    AGENT_STATUS, ALICE, Coordinator, DELETE, DENIED, FAIL_POINT, FLEET, FLUSH, KILL, OK, PING, RELOAD, RESET,
+    RESTART, RESURRECT, ROOT, SAVE, SCALE, SEND, SIGNAL, START, START_OR_RESTART, STOP, UPGRADE, Wire, order_uplink)
+from pmdtest import PmdTestCase, kill, require
+
+STAY = "#!/bin/sh\nwhile :; do sleep 0.05; done\n"
+CANARY = "canary-5e1f"
+
+
+class Joined(PmdTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fleet = Coordinator(self)
+
+    def join(self, port=None):
+        """Starts the agent with a token, and waits until it is there."""
+        mark = self.fleet.mark()
+        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": self.fleet.token(port)})
+        self.fleet.wait("up", mark)
+        self.wait(lambda: self.uplink().get("connected"), message=lambda: f"connected: {self.uplink()}")
+
+    def again(self):
+        """A new process of the link, which does not wait for its turn to dial."""
+        mark, uplink = self.fleet.mark(), self.uplink_pid()
+        order_uplink(self.home, "start")
+        self.fleet.wait("up", mark)
+        self.wait(lambda: self.uplink().get("connected") and self.uplink_pid() != uplink, 20, "connected")
+
+    def uplink(self):
+        return self.pmctl("agent", "status", "--json").json().get("uplink") or {}
+
+    def uplink_pid(self):
+        return self.uplink().get("pid", 0)
+
+    def start_app(self, name="web", script=STAY, **keys):
+        path = self.write(f"{name}.sh", script, 0o755)
+        self.pmctl("start", self.write(f"{name}.json", {"apps": [
+            dict(name=name, script=path, interpreter="none", **keys)]}))
+        self.wait_status(name)
+
+    def audit(self):
+        out = []
+        for line in self.read(f"{self.home}/state/audit/audit.log").splitlines()[1:]:
+            out.append(line.split("\t"))
+        return out
+
+
+class Uplink(Joined):
+    def test_a_token_lets_the_agent_join(self):
+        token = self.fleet.token()
+        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": token})
+        enrol = self.fleet.wait("enrolled")["enrol"]
+        self.assertTrue(enrol["facts"]["hostname"])
+        hello = self.fleet.wait("hello", where=lambda e: e["hello"]["agent"]["epoch"] == 1)["hello"]
+        self.assertEqual(len(hello["agent"]["boot_id"]), 32)
+        self.assertEqual(hello["program"], "agent")
+        state = self.wait(lambda: (lambda u: u if u.get("connected") else None)(self.uplink()))
+        self.assertEqual(state["id"], "a-1")
+        self.assertEqual(state["address"], f"127.0.0.1:{self.fleet.port}")
+        for name in ("keys/agent.key", "state/fleet"):
+            self.assertEqual(os.stat(f"{self.home}/{name}").st_mode & 0o777, 0o600)
+        # The secret is nowhere but in its file.
+        secret = self.read(token).strip().split(":", 1)[1]
+        self.assertNotIn(secret, self.read(f"{self.home}/state/fleet") + self.read(f"{self.home}/pmd.log"))
+        if os.geteuid() == 0:
+            status = self.read(f"/proc/{state['pid']}/status")
+            self.assertIn("Uid:\t65534\t65534\t65534\t65534", status)
+            self.assertIn("NoNewPrivs:\t1", status)
+            self.assertRegex(status, r"CapEff:\s+0000000000000000")
+
+    def test_a_used_token_is_refused_in_words_and_not_tried_again(self):
+        token = self.fleet.token()
+        self.fleet.order("refuse", on=False)
+        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": token})
+        self.fleet.wait("enrolled")
+        self.wait(lambda: self.uplink().get("connected"), message="connected")
+        self.pmctl("kill")
+        for name in ("keys/agent.key", "state/fleet"):
+            os.unlink(f"{self.home}/{name}")
+        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": token})
+        why = self.wait(lambda: (lambda u: u.get("why") if u.get("pid") == 0 else None)(self.uplink()))
+        self.assertIn("this token was used", why)
+        self.assertIn("pmctl token create", why)
+        self.assertNotIn("next_try_ms", self.uplink())
+        self.assertFalse(os.path.exists(f"{self.home}/state/fleet"))
+        self.pmctl("list")  # and all else works
+
+    def test_it_lists_and_restarts_and_tells_who_did(self):
+        self.join()
+        self.start_app(env={"SECRET": CANARY})
+        before = self.pid("web")
+        instances = self.fleet.status(detail=2)
+        self.assertEqual([(i["name"], i["pid"]) for i in instances], [("web", before)])
+        self.assertNotIn(CANARY, str(self.fleet.seen))
+        self.assertIn("SECRET", str(instances))
+        result = self.fleet.command(RESTART, "web")["result"]
+        self.assertEqual([(o["name"], o["code"]) for o in result["outcomes"]], [("web", OK)])
+        after = self.pid("web")
+        self.assertNotEqual(after, before)
+        entries = self.audit()
+        self.assertTrue(any("alice" in str(e) and "restart" in e and "allowed" in e for e in entries), entries)
+        self.assertTrue(any("restart.end" in e and "ok" in e for e in entries), entries)
+        self.assertIn("alice", self.pmctl("describe", "web").out)
+        # Several answers of one command, in order.
+        self.start_app("many", instances=3)
+        number = self.fleet.send(ALICE, command={"verb": STOP, "targets": [{"text": "many"}]})
+        kinds = ["progress" if "progress" in env else "result" for env in self.fleet.answers(number)]
+        self.assertEqual(kinds, ["progress"] * 3 + ["result"])
+
+    def test_heartbeats_tell_of_changes(self):
+        self.join()
+        self.fleet.wait("envelope", where=lambda e: "heartbeat" in e["envelope"])
+        self.start_app(instances=2)
+        self.fleet.wait("envelope", where=lambda e: e["envelope"].get("heartbeat", {}).get("running") == 2)
+        revisions = [e["envelope"]["heartbeat"]["state_revision"]
+                     for e in self.fleet.find("envelope", where=lambda e: "heartbeat" in e["envelope"])]
+        self.assertEqual(revisions, sorted(revisions))
+        self.pmctl("stop", "web")
+        self.fleet.wait("envelope", where=lambda e: e["envelope"].get("heartbeat", {}).get("running") == 0 and
+                        e["envelope"]["heartbeat"]["state_revision"] > revisions[-1])
+
+    def test_logs_flow_as_far_as_there_is_credit(self):
+        self.join()
+        n = 30000
+        self.start_app("loud", f"#!/bin/sh\nseq -f 'line %.0f of many, some words to make it longer' {n}\nexec sleep 1000\n")
+        self.wait_text(self.log("loud"), f"line {n} ")
+        stream = self.fleet.open(logs={"targets": [{"text": "loud"}], "lines": n, "follow": True})
+        self.wait(lambda: len(self.fleet.lines(stream)) == n, 60, lambda: f"{len(self.fleet.lines(stream))} lines")
+        self.assertEqual([int(t.split()[1]) for t in self.fleet.lines(stream)], list(range(1, n + 1)))
+        # One that does not read holds nobody up, and gets all of it later.
+        slow = self.fleet.open(logs={"targets": [{"text": "loud"}], "lines": n})
+        self.fleet.order("hold", stream=slow)
+        self.fleet.wait("data", where=lambda e: e["stream"] == slow)
+        self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
+        held = len(self.fleet.lines(slow))
+        self.assertLess(held, n)
+        while len(self.fleet.lines(slow)) < n:
+            have = len(self.fleet.lines(slow))
+            self.fleet.order("grant", stream=slow, bytes=256 * 1024)
+            self.wait(lambda: len(self.fleet.lines(slow)) > have or
+                      self.fleet.find("closed", where=lambda e: e["stream"] == slow), 20, "more lines")
+        self.fleet.wait("closed", where=lambda e: e["stream"] == slow and e["code"] == OK)
+        self.assertEqual([int(t.split()[1]) for t in self.fleet.lines(slow)], list(range(1, n + 1)))
+        self.fleet.order("close", stream=stream)
+        self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
+        refused = self.fleet.open(logs={"targets": [{"text": "nothing"}]})
+        self.assertIn("nothing", self.fleet.wait("closed", where=lambda e: e["stream"] == refused)["what"])
+
+    def test_x46_a_repeated_command_is_answered_from_memory(self):
+        self.join()
+        self.start_app()
+        op = uuid.uuid4().hex
+        first = self.fleet.command(RESTART, "web", op_id=op)["result"]
+        pid = self.pid("web")
+        again = self.fleet.command(RESTART, "web", op_id=op)["result"]
+        self.assertEqual(again["outcomes"], first["outcomes"])
+        self.assertEqual(self.pid("web"), pid)
+        # And by another supervisor.
+        kill(self.supervisor_pid(), signal.SIGKILL)
+        mark = self.fleet.mark()
+        self.fleet.wait("up", mark)
+        again = self.fleet.command(RESTART, "web", op_id=op)["result"]
+        self.assertEqual(again["outcomes"], first["outcomes"])
+        self.assertEqual(self.pid("web"), pid)
+        self.assertEqual(self.restarts("web"), 1)
+
+    def test_x46_a_command_is_done_once_whoever_repeats_it_meanwhile(self):
+        self.join()
+        self.start_app("slow", "#!/bin/sh\ntrap '' INT\nwhile :; do sleep 0.05; done\n", kill_timeout=700)
+        op = uuid.uuid4().hex
+        command = {"verb": RESTART, "targets": [{"text": "slow"}], "op_id": op}
+        numbers = [self.fleet.send(ALICE, command=command) for _ in range(3)]
+        results = [self.fleet.answers(n)[-1]["result"] for n in numbers]
+        self.assertEqual([r["outcomes"][0]["code"] for r in results], [OK] * 3)
+        self.assertEqual(self.restarts("slow"), 1)
+
+
+class Hostile(Joined):
+    def test_s08_a_hostile_coordinator_gets_what_the_policy_allows(self):
+        self.join()
+        self.start_app(env={"SECRET": CANARY})
+        pid = self.pid("web")
+        denied = [
+            ("signal", dict(command={"verb": SIGNAL, "targets": [{"text": "web"}], "signal": 9})),
+            ("stdin", dict(command={"verb": SEND, "targets": [{"text": "web"}], "text": "x"})),
+            ("delete", dict(command={"verb": DELETE, "targets": [{"text": "web"}]})),
+            ("reset", dict(command={"verb": RESET, "targets": [{"text": "web"}]})),
+            ("flush", dict(command={"verb": FLUSH})),
+            ("save", dict(command={"verb": SAVE})),
+            ("resurrect", dict(command={"verb": RESURRECT})),
+            ("cleardump", dict(command={"verb": 14})),
+            ("reopen", dict(command={"verb": 11})),
+            ("kill", dict(command={"verb": KILL})),
+            ("upgrade", dict(command={"verb": UPGRADE, "text": "/bin/false"})),
+            ("fail point", dict(command={"verb": FAIL_POINT, "text": "x=abort"})),
+            ("fleet", dict(command={"verb": FLEET, "text": "stop"})),
+            ("unknown", dict(command={"verb": 4000})),
+            ("none", dict(command={})),
+            ("staged", dict(command={"verb": START, "use_staged": True})),
+            ("patch", dict(command={"verb": RESTART, "targets": [{"text": "web"}],
+                                    "patch": {"spec": {"script": "/bin/sh"}, "set": ["script"]}})),
+            ("environment", dict(command={"verb": RESTART, "targets": [{"text": "web"}], "update_env": True,
+                                          "shell_env": [{"name": "LD_PRELOAD", "value": "/tmp/x.so"}]})),
+            ("shell", dict(command={"verb": START_OR_RESTART, "targets": [{"text": "web"}],
+                                    "shell_env": [{"name": "A", "value": "b"}]})),
+            ("define", dict(spec_push={"spec": {"name": "evil", "script": "/bin/sh"}})),
+            ("see the environment", dict(status_request={"detail": 2, "environment": True})),
+            ("forward", dict(forward={"agent": "x", "command": {"verb": PING}})),
+            ("fleet request", dict(fleet_request={"node_query": {}})),
+        ]
+        for what, envelope in denied:
+            answer = self.fleet.ask(ROOT, **envelope)
+            self.assertIn("error", answer, what)
+            self.assertIn(answer["error"]["code"], (DENIED, 34), what)
+            self.assertTrue(answer["error"]["what"], what)
+        # Nobody in particular, somebody without a role, somebody whose role is not enough.
+        for actor in (None, {}, {"operator": "", "role": "admin"}, {"operator": "x"},
+                      {"operator": "x", "role": "root"}, {"operator": "x", "role": "viewer"}):
+            answer = self.fleet.ask(actor, command={"verb": RESTART, "targets": [{"text": "web"}]})
+            self.assertEqual(answer["error"]["code"], DENIED, actor)
+        for what in (dict(logs={}), dict(events={})):
+            stream = self.fleet.open(actor=None, **what)
+            self.assertEqual(self.fleet.wait("closed", where=lambda e: e["stream"] == stream)["code"], DENIED)
+        stream = self.fleet.open(actor={"operator": "v", "role": "viewer"}, logs={})
+        self.assertEqual(self.fleet.wait("closed", where=lambda e: e["stream"] == stream)["code"], DENIED)
+        # One of each message there is, also those that nobody asks with.  What ends the session is not among them.
+        self.fleet.order("every", actor=ROOT, but={"goodbye": 1, "error": 1, "stream_open": 1, "hello": 1,
+                                                   "welcome": 1, "enrol": 1, "enrolled": 1, "stream_data": 1,
+                                                   "stream_credit": 1, "stream_close": 1})
+        self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
+        # Nothing came of any of it.
+        self.assertEqual(self.pid("web"), pid)
+        self.assertEqual(self.status("web"), "online")
+        self.assertEqual([a["name"] for a in self.apps()], ["web"])
+        self.assertNotIn(CANARY, str(self.fleet.seen))
+        text = self.read(f"{self.home}/state/audit/audit.log")
+        for word in ("mallory", "refused", "signal", "spec_push", "kill"):
+            self.assertIn(word, text)
+        self.assertIn("remote.refuse", self.read(f"{self.home}/pmd.log"))
+        for verb, count in ((STOP, None), (START, None), (RESTART, None), (RELOAD, None), (SCALE, 2), (SCALE, 1)):
+            what = {} if count is None else {"count": count}
+            self.assertIn("result", self.fleet.command(verb, "web", **what), verb)
+        self.assertIn("status_list", self.fleet.command(AGENT_STATUS))
+
+    def test_s12_a_stop_loop_ends_at_the_rate(self):
+        self.join()
+        self.start_app()
+        done = 0
+        for _ in range(300):
+            answer = self.fleet.command(RESTART if done % 2 else STOP, "web", no_wait=True)
+            if "error" in answer:
+                break
+            done += 1
+        self.assertIn("error", answer)
+        self.assertEqual(answer["error"]["code"], DENIED)
+        self.assertIn("hour", answer["error"]["what"])
+        # Another supervisor counts on.
+        kill(self.supervisor_pid(), signal.SIGKILL)
+        mark = self.fleet.mark()
+        self.fleet.wait("up", mark)
+        again = self.fleet.command(RESTART if done % 2 else STOP, "web", no_wait=True)
+        self.assertEqual(again["error"]["code"], DENIED)
+        self.pmctl("restart", "web")  # its owner may
+
+    def test_what_breaks_the_rules_costs_a_session_only(self):
+        self.join()
+        self.start_app()
+        pid, uplink = self.pid("web"), self.uplink_pid()
+        for body in ("hello", "welcome", "enrol", "enrolled", "stream_data", "stream_credit", "stream_close", "error",
+                     "goodbye", "stream_open"):
+            mark = self.fleet.mark()
+            self.fleet.order("send", envelope={body: {}, "stream": 77 if body.startswith("stream") else 0})
+            self.fleet.wait("up", mark, timeout=60)
+        self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
+        self.assertEqual(self.pid("web"), pid)
+        self.assertEqual(self.uplink_pid(), uplink)
+
+
+class Faults(Joined):
+    def test_x43_the_coordinator_is_killed_and_comes_back(self):
+        self.join()
+        self.start_app()
+        pid = self.pid("web")
+        self.fleet.kill()
+        state = self.wait(lambda: (lambda u: u if u.get("connected") is False and u.get("why") else None)(self.uplink()))
+        self.assertIn("next_try_ms", state)
+        self.pmctl("restart", "web")
+        self.fleet.start()
+        self.fleet.wait("up", self.fleet.mark() - 1, timeout=60)
+        self.wait(lambda: self.uplink().get("connected"), message="connected")
+        self.assertEqual(len(self.fleet.status()), 1)
+        self.assertNotEqual(self.pid("web"), pid)
+
+    def test_the_link_is_cut_at_every_step(self):
+        wire = Wire(self, self.fleet.port)
+        self.join(wire.port)
+        self.start_app()
+        pid = self.pid("web")
+        # Handshake frames are 114 and 49 bytes; then Hello, Welcome, heartbeats.
+        for limit in (1, 113, 114, 115, 162, 163, 164, 200, 260, 320):
+            cuts = wire.n_cut
+            wire.limit = limit
+            order_uplink(self.home, "start")
+            self.wait(lambda: wire.n_cut > cuts, 40, lambda: f"a cut after {limit} bytes")
+            wire.limit = None
+            self.again()
+            self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong", limit)
+        # In the middle of commands: done once, whether or not the answer came through.
+        for _ in range(3):
+            op, restarts = uuid.uuid4().hex, self.restarts("web")
+            self.fleet.order("send", envelope={"actor": ALICE, "command": {
+                "verb": RESTART, "targets": [{"text": "web"}], "op_id": op}})
+            wire.cut()
+            self.again()
+            self.assertIn("result", self.fleet.command(RESTART, "web", op_id=op))
+            self.assertEqual(self.restarts("web"), restarts + 1)
+        self.assertNotEqual(self.pid("web"), pid)
+
+    def test_the_supervisor_is_killed_while_connected(self):
+        self.join()
+        self.start_app()
+        pid, uplink = self.pid("web"), self.uplink_pid()
+        mark = self.fleet.mark()
+        kill(self.supervisor_pid(), signal.SIGKILL)
+        self.fleet.wait("up", mark)
+        self.wait_dead(uplink)
+        self.assertEqual(self.pid("web"), pid)
+        self.assertEqual(self.fleet.status()[0]["pid"], pid)
+        self.assertTrue(self.uplink_pid() not in (0, uplink))
+
+    def test_the_uplink_is_killed_and_hangs(self):
+        self.join()
+        self.start_app()
+        pid = self.pid("web")
+        mark, uplink = self.fleet.mark(), self.uplink_pid()
+        kill(uplink, signal.SIGKILL)
+        self.fleet.wait("up", mark)
+        self.wait(lambda: self.uplink().get("connected"), message="connected")
+        self.assertEqual(self.fleet.status()[0]["pid"], pid)
+        # One that hangs takes nothing from anybody, and is killed when it is to leave.
+        uplink = self.uplink_pid()
+        kill(uplink, signal.SIGSTOP)
+        self.pmctl("restart", "web")
+        self.pmctl("kill")
+        self.wait_dead(uplink)
+
+    def test_an_upgrade_while_connected(self):
+        self.join()
+        self.start_app()
+        pid, keeper = self.pid("web"), self.keeper_pid()
+        mark, uplink = self.fleet.mark(), self.uplink_pid()
+        self.pmctl("agent", "upgrade", timeout=60)
+        self.fleet.wait("up", mark, timeout=60)
+        self.wait_dead(uplink)
+        self.assertEqual((self.pid("web"), self.keeper_pid()), (pid, keeper))
+        self.assertEqual(self.fleet.status()[0]["pid"], pid)
+
+    def test_a_goodbye_with_a_time_is_obeyed(self):
+        self.join()
+        mark = self.fleet.mark()
+        self.fleet.order("goodbye", retry_ms=1500)
+        self.fleet.wait("down", mark)
+        state = self.wait(lambda: (lambda u: u if u.get("connected") is False and u.get("why") else None)(self.uplink()))
+        self.assertGreater(state["next_try_ms"] - state["since_ms"], 1400)
+        self.fleet.wait("up", mark, timeout=40)
+
+    def test_the_end_of_the_agent_is_said(self):
+        self.join()
+        self.start_app()
+        mark = self.fleet.mark()
+        self.pmctl("kill")
+        self.assertIn("the agent stops", self.fleet.wait("down", mark)["what"])
+
+
+class Standalone(PmdTestCase):
+    """F-43: without a fleet there is no socket, no process, no thread and no memory of one."""
+
+    def memory(self):
+        total = 0
+        for pid in self.agents():
+            total += sum(int(v) for v in re.findall(r"^Pss_(?:Anon|Shmem|Dirty):\s+(\d+)", self.read(
+                f"/proc/{pid}/smaps_rollup"), re.M))
+        return total
+
+    def test_f43_nothing_of_a_fleet_is_there(self):
+        self.pmctl("list")
+        pids = sorted(self.agents())
+        self.assertEqual(len(pids), 2, self.agents())
+        sockets = subprocess.run([require("ss"), "-Htulnp"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        for pid in pids:
+            self.assertNotIn(f"pid={pid},", sockets)
+            self.assertEqual(self.read(f"/proc/{pid}/net/tcp").count(":1D13 "), 0)
+        self.assertEqual(len(os.listdir(f"/proc/{self.keeper_pid()}/task")), 1)
+        for name in os.listdir(f"{self.home}/state"):
+            self.assertFalse(name.startswith(("fleet", "audit")), name)
+        self.assertEqual(os.listdir(f"{self.home}/keys"), [])
+
+    def test_f43_leaving_a_fleet_leaves_nothing_running(self):
+        fleet = Coordinator(self)
+        self.pmctl("list")
+        supervisor = self.supervisor_pid()
+        before = len(os.listdir(f"/proc/{supervisor}/task"))
+        self.pmctl("kill")
+        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": fleet.token()})
+        fleet.wait("up")
+        self.wait(lambda: self.read(f"{self.home}/state/fleet"), message="joined")
+        # nng and its threads are in the uplink alone.
+        supervisor = self.supervisor_pid()
+        self.assertLessEqual(len(os.listdir(f"/proc/{supervisor}/task")), before + 4)  # libuv's workers at most
+
+
+if __name__ == "__main__":
+    unittest.main()
