@@ -477,15 +477,28 @@ int client_status_pages(struct client *c, const Pm__StatusRequest *req, uint32_t
 	return status_of(c, req, timeout_ms, &want, err);
 }
 
-int client_agent_status(struct client *c, uint32_t timeout_ms, struct client_status **out,
-                        struct pm_error *err)
+static int status_by(struct client *c, Pm__Verb verb, const char *word, uint32_t timeout_ms,
+                     struct client_status **out, struct pm_error *err)
 {
 	const struct status_want want = { .out = out };
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__Command cmd = PM__COMMAND__INIT;
 
-	cmd.verb = PM__VERB__VERB_AGENT_STATUS;
+	cmd.verb = verb;
+	cmd.text = (char *)(uintptr_t)word; /* packing does not write */
 	env.body_case = PM__ENVELOPE__BODY_COMMAND;
 	env.command = &cmd;
 	return status(c, &env, timeout_ms, &want, err);
+}
+
+int client_agent_status(struct client *c, uint32_t timeout_ms, struct client_status **out,
+                        struct pm_error *err)
+{
+	return status_by(c, PM__VERB__VERB_AGENT_STATUS, "", timeout_ms, out, err);
+}
+
+int client_uplink(struct client *c, const char *word, uint32_t timeout_ms,
+                  struct client_status **out, struct pm_error *err)
+{
+	return status_by(c, PM__VERB__VERB_FLEET, word, timeout_ms, out, err);
 }

@@ -104,6 +104,10 @@ PM_MUST_CHECK int client_status_pages(struct client *c, const Pm__StatusRequest 
 PM_MUST_CHECK int client_agent_status(struct client *c, uint32_t timeout_ms,
                                       struct client_status **out, struct pm_error *err);
 
+/* The same with VERB_FLEET: word "start" or "stop" the link to the coordinator, "": how it is. */
+PM_MUST_CHECK int client_uplink(struct client *c, const char *word, uint32_t timeout_ms,
+                                struct client_status **out, struct pm_error *err);
+
 /* ---- streams ---- */
 
 /*

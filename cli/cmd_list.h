@@ -37,6 +37,8 @@
 	X(startup_pm2)      \
 	X(unstartup)        \
 	X(unstartup_pm2)    \
+	X(join)             \
+	X(leave)            \
 	X(context)          \
 	X(login)            \
 	X(whoami)           \

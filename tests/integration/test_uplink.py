@@ -77,6 +77,42 @@ class Uplink(Joined):
             self.assertIn("NoNewPrivs:\t1", status)
             self.assertRegex(status, r"CapEff:\s+0000000000000000")
 
+    def test_join_and_leave_with_pmctl(self):
+        self.pmctl("leave", check=4)
+        self.pmctl("list")
+        said = self.pmctl("join", "--token-file", self.fleet.token(), "--name", "web 7", "--json").json()
+        self.assertEqual((said["id"], said["name"], said["connected"]), ("a-1", "web 7", True))
+        self.assertIn("connected to 127.0.0.1", self.pmctl("agent", "status").out)
+        uplink = self.uplink_pid()
+        again = self.pmctl("join", "--token-file", self.fleet.token(), check=False)
+        self.assertNotEqual(again.code, 0)
+        self.assertIn("in a fleet already, as web 7", again.err)
+        self.assertEqual(self.uplink_pid(), uplink)
+        mark = self.fleet.mark()
+        self.pmctl("leave")
+        self.assertIn("leaves the fleet", self.fleet.wait("down", mark)["what"])
+        self.wait_dead(uplink)
+        self.assertNotIn("fleet", self.pmctl("agent", "status").out)
+        self.assertEqual(self.uplink(), {})
+        self.assertFalse(os.path.exists(f"{self.home}/keys/agent.key"))
+        # From standard input, and with no agent to tell.
+        self.pmctl("kill")
+        out = self.pmctl("join", "--token-file", "-", input=self.read(self.fleet.token()))
+        self.assertIn("when it is started", out.out)
+        mark = self.fleet.mark()
+        self.pmctl("list")
+        self.fleet.wait("up", mark)
+        # No token, and one for somebody else.
+        self.assertIn("holds no token", self.pmctl("join", "--token-file", "/dev/null", check=False).err)
+        self.assertIn("--token-file", self.pmctl("join", check=2).err)
+
+    def test_nobody_answers_a_join_in_words(self):
+        token = self.fleet.token()
+        self.fleet.kill()
+        out = self.pmctl("join", "--token-file", token, check=7)
+        self.assertIn("does the coordinator run", out.err)
+        self.assertFalse(os.path.exists(f"{self.home}/state/fleet"))
+
     def test_a_used_token_is_refused_in_words_and_not_tried_again(self):
         token = self.fleet.token()
         self.fleet.order("refuse", on=False)
