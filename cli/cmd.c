@@ -38,6 +38,7 @@ const struct cmd_option cmd_fleet_options[] = {
 	{ "pick", 0, CMD_VALUE, "N", "so many of them at random" },
 	{ "seed", 0, CMD_VALUE, "S", "choose those of --pick or --limit by this number" },
 	{ "context", 0, CMD_VALUE, "NAME", "the coordinator to ask; see 'pmctl context'" },
+	{ "include-drained", 0, CMD_NO_VALUE, NULL, "hosts that somebody drained, too" },
 	{ "yes", 'y', CMD_NO_VALUE, NULL, "do not ask" },
 	{ "jsonl", 0, CMD_NO_VALUE, NULL, "a JSON document a line, as each host answers" },
 	{ "verbose", 0, CMD_NO_VALUE, NULL, "every host, however many there are" },

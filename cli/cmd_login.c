@@ -71,6 +71,17 @@ static void on_enrolled(void *arg, const Pm__Enrolled *enrolled)
 		(void)snprintf(one->operator, sizeof(one->operator), "%s", enrolled->name);
 }
 
+/* Who it is and where, as one may log in from several machines; "": the token may have a name. */
+static const char *default_operator(const char *host, char *out, size_t size)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	if (pw == NULL || !hostlist_is_name(pw->pw_name))
+		return "";
+	(void)snprintf(out, size, "%.60s-%.*s", pw->pw_name, (int)strcspn(host, "."), host);
+	return hostlist_is_name(out) ? out : pw->pw_name;
+}
+
 static int enrol(const struct ctx *ctx, struct context *one, const struct pm_token *token,
                  const struct pm_key *key, struct pm_error *err)
 {
@@ -86,18 +97,19 @@ static int enrol(const struct ctx *ctx, struct context *one, const struct pm_tok
 		.enrolled = on_enrolled,
 		.arg = one,
 	};
-	const struct passwd *pw = getpwuid(geteuid());
+	const char *name = args_get(ctx->args, "as");
 	Pm__Enrol message = PM__ENROL__INIT;
 	Pm__HostFacts facts = PM__HOST_FACTS__INIT;
 	struct fleet_client *client = NULL;
-	char host[65] = "", version[] = PM_VERSION;
+	char host[65] = "", version[] = PM_VERSION, ours[PM_NAME_MAX + 1];
 
 	(void)gethostname(host, sizeof(host) - 1); /* information only */
 	facts.hostname = host;
 	facts.version = version;
 	message.facts = &facts;
-	if (pw != NULL && hostlist_is_name(pw->pw_name))
-		message.name = pw->pw_name;
+	if (name == NULL)
+		name = default_operator(host, ours, sizeof(ours));
+	message.name = (char *)(uintptr_t)name; /* only read */
 	options.enrol = &message;
 	if (interrupt_begin(&options.stop_fd, err) < 0 ||
 	    fleet_client_connect(&options, &client, err) < 0)
@@ -156,6 +168,9 @@ static int login_run(struct ctx *ctx, struct pm_error *err)
 	struct context one = { 0 };
 	char path[PM_PATH_MAX];
 
+	if (args_has(ctx->args, "as") && !hostlist_is_name(args_get(ctx->args, "as")))
+		return pm_fail(err, PM_USAGE, "--as: '%.100s' is no operator's name",
+		               args_get(ctx->args, "as"));
 	if (file == NULL) {
 		pm_fail(err, PM_USAGE, "login: --token-file is missing");
 		pm_hint(err, "a token comes by a file, or by standard input with --token-file -");
@@ -185,6 +200,8 @@ static const struct cmd_option options[] = {
 	{ "token-file", 0, CMD_VALUE, "FILE",
 	  "the one-time token; - reads it from standard input" },
 	{ "name", 0, CMD_VALUE, "CONTEXT", "what to call the coordinator here; its host's name" },
+	{ "as", 0, CMD_VALUE, "NAME",
+	  "what it is to call you, where the token does not say; USER-HOST" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
 };
 

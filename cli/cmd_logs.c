@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "cli/cmd_list.h"
+#include "cli/fleet_logs.h"
 #include "cli/logs.h"
 #include "cli/target.h"
 
@@ -36,6 +37,8 @@ static int settle_query(struct ctx *ctx, Pm__LogQuery *q, struct pm_error *err)
 	if (q->no_out && q->no_err)
 		q->no_out = q->no_err = false; /* both asked for */
 	q->follow = !args_has(ctx->args, "nostream") && q->until_wall_ms == 0;
+	if (!q->follow && args_has(ctx->args, "follow"))
+		return pm_fail(err, PM_USAGE, "--follow goes with neither --nostream nor --until");
 	q->grep_invert = exclude != NULL;
 	return 0;
 }
@@ -56,27 +59,29 @@ static int settle_pattern(struct ctx *ctx, Pm__LogQuery *q, char *ere, size_t si
 
 static int settle_style(struct ctx *ctx, struct logs_request *r, struct pm_error *err)
 {
-	const char *raw = args_get(ctx->args, "raw");
+	const char *raw = args_get(ctx->args, "raw"), *output = args_get(ctx->args, "output");
 	bool forced = raw != NULL && strcmp(raw, "force") == 0;
 
 	if (raw != NULL && !forced)
 		return pm_fail(err, PM_USAGE, "--raw=%s: the only word here is force", raw);
+	if (output != NULL && strcmp(output, "json") != 0 && strcmp(output, "raw") != 0)
+		return pm_fail(err, PM_USAGE, "--output: expected json or raw, found '%s'", output);
 	r->style.as_pm2 = ctx->as_pm2;
 	r->style.color = ctx->color_out;
 	r->style.clean = ctx->tty_out && !forced;
 	r->style.highlight = args_get(ctx->args, "highlight");
-	if (ctx->json)
+	if (ctx->json || (output != NULL && strcmp(output, "json") == 0))
 		r->style.form = LOG_JSON;
 	else if (args_has(ctx->args, "format"))
 		r->style.form = LOG_FORMAT;
-	else if (args_has(ctx->args, "raw"))
+	else if (args_has(ctx->args, "raw") || output != NULL || args_has(ctx->args, "no-prefix"))
 		r->style.form = LOG_RAW;
 	if (args_has(ctx->args, "timestamp")) {
 		r->style.time_format = args_get(ctx->args, "timestamp");
 		if (r->style.time_format == NULL)
 			r->style.time_format = PM2_TIME;
 	}
-	r->raw_stderr = r->style.form == LOG_RAW;
+	r->raw_stderr = r->style.form == LOG_RAW && !args_has(ctx->args, "no-prefix");
 	return 0;
 }
 
@@ -89,6 +94,10 @@ static int settle_target(struct ctx *ctx, const char *word, struct target_list *
 		return 0;
 	if (!target_is_regex(word))
 		return target_list_add(list, word, err);
+	if (ctx->fleet != NULL)
+		return pm_fail(err, PM_UNSUPPORTED,
+		               "%s: a pattern is looked up on one host; for hosts, name apps",
+		               word);
 	if (ctx_status(ctx, NULL, false, &status, err) < 0)
 		return -1;
 	return target_list_add_regex(list, word, status->instances, status->n_instances, err);
@@ -120,6 +129,9 @@ static int logs_run(struct ctx *ctx, struct pm_error *err)
 	char ere[4096];
 	int status;
 
+	if (ctx->fleet == NULL &&
+	    (args_has(ctx->args, "order") || args_has(ctx->args, "max-sources")))
+		return pm_fail(err, PM_USAGE, "--order and --max-sources are for hosts of a fleet");
 	if (settle_query(ctx, &r.query, err) < 0 || settle_style(ctx, &r, err) < 0 ||
 	    settle_pattern(ctx, &r.query, ere, sizeof(ere), err) < 0 ||
 	    ctx_connect(ctx, true, err) < 0)
@@ -136,7 +148,7 @@ static int logs_run(struct ctx *ctx, struct pm_error *err)
 	if (status == 0) {
 		r.query.targets = list.targets;
 		r.query.n_targets = list.n;
-		status = logs_show(ctx, &r, err);
+		status = ctx->fleet != NULL ? fleet_logs(ctx, &r, err) : logs_show(ctx, &r, err);
 	}
 	target_list_finish(&list);
 	if (status < 0 && ctx->as_pm2 && err->code == PM_NOT_FOUND)
@@ -145,17 +157,23 @@ static int logs_run(struct ctx *ctx, struct pm_error *err)
 }
 
 static const struct cmd_option options[] = {
-	{ "lines", 0, CMD_VALUE, "N", "begin with the last N lines of each file; 15" },
+	{ "lines", 'n', CMD_VALUE, "N", "begin with the last N lines of each file; 15" },
 	{ "since", 0, CMD_VALUE, "TIME", "begin with lines from then on: 10m, 10:30, 2026-11-23" },
 	{ "until", 0, CMD_VALUE, "TIME", "stop at lines from then on; does not follow" },
 	{ "grep", 0, CMD_VALUE, "REGEX", "only lines that match" },
 	{ "exclude", 0, CMD_VALUE, "REGEX", "only lines that do not match" },
+	{ "follow", 'f', CMD_NO_VALUE, NULL, "follow, as it does unless told otherwise" },
 	{ "nostream", 0, CMD_NO_VALUE, NULL, "do not follow" },
 	{ "out", 0, CMD_NO_VALUE, NULL, "only standard output" },
 	{ "err", 0, CMD_NO_VALUE, NULL, "only standard error" },
 	{ "raw", 0, CMD_OPTIONAL_EQ, "force",
 	  "the lines alone, those of stderr on stderr; on a terminal they are made harmless "
 	  "unless forced" },
+	{ "output", 'o', CMD_VALUE, "json|raw", "the same as --json or --raw" },
+	{ "no-prefix", 0, CMD_NO_VALUE, NULL, "the lines alone, those of stderr with the others" },
+	{ "order", 0, CMD_VALUE, "time|arrival",
+	  "of several hosts: by time, as far as lines come within 500 ms, or as they come" },
+	{ "max-sources", 0, CMD_VALUE, "N", "of so many hosts at most; 50, and 64 is the limit" },
 	{ "format", 0, CMD_NO_VALUE, NULL, "timestamp=... app=... id=... type=... message=..." },
 	{ "timestamp", 0, CMD_OPTIONAL, "FORMAT", "a time before each line; " PM2_TIME },
 	{ "highlight", 0, CMD_OPTIONAL, "TEXT", "invert TEXT where it occurs" },
@@ -172,6 +190,6 @@ const struct cmd cmd_logs = {
 		"app_name}. Ctrl-C ends it.",
 	.options = options,
 	.max_args = 1,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = logs_run,
 };

@@ -248,6 +248,18 @@ void fleet_closep(struct fleet **f)
 	fleet_close(*f);
 }
 
+static int load_key(struct fleet *f, struct pm_error *err)
+{
+	char path[PM_PATH_MAX];
+
+	if (context_file_key_path(&f->context, path, err) < 0)
+		return -1;
+	if (pm_keyfile_load(path, &f->key, err) == 0)
+		return 0;
+	pm_hint(err, "'pmctl login' makes a new one");
+	return pm_wrap(err, "the key of context %.100s", f->context.name);
+}
+
 static int connect_to(struct ctx *ctx, struct fleet *f, struct pm_error *err)
 {
 	struct fleet_client_options options = {
@@ -258,14 +270,7 @@ static int connect_to(struct ctx *ctx, struct fleet *f, struct pm_error *err)
 		.program = ctx->program,
 		.timeout_ms = ctx->timeout_ms,
 	};
-	char path[PM_PATH_MAX];
 
-	if (context_file_key_path(&f->context, path, err) < 0)
-		return -1;
-	if (pm_keyfile_load(path, &f->key, err) < 0) {
-		pm_hint(err, "'pmctl login' makes a new one");
-		return pm_wrap(err, "the key of context %.100s", f->context.name);
-	}
 	if (interrupt_begin(&f->stop_fd, err) < 0)
 		return -1;
 	options.key = f->key;
@@ -275,6 +280,13 @@ static int connect_to(struct ctx *ctx, struct fleet *f, struct pm_error *err)
 	return 0;
 }
 
+int fleet_reconnect(struct ctx *ctx, struct fleet *f, struct pm_error *err)
+{
+	fleet_client_close(f->client);
+	f->client = NULL;
+	return connect_to(ctx, f, err);
+}
+
 int fleet_open(struct ctx *ctx, struct fleet **out, struct pm_error *err)
 {
 	PM_FLEET *f = pm_calloc(1, sizeof(*f));
@@ -282,7 +294,7 @@ int fleet_open(struct ctx *ctx, struct fleet **out, struct pm_error *err)
 	if (f == NULL)
 		return no_memory(err);
 	if (context_choose(args_get(ctx->args, "context"), &f->context, err) < 0 ||
-	    settle_selector(ctx, f, err) < 0 || connect_to(ctx, f, err) < 0)
+	    settle_selector(ctx, f, err) < 0 || load_key(f, err) < 0 || connect_to(ctx, f, err) < 0)
 		return -1;
 	*out = PM_STEAL(f);
 	return 0;

@@ -39,6 +39,9 @@ void fleet_close(struct fleet *f); /* NULL is fine */
 void fleet_closep(struct fleet **f);
 #define PM_FLEET PM_CLEANUP(fleet_closep) struct fleet
 
+/* Connect again after the session has ended; what went by it is gone.  errors as fleet_open()'s */
+PM_MUST_CHECK int fleet_reconnect(struct ctx *ctx, struct fleet *f, struct pm_error *err);
+
 /* Each part of an answer; valid during the call. */
 typedef int fleet_reply_fn(void *arg, const Pm__FleetReply *reply, struct pm_error *err);
 

@@ -134,6 +134,25 @@ static void announce(const struct acting *a, const char *what)
 	(void)fflush(stdout); /* main looks at errors */
 }
 
+/* Hosts that somebody took out of service (FLEET 1.7, class F). */
+static void leave_out_drained(struct ctx *ctx)
+{
+	struct fleet *f = ctx->fleet;
+
+	if (args_has(ctx->args, "include-drained"))
+		return;
+	for (size_t i = 0; i < f->n_nodes; i++) {
+		struct host *h = &f->hosts.list[i];
+
+		if (!f->nodes[i]->drained)
+			continue;
+		h->state = HOST_SKIPPED;
+		h->code = PM_UNREACHABLE;
+		if (f->nodes[i]->drain_text[0] != '\0')
+			h->text = pm_strdup(f->nodes[i]->drain_text); /* NULL: no text */
+	}
+}
+
 int act_confirm(struct ctx *ctx, const struct action *action, const Pm__Command *cmd,
                 struct pm_error *err)
 {
@@ -180,6 +199,7 @@ int fleet_act_send(struct ctx *ctx, const struct action *action, Pm__Command *cm
 	pm_buf_str(&what, action->name);
 	for (size_t i = 0; i < cmd->n_targets; i++)
 		pm_buf_printf(&what, " %s", cmd->targets[i]->text);
+	leave_out_drained(ctx);
 	if (!what.failed)
 		announce(&a, what.bytes);
 	forward.what_case = PM__FORWARD__WHAT_COMMAND;

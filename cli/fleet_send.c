@@ -72,23 +72,51 @@ static int wait_for_all(struct sending *s, const struct fleet_wait *patience,
 }
 
 /* The hosts by their names, so that they are those that were looked up and told. */
-static int name_hosts(struct fleet *f, Pm__Selector *selector, char ***names, struct pm_error *err)
+struct naming {
+	Pm__Selector selector;
+	char **names;          /* owned; the names themselves are borrowed */
+	struct pm_buf exclude; /* owned */
+};
+
+static void naming_finish(struct naming *n)
+{
+	free(n->names);
+	pm_buf_finish(&n->exclude);
+}
+
+/* Too many to name: the selector once more, without those that are left out. */
+static int select_again(struct fleet *f, struct naming *n, struct pm_error *err)
+{
+	n->selector = f->selector;
+	pm_buf_str(&n->exclude, f->selector.exclude);
+	for (size_t i = 0; i < f->n_nodes; i++)
+		if (f->hosts.list[i].state != HOST_WAITING)
+			pm_buf_printf(&n->exclude, "%s%s", n->exclude.len == 0 ? "" : ",",
+			              f->nodes[i]->name);
+	if (n->exclude.failed)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	if (n->exclude.len > 0)
+		n->selector.exclude = n->exclude.bytes;
+	return 0;
+}
+
+static int name_hosts(struct fleet *f, struct naming *n, struct pm_error *err)
 {
 	size_t bytes = 0;
 
-	*selector = f->selector;
 	for (size_t i = 0; i < f->n_nodes; i++)
 		bytes += strlen(f->nodes[i]->name) + 3;
 	if (bytes > NAMES_MAX)
-		return 0; /* the selector, once more */
-	*names = pm_calloc(f->n_nodes + 1, sizeof(char *));
-	if (*names == NULL)
+		return select_again(f, n, err);
+	n->names = pm_calloc(f->n_nodes + 1, sizeof(char *));
+	if (n->names == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	pm__selector__init(&n->selector);
+	n->selector.names = n->names;
+	/* hosts.list begins with the nodes, in their order. */
 	for (size_t i = 0; i < f->n_nodes; i++)
-		(*names)[i] = f->nodes[i]->name;
-	pm__selector__init(selector);
-	selector->names = *names;
-	selector->n_names = f->n_nodes;
+		if (f->hosts.list[i].state == HOST_WAITING)
+			n->names[n->selector.n_names++] = f->nodes[i]->name;
 	return 0;
 }
 
@@ -104,17 +132,18 @@ int fleet_send(struct ctx *ctx, Pm__Forward *forward, const struct fleet_send_ha
 		                   .tick = handlers->tick,
 		                   .arg = arg };
 	Pm__Envelope env = PM__ENVELOPE__INIT;
-	Pm__Selector selector;
-	PM_FREE char **names = NULL;
+	PM_CLEANUP(naming_finish) struct naming naming = { 0 };
 	enum fleet_waited waited = FLEET_DONE;
 	uint64_t begin = pm_now_ms();
 	int rc;
 
 	if (ready == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	if (name_hosts(f, &selector, &names, err) < 0)
+	if (hosts_account(&f->hosts).n[HOST_WAITING] == 0)
+		return 0; /* every one is left out */
+	if (name_hosts(f, &naming, err) < 0)
 		return -1;
-	forward->selector = &selector;
+	forward->selector = &naming.selector;
 	env.body_case = PM__ENVELOPE__BODY_FORWARD;
 	env.forward = forward;
 	rc = fleet_client_begin(f->client, &env, on_answer, &s, err);

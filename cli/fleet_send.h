@@ -13,7 +13,8 @@ struct fleet_send_handlers {
  * Pass the request on to the hosts that were found and wait until all have answered, time is up or
  * the user does not want to wait any longer: f->hosts has what came of it.
  *
- * forward      its request and deadline_ms; which hosts is filled in here
+ * forward      its request and deadline_ms; which hosts is filled in here: those whose state is
+ *              HOST_WAITING
  * errors       the coordinator's refusal of the whole; the end of the session (what was sent is
  *              unknown then, in f->hosts too)
  */

@@ -18,6 +18,7 @@ struct log_merge;
 struct log_merge_line {
 	unsigned source; /* the caller's number, from 0 on */
 	int64_t at_ms;   /* when it was written, by one clock for all; 0: not known */
+	int64_t wall_ms; /* the caller's */
 	bool partial, live;
 	const char *text; /* put: borrowed for the call; next: until the next call */
 	size_t len;

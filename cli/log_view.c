@@ -1,5 +1,6 @@
 #include "cli/log_view.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -147,13 +148,16 @@ static void add_text(const struct log_style *style, const Pm__LogLine *line, str
 	add_clean(style, at + n, len - n - (size_t)(at - bytes), out);
 }
 
-static void add_json(const struct log_source *source, const Pm__LogLine *line, struct pm_buf *out)
+static void add_json(const struct log_host *host, const struct log_source *source,
+                     const Pm__LogLine *line, struct pm_buf *out)
 {
 	struct json_out j;
 	char when[FMT_MAX];
 
 	json_init(&j, out);
 	json_begin_object(&j);
+	if (host != NULL)
+		json_kstr(&j, "host", host->name);
 	json_key(&j, "message");
 	json_strn(&j, (const char *)line->text.data, line->text.len);
 	if (line->wall_ms != 0) {
@@ -170,6 +174,8 @@ static void add_json(const struct log_source *source, const Pm__LogLine *line, s
 	json_kstr(&j, "app_name", source->agent ? "agent" : source->name);
 	if (line->partial)
 		json_kbool(&j, "partial", true);
+	if (host != NULL && host->late)
+		json_kbool(&j, "late", true);
 	json_end_object(&j);
 	pm_buf_char(out, '\n');
 }
@@ -190,13 +196,27 @@ void log_view_event(const Pm__ProcessEvent *event, struct pm_buf *out)
 	pm_buf_char(out, '\n');
 }
 
-void log_view_line(const struct log_style *style, const struct log_source *source,
-                   const Pm__LogLine *line, unsigned width, struct pm_buf *out)
+static void add_line_time(const struct log_style *style, const Pm__LogLine *line,
+                          struct pm_buf *out)
 {
 	const char *format = style->time_format;
 
+	/* PM2 puts times before live lines only; ours know when a line was written. */
+	if (format != NULL && line->wall_ms != 0 && (line->live || !style->as_pm2)) {
+		if (style->color)
+			pm_buf_str(out, color_on(COLOR_GREY));
+		add_time(format, line->wall_ms, style->utc, out);
+		pm_buf_char(out, ' ');
+		if (style->color)
+			pm_buf_str(out, color_off(COLOR_GREY));
+	}
+}
+
+void log_view_line(const struct log_style *style, const struct log_source *source,
+                   const Pm__LogLine *line, unsigned width, struct pm_buf *out)
+{
 	if (style->form == LOG_JSON) {
-		add_json(source, line, out);
+		add_json(NULL, source, line, out);
 		return;
 	}
 	if (style->form == LOG_FORMAT) {
@@ -208,17 +228,114 @@ void log_view_line(const struct log_style *style, const struct log_source *sourc
 		pm_buf_char(out, '\n');
 		return;
 	}
-	/* PM2 puts times before live lines only; ours know when a line was written. */
-	if (format != NULL && line->wall_ms != 0 && (line->live || !style->as_pm2)) {
-		if (style->color)
-			pm_buf_str(out, color_on(COLOR_GREY));
-		add_time(format, line->wall_ms, style->utc, out);
-		pm_buf_char(out, ' ');
-		if (style->color)
-			pm_buf_str(out, color_off(COLOR_GREY));
-	}
+	add_line_time(style, line, out);
 	if (style->form == LOG_PREFIX)
 		add_prefix(style, source, line->live, width, out);
 	add_text(style, line, out);
 	pm_buf_char(out, '\n');
+}
+
+/* ---- lines of several hosts ---- */
+
+/* The same host has the same colour whenever it is looked at, and on every machine. */
+static enum color host_color(const char *name)
+{
+	static const enum color colors[] = { COLOR_GREEN,     COLOR_CYAN,       COLOR_BLUE,
+		                             COLOR_YELLOW,    COLOR_BOLD_GREEN, COLOR_BOLD_CYAN,
+		                             COLOR_BOLD_BLUE, COLOR_BOLD_GREY };
+	uint32_t hash = 2166136261u;
+
+	for (; *name != '\0'; name++)
+		hash = (hash ^ (unsigned char)*name) * 16777619u;
+	return colors[hash % PM_COUNT(colors)];
+}
+
+/* A name in a field of its own. */
+static void add_field(const char *name, unsigned width, bool utf8, struct pm_buf *out)
+{
+	PM_BUF clean = { 0 };
+	unsigned used = 0;
+
+	pm_sanitize(name, strlen(name), PM_SANITIZE_ONE_LINE, &clean);
+	if (clean.bytes != NULL)
+		used = text_cut(out, clean.bytes, width, TEXT_CUT_MIDDLE, utf8 ? "…" : "~");
+	text_pad(out, width - used);
+}
+
+static void add_host_prefix(const struct log_style *style, const struct log_host *host,
+                            const struct log_source *source, unsigned width, struct pm_buf *out)
+{
+	const char *bar = host->utf8 ? "│" : "|";
+	PM_BUF text = { 0 };
+
+	add_field(host->name, host->width, host->utf8, &text);
+	pm_buf_str(&text, bar);
+	add_field(source->agent ? "agent" : source->name, width, host->utf8, &text);
+	if (!source->agent)
+		pm_buf_printf(&text, "%s%u", bar, source->pm_id);
+	if (text.failed)
+		return;
+	color_add(out, style->color, host_color(host->name), text.bytes);
+	pm_buf_str(out, source->err ? " ! " : "   ");
+	pm_buf_str(out, host->late ? "~ " : "");
+}
+
+void log_view_host_line(const struct log_style *style, const struct log_host *host,
+                        const struct log_source *source, const Pm__LogLine *line, unsigned width,
+                        struct pm_buf *out)
+{
+	if (style->form == LOG_JSON) {
+		add_json(host, source, line, out);
+		return;
+	}
+	if (style->form == LOG_FORMAT)
+		pm_buf_printf(out, "host=%s ", host->name);
+	if (style->form != LOG_PREFIX) {
+		log_view_line(style, source, line, width, out);
+		return;
+	}
+	add_line_time(style, line, out);
+	add_host_prefix(style, host, source, width, out);
+	add_text(style, line, out);
+	pm_buf_char(out, '\n');
+}
+
+static void add_grouped(uint64_t n, struct pm_buf *out)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+
+	for (int i = 0; i < len; i++) {
+		if (i > 0 && (len - i) % 3 == 0)
+			pm_buf_char(out, ',');
+		pm_buf_char(out, digits[i]);
+	}
+}
+
+void log_view_gap(const struct log_style *style, const char *host, const struct log_source *source,
+                  uint64_t lines, uint64_t bytes, const char *why, struct pm_buf *out)
+{
+	const char *app = source == NULL ? "" : source->agent ? "agent" : source->name;
+	struct json_out j;
+
+	if (style->form == LOG_JSON) {
+		json_init(&j, out);
+		json_begin_object(&j);
+		json_kstr(&j, "host", host);
+		json_kstr(&j, "type", "gap");
+		json_kstr(&j, "app_name", app);
+		json_kuint(&j, "lines", lines);
+		json_kuint(&j, "bytes", bytes);
+		json_kstr(&j, "why", why);
+		json_end_object(&j);
+		pm_buf_char(out, '\n');
+		return;
+	}
+	pm_buf_printf(out, "-- %s/", host);
+	pm_sanitize(app, strlen(app), PM_SANITIZE_ONE_LINE, out);
+	pm_buf_str(out, ": ");
+	add_grouped(lines > 0 ? lines : bytes, out);
+	pm_buf_printf(out, " %s not delivered (", lines > 0 ? "lines" : "bytes");
+	pm_sanitize(why, strlen(why), PM_SANITIZE_ONE_LINE, out);
+	pm_buf_str(out, ") --\n");
 }

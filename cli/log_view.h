@@ -35,6 +35,23 @@ struct log_source {
 void log_view_line(const struct log_style *style, const struct log_source *source,
                    const Pm__LogLine *line, unsigned width, struct pm_buf *out);
 
+/* Where a line of a fleet comes from. */
+struct log_host {
+	const char *name;
+	unsigned width; /* columns that names of hosts are padded to */
+	bool utf8;
+	bool late; /* the line is older than one before it */
+};
+
+/* The same for lines of several hosts: "web1│api│0  text", and "host" in JSON. */
+void log_view_host_line(const struct log_style *style, const struct log_host *host,
+                        const struct log_source *source, const Pm__LogLine *line, unsigned width,
+                        struct pm_buf *out);
+
+/* Append "-- web1/api: 1,204 lines not delivered (why) --", or an object of it. */
+void log_view_gap(const struct log_style *style, const char *host, const struct log_source *source,
+                  uint64_t lines, uint64_t bytes, const char *why, struct pm_buf *out);
+
 /* Append PM2's object of an event, with its newline; only LOG_JSON shows events. */
 void log_view_event(const Pm__ProcessEvent *event, struct pm_buf *out);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/interrupt.h"
+#include "cli/log_places.h"
 #include "cli/target.h"
 #include "proto/sanitize.h"
 
@@ -16,30 +17,17 @@
 #define RECONNECT_SLICE_MS 500
 #define RESUME_LINES       20000 /* asked for again after a reconnect; what is known is left out */
 
-/* One file, over reconnects: the numbers of a new stream are others. */
-struct source {
-	struct log_source view;
-	uint64_t next;      /* offset behind the last line shown */
-	bool seen;          /* a line was shown, next counts */
-	bool resuming;      /* the history of a new stream may repeat what was shown */
-	struct pm_buf tail; /* with headings: its lines until the history of all is there */
-};
-
 struct viewer {
 	struct ctx *ctx;
 	struct logs_request *request;
-	struct source *sources; /* owned */
-	size_t n_sources;
-	size_t *numbers; /* owned: of the stream's source number its index in sources */
-	size_t n_numbers;
+	struct log_places places; /* their tails: with headings, lines until all history is there */
 	bool history_done;
 	unsigned width;
 	uint32_t resume_lines; /* 0: the first stream */
 	struct pm_buf out, err_out;
 };
 
-/* A descriptor that gets readable on Ctrl-C, and when nobody reads our output any more. */
-static int watch_fd(struct pm_error *err)
+int logs_watch_fd(struct pm_error *err)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	PM_CLOSE int fd = epoll_create1(EPOLL_CLOEXEC);
@@ -57,70 +45,15 @@ static int watch_fd(struct pm_error *err)
 	return PM_STEAL_FD(fd);
 }
 
-/* ---- sources ---- */
-
-static struct source *find_path(struct viewer *v, const Pm__LogSource *s)
-{
-	for (size_t i = 0; i < v->n_sources; i++)
-		if (strcmp(v->sources[i].view.path, s->path) == 0 &&
-		    v->sources[i].view.err == (s->err != 0) &&
-		    (s->merged || v->sources[i].view.pm_id == s->pm_id))
-			return &v->sources[i];
-	return NULL;
-}
-
-static struct source *add_source(struct viewer *v, const Pm__LogSource *s)
-{
-	struct source *grown = pm_realloc(v->sources, (v->n_sources + 1) * sizeof(*grown));
-	struct source *new;
-
-	if (grown == NULL)
-		return NULL;
-	v->sources = grown;
-	new = &grown[v->n_sources];
-	*new = (struct source){ .view = { .pm_id = s->pm_id, .err = s->err, .agent = s->agent } };
-	new->view.name = pm_strdup(s->name);
-	new->view.path = pm_strdup(s->path);
-	if (new->view.name == NULL || new->view.path == NULL) {
-		free(new->view.name);
-		free(new->view.path);
-		return NULL;
-	}
-	v->n_sources++;
-	return new;
-}
-
 static int on_source(struct viewer *v, const Pm__LogSource *s, struct pm_error *err)
 {
-	struct source *source = find_path(v, s);
+	struct log_place *place;
 
-	if (source == NULL)
-		source = add_source(v, s);
-	if (source == NULL || s->source > 1000000)
-		return pm_fail(err, PM_NO_MEMORY, "show the logs");
-	if (s->source >= v->n_numbers) {
-		size_t n = s->source + 1;
-		size_t *numbers = pm_realloc(v->numbers, n * sizeof(*numbers));
-
-		if (numbers == NULL)
-			return pm_fail(err, PM_NO_MEMORY, "show the logs");
-		for (size_t i = v->n_numbers; i < n; i++)
-			numbers[i] = SIZE_MAX;
-		v->numbers = numbers;
-		v->n_numbers = n;
-	}
-	v->numbers[s->source] = (size_t)(source - v->sources);
-	source->resuming = source->seen && v->resume_lines > 0;
-	v->width = PM_MAX(v->width, log_view_width(&source->view, v->ctx->as_pm2));
+	if (log_places_announce(&v->places, s, v->resume_lines > 0, &place, err) < 0)
+		return -1;
+	v->width = PM_MAX(v->width, log_view_width(&place->view, v->ctx->as_pm2));
 	v->width = PM_MIN(v->width, NAME_WIDTH_MAX);
 	return 0;
-}
-
-static struct source *by_number(struct viewer *v, uint32_t number)
-{
-	if (number >= v->n_numbers || v->numbers[number] == SIZE_MAX)
-		return NULL;
-	return &v->sources[v->numbers[number]];
 }
 
 /* ---- lines ---- */
@@ -131,8 +64,8 @@ static void show_history(struct viewer *v)
 	if (v->history_done)
 		return;
 	v->history_done = true;
-	for (size_t i = 0; v->request->headings && i < v->n_sources; i++) {
-		struct source *source = &v->sources[i];
+	for (size_t i = 0; v->request->headings && i < v->places.n; i++) {
+		struct log_place *source = &v->places.list[i];
 		PM_BUF text = { 0 };
 
 		pm_sanitize(source->view.path, strlen(source->view.path), PM_SANITIZE_ONE_LINE,
@@ -148,36 +81,22 @@ static void show_history(struct viewer *v)
 	}
 }
 
-/* Whether the line was shown before the connection was lost. */
-static bool is_repeated(const struct viewer *v, struct source *source, const Pm__LogLine *line)
-{
-	if (!source->resuming)
-		return false;
-	if (line->offset < source->next) {
-		/* A new file under the old name begins at 0 again; then nothing repeats. */
-		return line->offset + line->text.len < source->next;
-	}
-	source->resuming = false;
-	if (line->offset > source->next)
-		say_warn(v->ctx, "%s: %llu bytes were written meanwhile and are not shown",
-		         source->view.path, (unsigned long long)(line->offset - source->next));
-	return false;
-}
-
 static void on_line(struct viewer *v, const Pm__LogLine *line)
 {
-	struct source *source = by_number(v, line->source);
+	struct log_place *source = log_places_get(&v->places, line->source);
 	struct pm_buf *to = &v->out;
+	uint64_t missed;
 
-	if (source == NULL || is_repeated(v, source, line))
+	if (source == NULL || log_place_repeats(source, line, &missed))
 		return;
+	if (missed > 0)
+		say_warn(v->ctx, "%s: %llu bytes were written meanwhile and are not shown",
+		         source->view.path, (unsigned long long)missed);
 	if (v->request->raw_stderr && source->view.err)
 		to = &v->err_out;
 	if (v->request->headings && !v->history_done && to == &v->out)
 		to = &source->tail;
 	log_view_line(&v->request->style, &source->view, line, v->width, to);
-	source->seen = true;
-	source->next = line->offset + line->text.len + (line->partial ? 0 : 1);
 }
 
 static void on_batch(struct viewer *v, const Pm__LogBatch *batch)
@@ -190,7 +109,7 @@ static void on_batch(struct viewer *v, const Pm__LogBatch *batch)
 
 static void on_gap(struct viewer *v, const Pm__Gap *gap)
 {
-	const struct source *source = by_number(v, gap->source);
+	const struct log_place *source = log_places_get(&v->places, gap->source);
 	PM_BUF why = { 0 };
 
 	pm_sanitize(gap->why, strlen(gap->why), PM_SANITIZE_ONE_LINE, &why);
@@ -331,13 +250,7 @@ static int follow(struct viewer *v, int fd, struct pm_error *err)
 
 static void viewer_finish(struct viewer *v)
 {
-	for (size_t i = 0; i < v->n_sources; i++) {
-		free(v->sources[i].view.name);
-		free(v->sources[i].view.path);
-		pm_buf_finish(&v->sources[i].tail);
-	}
-	free(v->sources);
-	free(v->numbers);
+	log_places_finish(&v->places);
 	pm_buf_finish(&v->out);
 	pm_buf_finish(&v->err_out);
 }
@@ -348,7 +261,7 @@ int logs_show(struct ctx *ctx, struct logs_request *request, struct pm_error *er
 	PM_CLOSE int fd = -1;
 
 	if (request->query.follow) {
-		fd = watch_fd(err);
+		fd = logs_watch_fd(err);
 		if (fd < 0)
 			return -1;
 	}

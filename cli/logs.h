@@ -20,6 +20,9 @@ struct logs_request {
  */
 int logs_show(struct ctx *ctx, struct logs_request *request, struct pm_error *err);
 
+/* A descriptor that gets readable on Ctrl-C, and when nobody reads our output any more; -1 */
+int logs_watch_fd(struct pm_error *err);
+
 /* Follow instances by their ids: --attach. */
 int logs_follow(struct ctx *ctx, const uint32_t *ids, size_t n, struct pm_error *err);
 

@@ -112,7 +112,7 @@ static int settle(struct ctx *ctx, struct pm_error *err)
 /* Hosts on the command line: the coordinator is asked, and not the agent here. */
 static int settle_fleet(struct ctx *ctx, const struct cmd *cmd, struct pm_error *err)
 {
-	static const char *const rest[] = { "yes", "jsonl", "verbose", "diff" };
+	static const char *const rest[] = { "yes", "jsonl", "verbose", "diff", "include-drained" };
 
 	if (ctx->as_pm2 || (cmd->flags & CMD_FLEET) == 0)
 		return 0;

@@ -505,6 +505,14 @@ static void on_greet(void *arg, struct pm_link *l, Pm__Hello *hello)
 	hello->agent = &agent;
 }
 
+static void on_beat(void *arg, struct pm_link *l, Pm__Heartbeat *beat)
+{
+	const struct agent *a = arg;
+
+	(void)l;
+	beat->wall_ms = pm_wall_ms() + a->skew_ms;
+}
+
 static void on_enrolled(void *arg, struct pm_link *l, const Pm__Enrolled *enrolled)
 {
 	struct agent *a = arg;
@@ -536,6 +544,7 @@ static const struct pm_link_handlers handlers = {
 	.greet = on_greet,
 	.enrolled = on_enrolled,
 	.up = on_up,
+	.beat = on_beat,
 	.message = on_message,
 	.stream_open = on_stream_open,
 	.stream_data = on_stream_data,
@@ -701,7 +710,9 @@ int main(int argc, char **argv)
 	if (agents == NULL || pfds == NULL)
 		die("start", NULL);
 	for (size_t i = 0; i < n_agents; i++) {
-		struct pm_link_config config = { .role = PM_ROLE_AGENT, .program = "agent" };
+		struct pm_link_config config = { .role = PM_ROLE_AGENT,
+			                         .program = "agent",
+			                         .heartbeat_ms = 1000 };
 
 		(void)snprintf(agents[i].name, sizeof(agents[i].name), "%s", argv[i + 3]);
 		agents[i].fd = -1;

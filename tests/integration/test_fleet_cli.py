@@ -1,0 +1,246 @@
+"""pmctl on a fleet: contexts and login, which hosts are meant, commands, what is shown, statuses, logs."""
+
+import json
+import os
+import pty
+import select
+import signal
+import stat
+import subprocess
+import time
+import unittest
+
+from fleet import FleetTestCase
+from pmdtest import BUILD, PATIENCE
+
+APPS = "apps=api:4:1.4.2:online,web:2:2.0.0:online"
+
+
+class Fleet(FleetTestCase):
+    def five(self, script="", n=5):
+        self.coordinator()
+        self.login()
+        names = [f"web{i:02}" for i in range(1, n + 1)]
+        self.agents_of(names, f"* {APPS} lines=50\n{script}", "role=web")
+        return names
+
+    # --- contexts ------------------------------------------------------------------------------------
+
+    def test_login_makes_a_key_and_a_context_for_its_owner_alone(self):
+        self.coordinator()
+        done = self.login(name="prod")
+        self.assertIn("the context is prod", done.out)
+        key = os.path.join(self.dir, "pmctl", "keys", "prod.key")
+        for path, mode in [(self.config, 0o600), (key, 0o600), (os.path.dirname(key), 0o700)]:
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), mode, path)
+        who = self.pmctl("whoami", "--json").json()
+        self.assertEqual(who["bindings"], [{"role": "admin", "targets": "", "apps": ""}])
+        self.assertEqual(who["fingerprint"], self.pmctl("context", "show", "--json").json()["contexts"][0]["fingerprint"])
+        # A token is good for one, and what did not work leaves nothing behind.
+        refused = self.pmctl("login", "--token-file", self.path("op.token"), "--name", "again", check=False)
+        self.assertNotEqual(refused.code, 0, refused)
+        self.assertEqual(sorted(os.listdir(os.path.dirname(key))), ["prod.key"])
+        self.login(name="lab")
+        listed = self.pmctl("context", "list", "--json").json()["contexts"]
+        self.assertEqual([(c["name"], c["current"]) for c in listed], [("lab", True), ("prod", False)])
+        self.pmctl("context", "use", "prod")
+        self.assertIn("context      lab", self.pmctl("whoami", "--context", "lab").out)
+        self.assertIn("context      prod", self.pmctl("whoami").out)
+        self.assertIn("did you mean 'prod'?", self.pmctl("whoami", "--context", "prdo", check=4).err)
+        self.pmctl("context", "delete", "lab")
+        self.assertEqual(sorted(os.listdir(os.path.dirname(key))), ["prod.key"])
+
+    def test_tokens_are_never_arguments_and_stand_alone_on_standard_output(self):
+        self.coordinator()
+        self.login()
+        done = self.pmctl("token", "create", "--label", "role=web", "--uses", "2", "--ttl", "10m")
+        self.assertRegex(done.out, r"\Apmd-join:\S+\n\Z")
+        self.assertNotIn(done.out.strip(), done.err)
+        # From standard input, and of the right kind.
+        self.assertIn("lets a machine join", self.pmctl("login", "--token-file", "-", input=done.out, check=8).err)
+        made = self.pmctl("token", "create", "--operator", "--role", "viewer", "--name", "eve").out
+        env = {"PMCTL_CONFIG": os.path.join(self.dir, "eve", "contexts")}
+        self.pmctl("login", "--token-file", "-", "--name", "prod", input=made, env=env)
+        self.assertIn("eve", self.pmctl("whoami", env=env).out)
+        tokens = self.pmctl("token", "list", "--json").json()["tokens"]
+        self.assertEqual([t["labels"] for t in tokens if t["for"] == "agent"], [{"role": "web"}])
+        self.pmctl("token", "revoke", tokens[0]["id"])
+        # Who may only look changes nothing.
+        self.pmctl("token", "create", check=5, env=env)
+
+    def test_without_a_coordinator_it_says_so(self):
+        self.assertIn("no coordinator is configured", self.pmctl("--all", "list", check=7).err)
+        self.coordinator()
+        self.login()
+        self.stop_coordinator()
+        done = self.pmctl("--all", "list", check=7)
+        self.assertIn(f"127.0.0.1:{self.port}", done.err)
+        self.assertEqual(done.out, "")
+
+    # --- which hosts ------------------------------------------------------------------------------------
+
+    def test_hosts_are_chosen_in_every_way_before_or_after_the_verb(self):
+        self.five()
+        self.pmctl("node", "label", "web01", "zone=a")
+        self.pmctl("group", "set", "edge", "--hosts", "web[01-02]")
+        for words, want in [
+                (["--all"], "web[01-05]"),
+                (["--hosts", "web[01-03],!web02"], "web[01,03]"),
+                (["--hosts", "web01", "--hosts", "web05"], "web[01,05]"),
+                (["--label", "zone=a"], "web01"),
+                (["--group", "edge"], "web[01,02]"),
+                (["--hosts", "@edge"], "web[01,02]"),
+                (["--all", "--exclude", "web*3"], "web[01,02,04,05]"),
+                (["--all", "--limit", "40%"], "web[01,02]"),
+        ]:
+            with self.subTest(words=words):
+                for argv in [[*words, "targets"], ["targets", *words]]:
+                    self.assertEqual(self.pmctl(*argv).out.splitlines()[0], want)
+        named = self.pmctl("targets", "--hosts", "-", input="web02\nweb04 \n").out
+        self.assertEqual(named.splitlines(), ["web[02,04]", "2 hosts"])
+        picked = self.pmctl("targets", "--all", "--pick", "2", "--seed", "7", "--json").json()
+        self.assertEqual(picked["count"], 2)
+        self.assertEqual(picked, self.pmctl("targets", "--all", "--pick", "2", "--seed", "7", "--json").json())
+        self.assertIn("did you mean web*?", self.pmctl("--hosts", "wbe*", "list", check=4).err)
+        self.assertIn("--label, at", self.pmctl("--label", "role=(", "list", check=2).err)
+        self.assertIn("takes no hosts", self.pmctl("--all", "check", "x.json", check=2).err)
+        self.assertIn("no hosts are named", self.pmctl("--context", "prod", "list", check=2).err)
+
+    def test_what_is_hard_to_undo_asks_when_it_means_all(self):
+        self.five()
+        self.assertIn("needs --yes", self.pmctl("--all", "delete", "api", check=2).err)
+        self.pmctl("--all", "delete", "api", "--yes")
+        self.pmctl("--label", "role=web", "delete", "api")  # somebody has said which
+        self.pmctl("--all", "reload", "api")
+        self.assertEqual(self.on_terminal(["--all", "stop", "api"], b"n\n")[0], 5)
+        code, text = self.on_terminal(["--all", "stop", "api"], b"y\n")
+        self.assertEqual(code, 0, text)
+        self.assertIn("stop api on all 5 hosts (web[01-05])?", text)
+        self.assertIn("5 hosts: 5 stopped", text)
+
+    def on_terminal(self, args, keys):
+        """Runs pmctl on a terminal of its own, types the keys once it asks; (status, what it showed)."""
+        leader, follower = pty.openpty()
+        child = subprocess.Popen([os.path.join(BUILD, "pmctl"), *args], env=self.environment({"TERM": "dumb"}),
+                                 stdin=follower, stdout=follower, stderr=follower, close_fds=True)
+        self.addCleanup(self._end_child, child)
+        os.close(follower)
+        text, deadline = b"", time.monotonic() + 20 * PATIENCE
+        while time.monotonic() < deadline:
+            if select.select([leader], [], [], 0.1)[0]:
+                try:
+                    read = os.read(leader, 4096)
+                except OSError:
+                    break
+                text += read
+                if keys and (b"[y/N]" in text or b"to go on:" in text):
+                    os.write(leader, keys)
+                    keys = b""
+        os.close(leader)
+        return child.wait(20), text.decode(errors="replace")
+
+    # --- commands ---------------------------------------------------------------------------------------
+
+    def test_one_host_answers_as_an_agent_here_does(self):
+        self.five()
+        done = self.pmctl("--hosts", "web03", "restart", "api")
+        self.assertEqual(done.out.splitlines()[0], "api (0): restarted, pid 2000")
+        self.assertEqual(done.out.splitlines()[-1], "4 instances: all restarted")
+        self.assertIn("1.4.2", self.pmctl("--hosts", "web03", "list").out)
+        self.assertIn("no such app", self.pmctl("--hosts", "web03", "restart", "nosuch", check=4).err)
+        self.assertEqual(self.pmctl("--hosts", "web03", "list", "--json").json()["account"]["done"], 1)
+
+    def test_every_host_is_accounted_for(self):
+        self.five("web02 fail=not_ready_after_60_s\nweb03 silent\n")
+        self.order("stop", "web05")
+        self.wait(lambda: any(n["name"] == "web05" and n["state"] != "online" for n in self.nodes()))
+        self.pmctl("drain", "web04", "-m", "kernel")
+        done = self.pmctl("--all", "restart", "api", "--timeout", "2s", check=15)
+        self.assertEqual(done.out.splitlines()[-1],
+                         "5 hosts: 1 restarted, 1 failed, 1 unreachable, 1 unknown, 1 drained")
+        self.assertIn("web02  FAILED  api: not_ready_after_60_s; api 3/4 restarted", done.out)
+        self.assertIn("  | and the last", done.out)
+        document = self.pmctl("--all", "restart", "api", "--timeout", "2s", "--json", check=15).json()
+        self.assertEqual(document["schema"], 1)
+        self.assertEqual({h["host"]: h["state"] for h in document["hosts"]},
+                         {"web01": "done", "web02": "failed", "web03": "unknown", "web04": "drained",
+                          "web05": "unreachable"})
+        account = document["account"]
+        self.assertEqual(sum(n for state, n in account.items() if state != "total"), account["total"])
+        lines = [json.loads(x) for x in
+                 self.pmctl("--all", "restart", "api", "--timeout", "2s", "--jsonl", check=15).out.splitlines()]
+        self.assertEqual(len(lines), 6)
+        self.assertEqual(lines[-1]["account"], account)
+        for words, status in [(["web01"], 0), (["web[01-02]"], 10), (["web[01,05]"], 11), (["web[01,02,05]"], 12),
+                              (["web05"], 11), (["web[01,04]"], 11)]:
+            self.pmctl("--hosts", *words, "restart", "api", check=status)
+        self.pmctl("--hosts", "web[01-02]", "restart", "nosuch", check=4)
+        self.pmctl("undrain", "web04")
+        self.pmctl("--hosts", "web[01,04]", "restart", "api")
+        actions = {(e["actor"], e["action"]) for e in self.pmctl("audit", "--json").json()["entries"]}
+        self.assertIn("restart", {action for _, action in actions})
+        self.pmctl("audit", "verify")
+
+    def test_lists_of_few_have_lines_and_of_many_are_folded(self):
+        self.coordinator()
+        self.login()
+        names = [f"web{i:02}" for i in range(1, 31)]
+        self.agents_of(names, f"* {APPS}\nweb13 apps=api:4:1.4.1:online,web:2:2.0.0:online\n", "role=web")
+        few = self.pmctl("--hosts", "web[01-03]", "list", "api").out.splitlines()
+        self.assertRegex(few[1], r"^web01  api +v1\.4\.2 +online 4/4 ")
+        self.assertEqual(few[-1], "3 hosts: 3 answered")
+        many = self.pmctl("--all", "list", "api").out.splitlines()
+        self.assertRegex(many[0], r"^api +29 hosts  v1\.4\.2 +online 4/4 +web\[01-12,14-30\]$")
+        self.assertRegex(many[1], r"^ +1 host   v1\.4\.1 +online 4/4 +web13  <- differs: version$")
+        self.assertEqual(many[-1], "30 hosts: 29 same, 1 different")
+        self.assertEqual(len(self.pmctl("--all", "list", "api", "--diff").out.splitlines()), 2)
+        shown = self.pmctl("--hosts", "web[01-02]", "describe", "api").out
+        self.assertLess(shown.index("== web01"), shown.index("== web02"))
+        listed = self.pmctl("--all", "jlist").json()
+        self.assertEqual({len(h["apps"]) for h in listed["hosts"]}, {6})
+        acted = self.pmctl("--all", "reload", "api").out.splitlines()
+        self.assertEqual(acted, ["reload api on 30 hosts: web[01-30]", "30 hosts: 30 reloaded"])
+
+    def test_a_slow_host_holds_up_nobody_and_ctrl_c_tells_who_is_missing(self):
+        self.five("web04 silent\n")
+        child = self.pmctl_popen("--all", "list", "--timeout", "60s", text=True)
+        lines = [child.stdout.readline() for _ in range(9)]  # titles, and two apps of four hosts
+        self.assertEqual({line.split()[0] for line in lines[1:]}, {"web01", "web02", "web03", "web05"})
+        child.send_signal(signal.SIGINT)
+        rest, err = child.communicate(timeout=20)
+        self.assertEqual(child.returncode, 130)
+        self.assertIn("5 hosts: 4 answered, 1 waiting", rest)
+        self.assertIn("not waited for: 1 host: web04", err)
+
+    # --- logs -------------------------------------------------------------------------------------------
+
+    def test_logs_of_hosts_are_merged_and_go_on_after_a_cut(self):
+        names = self.five("* live=300 every=5\nweb03 cut=120\nweb05 cut=200\n")
+        child = self.pmctl_popen("--all", "logs", "api", "-n", "10", "-f", text=True)
+        got = {name: [] for name in names}
+        while sum(map(len, got.values())) < 310 * len(names):
+            line = child.stdout.readline()
+            self.assertRegex(line, r"^web0\d│api│0   (~ )?web0\d line \d+\n$")
+            got[line.split("│")[0]].append(int(line.split()[-1]))
+        child.send_signal(signal.SIGINT)
+        rest, err = child.communicate(timeout=20)
+        self.assertEqual(rest, "")
+        self.assertEqual(child.returncode, 130)
+        for name in names:
+            self.assertEqual(got[name], list(range(40, 350)), name)
+        self.assertIn("web03: ", err)
+
+    def test_history_ends_and_forms_are_as_asked_for(self):
+        self.five("web02 skew=1500\n", n=3)
+        document = [json.loads(line) for line in
+                    self.pmctl("--all", "logs", "-n", "2", "--nostream", "-o", "json").out.splitlines()]
+        self.assertEqual(sorted(d["host"] for d in document), ["web01"] * 2 + ["web02"] * 2 + ["web03"] * 2)
+        self.assertEqual({d["app_name"] for d in document}, {"api"})
+        plain = self.pmctl("--all", "logs", "-n", "1", "--nostream", "--no-prefix").out
+        self.assertEqual(sorted(plain.splitlines()), [f"web0{i} line 00000049" for i in (1, 2, 3)])
+        self.assertIn("more than 2", self.pmctl("--all", "logs", "--max-sources", "2", check=2).err)
+        self.pmctl("logs", "--order", "arrival", check=2)
+
+
+if __name__ == "__main__":
+    unittest.main()
