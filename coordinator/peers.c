@@ -69,7 +69,7 @@ void peer_actor(const struct peer *p, const char *role, Pm__Actor *out)
 int peer_access(const struct peer *p, const struct fleet_view *v, struct access **out,
                 struct pm_error *err)
 {
-	char admin[] = "admin", none[] = "";
+	static char admin[] = "admin", none[] = ""; /* the rights borrow them */
 	struct binding all = { .role = admin, .targets = none, .apps = none };
 	struct oper local = { .state = OPERATOR_ACTIVE, .bindings = &all, .n_bindings = 1 };
 	const struct oper *o = p->local ? &local : members_oper(&p->c->members, &p->id);
