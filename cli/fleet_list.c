@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/answers.h"
 #include "cli/fleet_act.h"
 #include "cli/fleet_route.h"
 #include "cli/fleet_send.h"
@@ -327,6 +326,12 @@ static void print_block(struct showing *s, const char *hosts, size_t n, const ch
 	(void)fflush(stdout); /* main looks at errors */
 }
 
+/* Equal answers of many stand together; of few each is shown as it comes. */
+static bool is_folded(const struct showing *s)
+{
+	return s->f->hosts.n > HOST_VIEW_EACH || args_has(s->ctx->args, "diff");
+}
+
 static void on_each_host(void *arg, struct host *h)
 {
 	struct showing *s = arg;
@@ -344,7 +349,7 @@ static void on_each_host(void *arg, struct host *h)
 	text = capture(s, h);
 	if (text == NULL)
 		s->failed = true;
-	else if (s->f->hosts.n <= HOST_VIEW_EACH && !s->ctx->json)
+	else if (!is_folded(s) && !s->ctx->json)
 		print_block(s, h->name, 1, text);
 	if (at < s->n_texts)
 		s->texts[at] = text;
@@ -352,23 +357,41 @@ static void on_each_host(void *arg, struct host *h)
 		free(text);
 }
 
+/* With --diff what most say is left out, and of the others there is what they say otherwise. */
+static int print_group(struct showing *s, const struct fold_group *g, const char *most,
+                       struct pm_error *err)
+{
+	PM_BUF names = { 0 };
+	PM_BUF diff = { 0 };
+
+	if (hostlist_fold(g->hosts, g->n, &names, err) < 0 ||
+	    (most != NULL && fold_diff(most, g->text, &diff, err) < 0))
+		return -1;
+	print_block(s, names.bytes, g->n,
+	            most == NULL         ? g->text
+	            : diff.bytes == NULL ? ""
+	                                 : diff.bytes);
+	return 0;
+}
+
 static int print_folded(struct showing *s, struct pm_error *err)
 {
-	PM_FREE struct answer *list = pm_calloc(s->n_texts + 1, sizeof(*list));
-	PM_GROUPS groups = { 0 };
-	size_t n = 0;
+	PM_CLEANUP(fold_destroyp) struct fold *f = NULL;
+	const struct fold_group *groups;
+	bool diff = args_has(s->ctx->args, "diff");
+	size_t n;
 
-	if (list == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < s->n_texts; i++)
-		if (s->texts[i] != NULL)
-			list[n++] = (struct answer){ .host = s->f->hosts.list[i].name,
-				                     .text = s->texts[i] };
-	if (answers_fold(list, n, &groups, err) < 0)
+	if (fold_create(&f, err) < 0)
 		return -1;
-	for (size_t i = args_has(s->ctx->args, "diff"); i < groups.n; i++)
-		print_block(s, groups.list[i].hosts.bytes, groups.list[i].n,
-		            groups.list[i].answers->text);
+	for (size_t i = 0; i < s->n_texts; i++)
+		if (s->texts[i] != NULL &&
+		    hosts_fold_add(f, &s->f->hosts.list[i], s->texts[i], err) < 0)
+			return -1;
+	if (fold_groups(f, &groups, &n, err) < 0)
+		return -1;
+	for (size_t i = diff; i < n; i++)
+		if (print_group(s, &groups[i], diff ? groups[0].text : NULL, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -415,7 +438,7 @@ static int each_end(struct showing *s, struct pm_error *err)
 		pm_buf_char(&out, '\n');
 		return say_buf(&out, err);
 	}
-	if (s->f->hosts.n > HOST_VIEW_EACH && print_folded(s, err) < 0)
+	if (is_folded(s) && print_folded(s, err) < 0)
 		return -1;
 	for (size_t i = 0; i < s->f->hosts.n; i++)
 		if (s->f->hosts.list[i].state != HOST_DONE)

@@ -81,6 +81,11 @@ void fold_destroy(struct fold *f)
 	free(f);
 }
 
+void fold_destroyp(struct fold **f)
+{
+	fold_destroy(*f);
+}
+
 /* ---- tables ---- */
 
 static void table_put(struct table *t, uint64_t hash, size_t index)

@@ -35,6 +35,7 @@ struct fold;
 /* errors: PM_NO_MEMORY */
 PM_MUST_CHECK int fold_create(struct fold **out, struct pm_error *err);
 void fold_destroy(struct fold *f); /* NULL is fine */
+void fold_destroyp(struct fold **f);
 
 /*
  * Add a host's answer. A second one of the same host takes the place of the first, as when a late

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/answers.h"
 #include "cli/fmt.h"
 #include "cli/text.h"
+#include "proto/hostlist.h"
 #include "proto/sanitize.h"
 
 #define NAME_WIDTH_MAX 32
@@ -224,49 +224,51 @@ static void add_failures(const struct host_view *v, const struct hosts *all, str
 		pm_buf_printf(out, "  %zu more host%s failed\n", left, left == 1 ? "" : "s");
 }
 
+static void add_group(const struct host_view *v, const struct fold_group *g, struct pm_buf *out,
+                      struct pm_error *err)
+{
+	struct host first = { .state = hosts_group_state(g) };
+
+	pm_buf_printf(out, "%4zu host%s  ", g->n, g->n == 1 ? " " : "s");
+	color_add(out, v->color, state_color(first.state), state_word(v, &first));
+	pm_buf_str(out, "  ");
+	if (hostlist_fold(g->hosts, g->n, out, err) < 0)
+		out->failed = true;
+	if (g->text[0] != '\0') {
+		pm_buf_str(out, "  ");
+		add_clean(g->text, out);
+	}
+	pm_buf_char(out, '\n');
+}
+
 /* Equal ones together: state, code and text; different codes never. */
 static int add_groups(const struct host_view *v, const struct hosts *all, struct pm_buf *out,
                       struct pm_error *err)
 {
-	PM_FREE struct answer *list = pm_calloc(all->n + 1, sizeof(*list));
-	PM_GROUPS groups = { 0 };
-	size_t n = 0, left = 0;
+	PM_CLEANUP(fold_destroyp) struct fold *f = NULL;
+	const struct fold_group *groups;
+	size_t n, left = 0;
 
-	if (list == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	if (fold_create(&f, err) < 0)
+		return -1;
 	for (size_t i = 0; i < all->n; i++) {
 		const struct host *h = &all->list[i];
 
-		if (!has_own_line(v, all->n, h) && h->state != HOST_DONE)
-			list[n++] = (struct answer){ .host = h->name,
-				                     .kind = (unsigned)h->state << 16 |
-				                             (unsigned)h->code,
-				                     .text = h->text == NULL ? "" : h->text,
-				                     .user = h };
+		if (!has_own_line(v, all->n, h) && h->state != HOST_DONE &&
+		    hosts_fold_add(f, h, h->text == NULL ? "" : h->text, err) < 0)
+			return -1;
 	}
-	if (answers_fold(list, n, &groups, err) < 0)
+	if (fold_groups(f, &groups, &n, err) < 0)
 		return -1;
-	for (size_t i = 0; i < groups.n; i++) {
-		const struct answer_group *g = &groups.list[i];
-		const struct host *h = g->answers->user;
-
-		if (i >= GROUPS_MAX && !v->verbose) {
-			left += g->n;
-			continue;
-		}
-		pm_buf_printf(out, "%4zu host%s  ", g->n, g->n == 1 ? " " : "s");
-		color_add(out, v->color, state_color(h->state), state_word(v, h));
-		pm_buf_str(out, "  ");
-		pm_buf_str(out, g->hosts.bytes);
-		if (h->text != NULL) {
-			pm_buf_str(out, "  ");
-			add_clean(h->text, out);
-		}
-		pm_buf_char(out, '\n');
+	for (size_t i = 0; i < n; i++) {
+		if (i < GROUPS_MAX || v->verbose)
+			add_group(v, &groups[i], out, err);
+		else
+			left += groups[i].n;
 	}
 	if (left > 0)
 		pm_buf_printf(out, "%4zu hosts  of %zu more kinds; --verbose shows them\n", left,
-		              groups.n - GROUPS_MAX);
+		              n - GROUPS_MAX);
 	return 0;
 }
 

@@ -385,6 +385,36 @@ const char *hosts_state_name(enum host_state state)
 	return names[state];
 }
 
+int hosts_fold_add(struct fold *f, const struct host *h, const char *text, struct pm_error *err)
+{
+	static const enum fold_result results[] = {
+		[HOST_WAITING] = FOLD_UNKNOWN, [HOST_DONE] = FOLD_OK,
+		[HOST_FAILED] = FOLD_FAILED,   [HOST_OFFLINE] = FOLD_UNREACHABLE,
+		[HOST_DENIED] = FOLD_FAILED,   [HOST_UNKNOWN] = FOLD_UNKNOWN,
+		[HOST_SKIPPED] = FOLD_SKIPPED,
+	};
+
+	return fold_add(f, h->name, results[h->state], h->code, text, err);
+}
+
+enum host_state hosts_group_state(const struct fold_group *g)
+{
+	switch (g->result) {
+	case FOLD_OK:
+		return HOST_DONE;
+	case FOLD_FAILED:
+		return g->code == PM_DENIED ? HOST_DENIED : HOST_FAILED;
+	case FOLD_UNREACHABLE:
+		return HOST_OFFLINE;
+	case FOLD_SKIPPED:
+		return HOST_SKIPPED;
+	case FOLD_UNKNOWN:
+	case FOLD_RESULTS:
+		break;
+	}
+	return g->code == PM_OK ? HOST_WAITING : HOST_UNKNOWN; /* nobody gave it a code yet */
+}
+
 static void add_number(size_t n, const char *word, const char **comma, struct pm_buf *out)
 {
 	if (n == 0)

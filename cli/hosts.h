@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "cli/fold.h"
 #include "proto/buf.h"
 #include "proto/codec.h"
 #include "proto/error.h"
@@ -79,6 +80,12 @@ struct hosts_account hosts_account(const struct hosts *h);
 int hosts_exit_status(const struct hosts *h, bool time_is_up);
 
 const char *hosts_state_name(enum host_state state); /* "done", "unreachable" ... */
+
+/* Add the host's answer to a fold: its state and code, and this text.  errors as fold_add() */
+PM_MUST_CHECK int hosts_fold_add(struct fold *f, const struct host *h, const char *text,
+                                 struct pm_error *err);
+/* The state that the hosts of a group have. */
+enum host_state hosts_group_state(const struct fold_group *g);
 
 /*
  * Append "20 hosts: 18 restarted, 1 failed, 1 unreachable"; the numbers sum up to the first one.

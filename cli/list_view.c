@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/answers.h"
 #include "cli/apps.h"
 #include "cli/color.h"
 #include "cli/fmt.h"
 #include "cli/host_view.h"
 #include "cli/text.h"
+#include "proto/hostlist.h"
 #include "proto/sanitize.h"
 #include "proto/units.h"
 
@@ -17,6 +17,7 @@
 #define VERSION_WIDTH 10
 #define STATE_WIDTH   22
 #define GROUPS_MAX    20 /* of one app; the others by their number */
+#define NAMES_WIDTH   60 /* columns of the names of nearly all of very many */
 
 /* One app on one host. */
 struct row {
@@ -30,13 +31,6 @@ struct row {
 static void add_clean(const char *text, struct pm_buf *out)
 {
 	pm_sanitize(text, strlen(text), PM_SANITIZE_ONE_LINE, out);
-}
-
-static void pad_to(size_t begin, unsigned width, struct pm_buf *out)
-{
-	unsigned used = out->failed || out->bytes == NULL ? width : text_width(out->bytes + begin);
-
-	text_pad(out, width > used ? width - used : 0);
 }
 
 static void add_padded(const char *text, unsigned width, struct pm_buf *out)
@@ -276,25 +270,43 @@ static int gather(struct sorting *s, const struct host *const *hosts, size_t n,
 	return 0;
 }
 
-static const char *difference(const struct row *row, const char *text, const struct row *most,
-                              const char *most_text)
+/* The answers of one app: "version\nstate". */
+static const char *state_of(const char *text)
 {
-	bool version = strcmp(row->version, most->version) != 0;
-	bool state = strcmp(strchr(text, '\n'), strchr(most_text, '\n')) != 0;
+	return strchr(text, '\n') + 1;
+}
+
+static bool same_version(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "\n");
+
+	return strcspn(b, "\n") == n && memcmp(a, b, n) == 0;
+}
+
+static const char *difference(const char *text, const char *most)
+{
+	bool version = !same_version(text, most);
+	bool state = strcmp(state_of(text), state_of(most)) != 0;
 
 	return version && state ? "version, status" : version ? "version" : "status";
 }
 
 /* Names, unless they are those of nearly all of very many. */
-static void add_names(const struct list_view *v, const struct answer_group *g, size_t n_all,
+static void add_names(const struct list_view *v, const struct fold_group *g, size_t n_all,
                       struct pm_buf *out)
 {
-	if (g->n > n_all / 2 && n_all > LIST_VIEW_SETS && !v->verbose &&
-	    text_width(g->hosts.bytes) > 60) {
-		(void)text_cut(out, g->hosts.bytes, 60, TEXT_CUT_MIDDLE, "…");
+	PM_BUF names = { 0 };
+	struct pm_error err;
+
+	if (hostlist_fold(g->hosts, g->n, &names, &err) < 0) {
+		out->failed = true;
 		return;
 	}
-	pm_buf_str(out, g->hosts.bytes);
+	if (g->n > n_all / 2 && n_all > LIST_VIEW_SETS && !v->verbose &&
+	    text_width(names.bytes) > NAMES_WIDTH)
+		(void)text_cut(out, names.bytes, NAMES_WIDTH, TEXT_CUT_MIDDLE, "…");
+	else
+		pm_buf_str(out, names.bytes);
 }
 
 static void add_count(size_t n, struct pm_buf *out)
@@ -302,97 +314,117 @@ static void add_count(size_t n, struct pm_buf *out)
 	pm_buf_printf(out, "%6zu host%s  ", n, n == 1 ? " " : "s");
 }
 
+/* By the words of add_state(). */
+static enum color text_color(const char *state)
+{
+	if (strncmp(state, "online", 6) == 0 && strchr(state, ',') == NULL)
+		return COLOR_GREEN;
+	return strstr(state, "errored") != NULL ? COLOR_RED : COLOR_YELLOW;
+}
+
+static void add_answer(const struct list_view *v, const struct fold_group *g, size_t n_all,
+                       struct pm_buf *out)
+{
+	const char *state = state_of(g->text);
+	char version[64];
+
+	(void)snprintf(version, sizeof(version), "%.*s", (int)PM_MIN(strcspn(g->text, "\n"), 63u),
+	               g->text);
+	add_count(g->n, out);
+	add_version(version, out);
+	pm_buf_str(out, "  ");
+	color_add(out, v->color, text_color(state), state);
+	text_pad(out, text_width(state) < STATE_WIDTH ? STATE_WIDTH - text_width(state) : 0);
+	pm_buf_str(out, "  ");
+	add_names(v, g, n_all, out);
+}
+
+static int fold_app(const struct sorting *s, size_t from, size_t to, struct fold *f,
+                    struct pm_error *err)
+{
+	for (size_t i = from; i < to; i++)
+		if (hosts_fold_add(f, s->rows[i].host, s->texts[i].bytes, err) < 0)
+			return -1;
+	return 0;
+}
+
 /* The groups of one app: rows [from, to). */
 static int add_app(const struct list_view *v, const struct sorting *s, size_t from, size_t to,
                    size_t n_all, struct pm_buf *out, struct pm_error *err)
 {
-	PM_FREE struct answer *list = pm_calloc(to - from + 1, sizeof(*list));
-	PM_GROUPS groups = { 0 };
-	size_t left = 0, n_left = 0;
+	PM_CLEANUP(fold_destroyp) struct fold *f = NULL;
+	const struct fold_group *groups;
+	size_t n, left = 0;
 
-	if (list == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	for (size_t i = from; i < to; i++)
-		list[i - from] = (struct answer){ .host = s->rows[i].host->name,
-			                          .text = s->texts[i].bytes,
-			                          .user = &s->rows[i] };
-	if (answers_fold(list, to - from, &groups, err) < 0)
+	if (fold_create(&f, err) < 0 || fold_app(s, from, to, f, err) < 0 ||
+	    fold_groups(f, &groups, &n, err) < 0)
 		return -1;
-	for (size_t i = v->diff; i < groups.n; i++) {
-		const struct answer_group *g = &groups.list[i];
-		const struct row *row = g->answers->user, *most = groups.list[0].answers->user;
-		size_t begin;
-
+	for (size_t i = v->diff; i < n; i++) {
 		if (i >= GROUPS_MAX && !v->verbose) {
-			left += g->n;
-			n_left++;
+			left += groups[i].n;
 			continue;
 		}
-		add_padded(i == v->diff ? row->app : "", APP_WIDTH, out);
-		add_count(g->n, out);
-		add_version(row->version, out);
-		pm_buf_str(out, "  ");
-		begin = out->len;
-		color_add(out, v->color, row_color(row), strchr(g->answers->text, '\n') + 1);
-		if (!v->color)
-			pad_to(begin, STATE_WIDTH, out);
-		pm_buf_str(out, "  ");
-		add_names(v, g, n_all, out);
+		add_padded(i == v->diff ? s->rows[from].app : "", APP_WIDTH, out);
+		add_answer(v, &groups[i], n_all, out);
 		if (i > 0)
 			pm_buf_printf(out, "  <- differs: %s",
-			              difference(row, g->answers->text, most,
-			                         groups.list[0].answers->text));
+			              difference(groups[i].text, groups[0].text));
 		pm_buf_char(out, '\n');
 	}
-	if (n_left > 0) {
+	if (left > 0) {
 		text_pad(out, APP_WIDTH);
 		add_count(left, out);
-		pm_buf_printf(out, "in %zu more kinds; --verbose shows them\n", n_left);
+		pm_buf_printf(out, "in %zu more kinds; --verbose shows them\n", n - GROUPS_MAX);
 	}
 	return 0;
+}
+
+static void add_seen(const struct list_view *v, const struct host *const *hosts, size_t n,
+                     const struct fold_group *g, struct pm_buf *out)
+{
+	for (size_t i = 0; i < n && g->n == 1; i++)
+		if (strcmp(hosts[i]->name, g->hosts[0]) == 0 && hosts[i]->last_seen_wall_ms > 0 &&
+		    hosts[i]->state == HOST_OFFLINE) {
+			pm_buf_str(out, "  last seen ");
+			host_view_seen(hosts[i]->last_seen_wall_ms, v->now_wall_ms, out);
+		}
 }
 
 /* Hosts that gave no list, or an empty one. */
 static int add_others(const struct list_view *v, const struct host *const *hosts, size_t n,
                       struct pm_buf *out, struct pm_error *err)
 {
-	PM_FREE struct answer *list = pm_calloc(n + 1, sizeof(*list));
-	PM_GROUPS groups = { 0 };
-	size_t n_list = 0;
+	PM_CLEANUP(fold_destroyp) struct fold *f = NULL;
+	const struct fold_group *groups;
+	size_t n_groups;
 
-	if (list == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < n; i++)
-		if (hosts[i]->state != HOST_DONE || hosts[i]->n_instances == 0)
-			list[n_list++] = (struct answer){
-				.host = hosts[i]->name,
-				.kind = (unsigned)hosts[i]->state << 16 | (unsigned)hosts[i]->code,
-				.text = hosts[i]->text == NULL ? "" : hosts[i]->text,
-				.user = hosts[i],
-			};
-	if (answers_fold(list, n_list, &groups, err) < 0)
+	if (fold_create(&f, err) < 0)
 		return -1;
-	for (size_t i = 0; i < groups.n; i++) {
-		const struct answer_group *g = &groups.list[i];
-		const struct host *h = g->answers->user;
+	for (size_t i = 0; i < n; i++)
+		if ((hosts[i]->state != HOST_DONE || hosts[i]->n_instances == 0) &&
+		    hosts_fold_add(f, hosts[i], hosts[i]->text == NULL ? "" : hosts[i]->text, err) <
+		            0)
+			return -1;
+	if (fold_groups(f, &groups, &n_groups, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n_groups; i++) {
+		const struct fold_group *g = &groups[i];
 
 		text_pad(out, APP_WIDTH);
 		add_count(g->n, out);
-		if (h->state == HOST_DONE) {
+		if (g->result == FOLD_OK)
 			pm_buf_str(out, v->named ? "no such app" : "nothing is running");
-		} else {
-			color_add(out, v->color, COLOR_YELLOW, hosts_state_name(h->state));
-			if (h->text != NULL) {
-				pm_buf_str(out, "  ");
-				add_clean(h->text, out);
-			}
+		else
+			color_add(out, v->color, COLOR_YELLOW,
+			          hosts_state_name(hosts_group_state(g)));
+		if (g->text[0] != '\0') {
+			pm_buf_str(out, "  ");
+			add_clean(g->text, out);
 		}
 		pm_buf_str(out, "  ");
-		pm_buf_str(out, g->hosts.bytes);
-		if (g->n == 1 && h->state == HOST_OFFLINE && h->last_seen_wall_ms > 0) {
-			pm_buf_str(out, "  last seen ");
-			host_view_seen(h->last_seen_wall_ms, v->now_wall_ms, out);
-		}
+		if (hostlist_fold(g->hosts, g->n, out, err) < 0)
+			return -1;
+		add_seen(v, hosts, n, g, out);
 		pm_buf_char(out, '\n');
 	}
 	return 0;

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "cli/answers.h"
 #include "cli/host_view.h"
 #include "cli/list_view.h"
 
@@ -265,17 +264,17 @@ static void the_list_of_a_thousand_tells_what_differs(void **state)
 	is_text(listed(false),
 	        "api                997 hosts  v1.4.2      online 4/4              "
 	        "web[0001-0019,0021-0412,0414-0999]\n"
-	        "                     1 host   v1.4.1      online 4/4              web0413"
-	        "  <- differs: version\n"
 	        "                     1 host   v1.4.2      online 3/4, errored 1   web0020"
 	        "  <- differs: status\n"
+	        "                     1 host   v1.4.1      online 4/4              web0413"
+	        "  <- differs: version\n"
 	        "                     1 host   unreachable  web1000  last seen 12m ago\n"
 	        "1000 hosts: 997 same, 2 different, 1 unreachable\n");
 	is_text(listed(true),
-	        "api                  1 host   v1.4.1      online 4/4              web0413"
-	        "  <- differs: version\n"
-	        "                     1 host   v1.4.2      online 3/4, errored 1   web0020"
+	        "api                  1 host   v1.4.2      online 3/4, errored 1   web0020"
 	        "  <- differs: status\n"
+	        "                     1 host   v1.4.1      online 4/4              web0413"
+	        "  <- differs: version\n"
 	        "                     1 host   unreachable  web1000  last seen 12m ago\n"
 	        "1000 hosts: 997 same, 2 different, 1 unreachable\n");
 	assert_int_equal(hosts_exit_status(&hosts, false), 11);
@@ -325,37 +324,6 @@ static void every_account_sums_up(void **state)
 			sum += n;
 		}
 		assert_int_equal(sum, total);
-	}
-}
-
-static void answers_of_other_kinds_never_fold(void **state)
-{
-	struct answer list[] = { { "b2", 1, "x", NULL },
-		                 { "b10", 1, "x", NULL },
-		                 { "a1", 2, "x", NULL },
-		                 { "b1", 1, "x", NULL },
-		                 { "c", 1, "y", NULL } };
-	PM_GROUPS g = { 0 };
-	struct pm_error err;
-
-	(void)state;
-	assert_int_equal(answers_fold(list, PM_COUNT(list), &g, &err), 0);
-	assert_int_equal(g.n, 3);
-	assert_int_equal(g.list[0].n, 3);
-	assert_string_equal(g.list[0].hosts.bytes, "b[1,2,10]");
-	assert_string_equal(g.list[1].hosts.bytes, "c");
-	assert_string_equal(g.list[2].hosts.bytes, "a1");
-	for (unsigned i = 1;; i++) {
-		PM_GROUPS again = { 0 };
-		int rc;
-
-		pm_alloc_fail_at(i);
-		rc = answers_fold(list, PM_COUNT(list), &again, &err);
-		pm_alloc_fail_at(0);
-		if (rc == 0)
-			break;
-		assert_int_equal(err.code, PM_NO_MEMORY);
-		assert_true(i < 100);
 	}
 }
 
@@ -412,7 +380,6 @@ int main(void)
 		VIEW_TEST(one_cause_of_all_has_its_own_status),
 		VIEW_TEST(denied_by_all_is_not_permitted),
 		VIEW_TEST(every_account_sums_up),
-		VIEW_TEST(answers_of_other_kinds_never_fold),
 		VIEW_TEST(what_a_host_repeats_counts_once),
 		VIEW_TEST(a_bar_tells_how_far_it_is),
 	};
