@@ -60,6 +60,8 @@ static const struct targets_host *find_host(const struct targets_fleet *fleet, c
 {
 	struct targets_host key = { .name = name };
 
+	if (fleet->n == 0)
+		return NULL; /* there need be no list either */
 	return bsearch(&key, fleet->hosts, fleet->n, sizeof(key), targets_host_compare);
 }
 
