@@ -21,7 +21,7 @@
 #define SHIM_ENV_EXCLUDE "PMD_SHIM_EXCLUDE"
 
 /* How long a program waits for pmd before it goes on with a socket of its own. */
-#define SHIM_WAIT_MS 1000
+#define SHIM_WAIT_MS 5000
 
 enum shim_op {
 	SHIM_SOCKET = 1,    /* the socket of this seat for an address; answered */

@@ -235,7 +235,7 @@ static int add_word(struct ctx *ctx, const char *word, struct target_list *list,
 				err, PM_UNSUPPORTED,
 				"%s: a pattern is looked up on one host; for several, name apps",
 				word);
-		if (ctx_status(ctx, NULL, false, &all, err) < 0)
+		if (ctx_status(ctx, NULL, CTX_LIST, &all, err) < 0)
 			return -1;
 		return target_list_add_regex(list, word, all->instances, all->n_instances, err);
 	}
@@ -329,7 +329,7 @@ void act_pm2_applied(struct ctx *ctx, const struct action *action, const char *n
 	PM_STATUS *status = NULL;
 	struct pm_error err;
 
-	if (ctx_status(ctx, name, false, &status, &err) < 0)
+	if (ctx_status(ctx, name, CTX_LIST, &status, &err) < 0)
 		return; /* it is gone again: nothing to tell */
 	pm2_applying(ctx, action, name, status);
 	for (size_t i = 0; i < status->n_instances; i++)
@@ -435,7 +435,7 @@ int act_print_table(struct ctx *ctx, struct pm_error *err)
 
 	if (ctx->silent)
 		return 0;
-	if (ctx_status(ctx, NULL, false, &status, err) < 0 ||
+	if (ctx_status(ctx, NULL, CTX_LIST, &status, err) < 0 ||
 	    apps_sort(status->instances, status->n_instances, args_get(ctx->args, "sort"), err) <
 	            0 ||
 	    apps_table(status->instances, status->n_instances, &style, &out, err) < 0)

@@ -19,7 +19,7 @@ static void live(struct ctx *ctx, const struct complete *plan, struct pm_buf *ou
 	    pm_home_resolve(plan->home, false, ctx->home, sizeof(ctx->home), &err) < 0)
 		return;
 	ctx->timeout_ms = PATIENCE_MS;
-	if (ctx_connect(ctx, false, &err) < 0 || ctx_status(ctx, NULL, false, &status, &err) < 0)
+	if (ctx_connect(ctx, false, &err) < 0 || ctx_status(ctx, NULL, CTX_LIST, &status, &err) < 0)
 		return;
 	complete_instances(plan, status->instances, status->n_instances, out);
 }

@@ -259,7 +259,8 @@ static int describe_run(struct ctx *ctx, struct pm_error *err)
 
 	if (ctx_connect(ctx, true, err) < 0)
 		return -1;
-	if (ctx_status(ctx, word, true, &status, err) < 0) {
+	if (ctx_status(ctx, word, args_has(ctx->args, "reveal") ? CTX_ENVIRONMENT : CTX_FULL,
+	               &status, err) < 0) {
 		if (!ctx->as_pm2 || err->code != PM_NOT_FOUND)
 			return pm_wrap(err, "describe");
 		say_warn(ctx, "%s doesn't exist", word);
@@ -277,7 +278,9 @@ static int describe_run(struct ctx *ctx, struct pm_error *err)
 
 static int run(struct ctx *ctx, struct pm_error *err)
 {
-	return fleet_is_wide(ctx) ? fleet_each(ctx, describe_run, err) : describe_run(ctx, err);
+	return fleet_is_wide(ctx)
+	               ? fleet_each(ctx, args_has(ctx->args, "reveal"), describe_run, err)
+	               : describe_run(ctx, err);
 }
 
 static const struct cmd_option options[] = {

@@ -45,7 +45,7 @@ static int env_run(struct ctx *ctx, struct pm_error *err)
 		return pm_fail(err, PM_NOT_FOUND, "Modules with id %s not found", word);
 	if (ctx_connect(ctx, true, err) < 0)
 		return -1;
-	if (ctx_status(ctx, word, true, &status, err) < 0) {
+	if (ctx_status(ctx, word, CTX_ENVIRONMENT, &status, err) < 0) {
 		if (ctx->as_pm2 && err->code == PM_NOT_FOUND)
 			return pm_fail(err, PM_NOT_FOUND, "Modules with id %s not found", word);
 		return pm_wrap(err, "env");
@@ -70,7 +70,7 @@ static int env_run(struct ctx *ctx, struct pm_error *err)
 
 static int run(struct ctx *ctx, struct pm_error *err)
 {
-	return fleet_is_wide(ctx) ? fleet_each(ctx, env_run, err) : env_run(ctx, err);
+	return fleet_is_wide(ctx) ? fleet_each(ctx, true, env_run, err) : env_run(ctx, err);
 }
 
 static const struct cmd_option options[] = {

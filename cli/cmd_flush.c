@@ -16,7 +16,7 @@ static int pm2_flush(struct ctx *ctx, const char *word, struct pm_error *err)
 			return -1;
 		say(ctx, "Flushing %s", path);
 	}
-	if (ctx_status(ctx, word, true, &status, err) < 0 && err->code != PM_NOT_FOUND)
+	if (ctx_status(ctx, word, CTX_FULL, &status, err) < 0 && err->code != PM_NOT_FOUND)
 		return -1;
 	for (size_t i = 0; status != NULL && i < status->n_instances; i++) {
 		say(ctx, "Flushing:");

@@ -14,7 +14,7 @@ static int status_of(struct ctx *ctx, const char *word, struct client_status **s
 {
 	if (ctx_connect(ctx, true, err) < 0)
 		return -1;
-	if (ctx_status(ctx, word, false, status, err) == 0)
+	if (ctx_status(ctx, word, CTX_LIST, status, err) == 0)
 		return 0;
 	if (!ctx->as_pm2 || err->code != PM_NOT_FOUND)
 		return -1;
@@ -103,7 +103,7 @@ static int is_online_run(struct ctx *ctx, struct pm_error *err)
 
 	if (ctx_connect(ctx, false, err) < 0)
 		return -1;
-	if (ctx_status(ctx, word, false, &status, err) < 0)
+	if (ctx_status(ctx, word, CTX_LIST, &status, err) < 0)
 		return -1;
 	for (size_t i = 0; off == NULL && i < status->n_instances; i++)
 		if (status->instances[i]->state != PM__LIFE_STATE__LIFE_ONLINE)

@@ -38,7 +38,7 @@ static int kill_agent(struct ctx *ctx, const struct action *action, struct accou
 	uint64_t deadline = pm_now_ms() + 2 * GONE_MS;
 	PM_STATUS *status = NULL;
 
-	if (ctx->as_pm2 && ctx_status(ctx, NULL, false, &status, err) == 0 &&
+	if (ctx->as_pm2 && ctx_status(ctx, NULL, CTX_LIST, &status, err) == 0 &&
 	    status->n_instances == 0)
 		say_warn(ctx, "No process found");
 	/* The agent goes with its last word: a lost connection is what was asked for. */

@@ -64,7 +64,8 @@ static int render(struct ctx *ctx, struct pm_buf *out, struct pm_error *err)
 	};
 	PM_STATUS *status = NULL;
 
-	if (ctx_status(ctx, args_at(ctx->args, 0), mini || ctx->json, &status, err) < 0)
+	if (ctx_status(ctx, args_at(ctx->args, 0), mini || ctx->json ? CTX_FULL : CTX_LIST, &status,
+	               err) < 0)
 		return -1;
 	if (ctx->json)
 		return list_json(status, args_has(ctx->args, "reveal"), out, err);

@@ -98,7 +98,7 @@ static int settle_target(struct ctx *ctx, const char *word, struct target_list *
 		return pm_fail(err, PM_UNSUPPORTED,
 		               "%s: a pattern is looked up on one host; for hosts, name apps",
 		               word);
-	if (ctx_status(ctx, NULL, false, &status, err) < 0)
+	if (ctx_status(ctx, NULL, CTX_LIST, &status, err) < 0)
 		return -1;
 	return target_list_add_regex(list, word, status->instances, status->n_instances, err);
 }

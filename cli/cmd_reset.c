@@ -19,7 +19,7 @@ static int pm2_reset(struct ctx *ctx, struct pm_error *err)
 
 	if (ctx_connect(ctx, true, err) < 0)
 		return -1;
-	if (ctx_status(ctx, word, false, &status, err) < 0) {
+	if (ctx_status(ctx, word, CTX_LIST, &status, err) < 0) {
 		if (err->code != PM_NOT_FOUND)
 			return -1;
 		if (!target_is_number(word)) {

@@ -51,7 +51,7 @@ static int scale_run(struct ctx *ctx, struct pm_error *err)
 	}
 	if (ctx_connect(ctx, true, err) < 0)
 		return -1;
-	if (!fleet_is_wide(ctx) && ctx_status(ctx, name, false, &status, err) < 0) {
+	if (!fleet_is_wide(ctx) && ctx_status(ctx, name, CTX_LIST, &status, err) < 0) {
 		if (err->code == PM_NOT_FOUND && ctx->as_pm2)
 			return pm_fail(err, PM_NOT_FOUND, "Application %s not found", name);
 		return pm_wrap(err, "scale");

@@ -89,7 +89,7 @@ static int is_known(struct ctx *ctx, const char *word, bool *known, struct pm_er
 		*known = true; /* or each host that has none says so */
 		return 0;
 	}
-	if (ctx_status(ctx, word, false, &status, err) == 0)
+	if (ctx_status(ctx, word, CTX_LIST, &status, err) == 0)
 		*known = true;
 	else if (err->code != PM_NOT_FOUND)
 		return -1;
@@ -104,7 +104,7 @@ static int find_same(struct plan *p, const Pm__AppSpec *spec, bool *restart, str
 	*restart = false;
 	if (args_has(p->ctx->args, "force") || spec->command || fleet_is_wide(p->ctx))
 		return 0;
-	if (ctx_status(p->ctx, spec->script, false, &status, err) < 0)
+	if (ctx_status(p->ctx, spec->script, CTX_LIST, &status, err) < 0)
 		return err->code == PM_NOT_FOUND ? 0 : -1;
 	for (size_t i = 0; i < status->n_instances; i++) {
 		const Pm__InstanceStatus *s = status->instances[i];

@@ -34,7 +34,7 @@ static int save_run(struct ctx *ctx, struct pm_error *err)
 			return -1;
 		return act_finish(ctx, &action, &account, err);
 	}
-	if (ctx_connect(ctx, true, err) < 0 || ctx_status(ctx, NULL, false, &status, err) < 0 ||
+	if (ctx_connect(ctx, true, err) < 0 || ctx_status(ctx, NULL, CTX_LIST, &status, err) < 0 ||
 	    pm_home_file(ctx->home, PM_HOME_STATE_DIR, path, sizeof(path), err) < 0)
 		return -1;
 	if (status->n_instances == 0 && !cmd.force) {

@@ -186,7 +186,7 @@ static int why_run(struct ctx *ctx, struct pm_error *err)
 	struct json_out j;
 
 	if (ctx_connect(ctx, false, err) < 0 ||
-	    ctx_status(ctx, args_at(ctx->args, 0), true, &status, err) < 0)
+	    ctx_status(ctx, args_at(ctx->args, 0), CTX_FULL, &status, err) < 0)
 		return pm_wrap(err, "why");
 	json_init(&j, &out);
 	if (ctx->json) {
@@ -211,7 +211,7 @@ static int why_run(struct ctx *ctx, struct pm_error *err)
 
 static int run(struct ctx *ctx, struct pm_error *err)
 {
-	return fleet_is_wide(ctx) ? fleet_each(ctx, why_run, err) : why_run(ctx, err);
+	return fleet_is_wide(ctx) ? fleet_each(ctx, false, why_run, err) : why_run(ctx, err);
 }
 
 const struct cmd cmd_why = {

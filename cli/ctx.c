@@ -30,16 +30,16 @@ int ctx_connect(struct ctx *ctx, bool start, struct pm_error *err)
 	return 0;
 }
 
-int ctx_status(struct ctx *ctx, const char *text, bool detail, struct client_status **out,
-               struct pm_error *err)
+int ctx_status(struct ctx *ctx, const char *text, enum ctx_detail detail,
+               struct client_status **out, struct pm_error *err)
 {
 	Pm__StatusRequest req = PM__STATUS_REQUEST__INIT;
 	struct target_list list = { 0 };
 	int rc;
 
-	req.detail = detail ? PM__DETAIL__DETAIL_FULL : PM__DETAIL__DETAIL_LIST;
-	req.environment = detail && text != NULL; /* of one app, not of a thousand */
-	req.sample = true;                        /* memory and CPU as they are now */
+	req.detail = detail == CTX_LIST ? PM__DETAIL__DETAIL_LIST : PM__DETAIL__DETAIL_FULL;
+	req.environment = detail == CTX_ENVIRONMENT;
+	req.sample = true; /* memory and CPU as they are now */
 	if (text != NULL) {
 		if (target_list_add(&list, text, err) < 0) {
 			target_list_finish(&list);

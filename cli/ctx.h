@@ -15,14 +15,19 @@
  */
 PM_MUST_CHECK int ctx_connect(struct ctx *ctx, bool start, struct pm_error *err);
 
+enum ctx_detail {
+	CTX_LIST,        /* what a table shows */
+	CTX_FULL,        /* everything about them, their specs too */
+	CTX_ENVIRONMENT, /* and the values of their variables: of a fleet's host not everybody's */
+};
+
 /*
  * Status of the instances that a target names; text NULL: of all.
  *
- * detail     everything about them, their specs too
  * ownership  *out is the caller's
  * errors     PM_NOT_FOUND, besides those of client_status()
  */
-PM_MUST_CHECK int ctx_status(struct ctx *ctx, const char *text, bool detail,
+PM_MUST_CHECK int ctx_status(struct ctx *ctx, const char *text, enum ctx_detail detail,
                              struct client_status **out, struct pm_error *err);
 
 #define PM_STATUS PM_CLEANUP(client_status_destroyp) struct client_status

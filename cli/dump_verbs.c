@@ -27,7 +27,8 @@ int dump_save_now(struct ctx *ctx, char *path, struct pm_error *err)
 {
 	PM_STATUS *status = NULL;
 
-	return ctx_status(ctx, NULL, true, &status, err) < 0 ? -1 : save(ctx, status, path, err);
+	return ctx_status(ctx, NULL, CTX_FULL, &status, err) < 0 ? -1
+	                                                         : save(ctx, status, path, err);
 }
 
 int dump_save_empty(struct ctx *ctx, char *path, struct pm_error *err)
@@ -134,7 +135,7 @@ static int start_missing(struct ctx *ctx, const struct dump_app *apps, size_t n,
 {
 	struct build_cache *cache = build_cache_create();
 	PM_STATUS *status = NULL;
-	int rc = ctx_status(ctx, NULL, false, &status, err);
+	int rc = ctx_status(ctx, NULL, CTX_LIST, &status, err);
 
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		if (is_there(status, apps[i].name) || start_one(ctx, &apps[i], cache, err) == 0)

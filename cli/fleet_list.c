@@ -447,7 +447,7 @@ static int each_end(struct showing *s, struct pm_error *err)
 	return say_buf(&out, err);
 }
 
-int fleet_each(struct ctx *ctx, int (*run)(struct ctx *ctx, struct pm_error *err),
+int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, struct pm_error *err),
                struct pm_error *err)
 {
 	static const struct fleet_send_handlers handlers = { on_each_host, NULL };
@@ -460,7 +460,7 @@ int fleet_each(struct ctx *ctx, int (*run)(struct ctx *ctx, struct pm_error *err
 	s.texts = pm_calloc(f->hosts.n + 1, sizeof(*s.texts));
 	if (s.texts == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	rc = ask(ctx, true, true, &handlers, &s, err);
+	rc = ask(ctx, true, environment, &handlers, &s, err);
 	if (rc == 0 && s.failed)
 		rc = pm_fail(err, PM_NO_MEMORY, "out of memory");
 	if (rc == 0)

@@ -11,10 +11,11 @@ int fleet_list(struct ctx *ctx, struct pm_error *err);
  * Look at all hosts at once and show each as `run` does on its own, equal ones together when there
  * are many: describe, env, why.
  *
- * run        prints to stdout what client_status() says of the app that the verb names
- * returns    the exit status or -1
+ * environment  of their processes too: an administrator's request, which is audited
+ * run          prints to stdout what client_status() says of the app that the verb names
+ * returns      the exit status or -1
  */
-int fleet_each(struct ctx *ctx, int (*run)(struct ctx *ctx, struct pm_error *err),
+int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, struct pm_error *err),
                struct pm_error *err);
 
 #endif

@@ -67,7 +67,7 @@ static int pm2_announce(struct ctx *ctx, const struct config_result *result, boo
 	PM_BUF fresh = { 0 };
 	PM_STATUS *status = NULL;
 
-	if (ctx_status(ctx, NULL, false, &status, err) < 0)
+	if (ctx_status(ctx, NULL, CTX_LIST, &status, err) < 0)
 		return -1;
 	for (size_t i = 0; i < result->n; i++)
 		stage_pm2_cron(ctx, result->specs[i]);
