@@ -3,6 +3,7 @@
 
 #include "cli/cmd_list.h"
 #include "cli/complete.h"
+#include "cli/context_file.h"
 #include "cli/ctx.h"
 #include "proto/paths.h"
 
@@ -24,6 +25,17 @@ static void live(struct ctx *ctx, const struct complete *plan, struct pm_buf *ou
 	complete_instances(plan, status->instances, status->n_instances, out);
 }
 
+static void known_contexts(const struct complete *plan, struct pm_buf *out)
+{
+	PM_CONTEXTS c = { 0 };
+	struct pm_error err;
+
+	if (context_file_load(&c, &err) < 0)
+		return; /* a file that is damaged has no names; commands say so */
+	for (size_t i = 0; i < c.n; i++)
+		complete_context(plan, c.list[i].name, out);
+}
+
 static int complete_run(struct ctx *ctx, struct pm_error *err)
 {
 	struct complete plan;
@@ -37,6 +49,8 @@ static int complete_run(struct ctx *ctx, struct pm_error *err)
 	complete_words(&plan, &out);
 	if (plan.apps || plan.ids)
 		live(ctx, &plan, &out);
+	if (plan.contexts)
+		known_contexts(&plan, &out);
 	files = complete_files_word(plan.files);
 	if (files != NULL)
 		pm_buf_printf(&out, "%s\n", files);

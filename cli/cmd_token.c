@@ -5,6 +5,7 @@
 #include "cli/cmd_list.h"
 #include "cli/fleet_show.h"
 #include "cli/subverb.h"
+#include "proto/sanitize.h"
 #include "proto/units.h"
 
 #include <sodium.h>
@@ -47,7 +48,8 @@ static int on_token(void *arg, const Pm__FleetReply *reply, struct pm_error *err
 		token_json(&j, reply->token);
 		json_end_object(&j);
 	} else {
-		pm_buf_str(&out, reply->token->text);
+		pm_sanitize(reply->token->text, strlen(reply->token->text), PM_SANITIZE_ONE_LINE,
+		            &out); /* which leaves a token as it is */
 		fleet_show_when(reply->token->expires_wall_ms, &when);
 		say_plain_error(ctx, "token %s for %s; it expires %s", reply->token->id,
 		                reply->token->operator_ ? "an operator" : "an agent",

@@ -157,6 +157,7 @@ static void plan_value(struct complete *c, const struct cmd_option *own, const s
 		c->files = COMPLETE_DIRECTORIES;
 	else if (own != NULL && own->value_name != NULL && strcmp(own->value_name, "FILE") == 0)
 		c->files = COMPLETE_FILES;
+	c->contexts = own != NULL && strcmp(own->name, "context") == 0;
 	if (key != NULL) {
 		c->files = files_of_key(key);
 		c->apps = strcmp(key->name, "depends_on") == 0;
@@ -189,6 +190,7 @@ static void plan_argument(struct complete *c, const struct walk *w)
 		return;
 	}
 	c->apps = is_choice(c, "APP");
+	c->contexts = is_choice(c, "NAME") && strcmp(w->cmd->name, "context") == 0;
 	c->ids = is_choice(c, "ID");
 	if (is_choice(c, "FILE"))
 		c->files =
@@ -401,6 +403,11 @@ void complete_instances(const struct complete *c, Pm__InstanceStatus *const *ins
 		(void)snprintf(id, sizeof(id), "%u", instances[i]->pm_id);
 		offer(c, out, id, is_printable(instances[i]->name) ? instances[i]->name : "");
 	}
+}
+
+void complete_context(const struct complete *c, const char *name, struct pm_buf *out)
+{
+	offer(c, out, name, "context");
 }
 
 const char *complete_files_word(enum complete_files files)

@@ -35,6 +35,7 @@ struct complete {
 	const struct spec_key *key;
 
 	bool apps, ids; /* words that only the agent knows are wanted */
+	bool contexts;  /* names of coordinators are wanted */
 	enum complete_files files;
 };
 
@@ -53,6 +54,9 @@ void complete_words(const struct complete *c, struct pm_buf *out);
  * out. */
 void complete_instances(const struct complete *c, Pm__InstanceStatus *const *instances, size_t n,
                         struct pm_buf *out);
+
+/* Likewise the contexts of that name. */
+void complete_context(const struct complete *c, const char *name, struct pm_buf *out);
 
 /* ":files", ":configs" or ":directories"; NULL for none. */
 const char *complete_files_word(enum complete_files files);

@@ -359,6 +359,10 @@ static int on_nodes(void *arg, const Pm__FleetReply *reply, struct pm_error *err
 		Pm__Node **grown = pm_realloc(f->nodes, (f->n_nodes + 1) * sizeof(*grown));
 		ProtobufCMessage *copy;
 
+		/* Names go to the terminal in many ways: what is none goes no further than here. */
+		if (!hostlist_is_name(list->nodes[i]->name))
+			return pm_fail(err, PM_PROTOCOL,
+			               "the coordinator told of a host without a name");
 		if (grown != NULL)
 			f->nodes = grown;
 		if (grown == NULL || bytes == NULL)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/hostlist.h"
 #include "proto/limits.h"
 
 static void host_finish(struct host *h)
@@ -72,6 +73,8 @@ int hosts_add(struct hosts *h, const char *id, const char *name, struct pm_error
 
 	if (found)
 		return 0;
+	if (!hostlist_is_name(name))
+		return pm_fail(err, PM_PROTOCOL, "the coordinator told of a host without a name");
 	if (h->n == h->cap && grow(h, err) < 0)
 		return -1;
 	new = &h->list[h->n];

@@ -48,7 +48,8 @@ struct hosts {
 void hosts_finish(struct hosts *h);
 #define PM_HOSTS PM_CLEANUP(hosts_finish) struct hosts
 
-/* Add one that is waited for.  errors PM_NO_MEMORY */
+/* Add one that is waited for.  errors PM_PROTOCOL (no host's name, as a terminal would not like
+ * it), PM_NO_MEMORY */
 PM_MUST_CHECK int hosts_add(struct hosts *h, const char *id, const char *name,
                             struct pm_error *err);
 /* By id; NULL: none.  Borrowed until the next hosts_add(). */

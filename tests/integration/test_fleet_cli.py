@@ -212,6 +212,23 @@ class Fleet(FleetTestCase):
         self.assertIn("5 hosts: 4 answered, 1 waiting", rest)
         self.assertIn("not waited for: 1 host: web04", err)
 
+    def test_many_hosts_want_the_name_of_the_app(self):
+        self.coordinator()
+        self.login()
+        self.agents_of([f"web{i:02}" for i in range(1, 22)], f"* {APPS}\n")
+        code, text = self.on_terminal(["--all", "stop", "api"], b"y\n")
+        self.assertEqual(code, 5, text)
+        self.assertIn("Type api to go on:", text)
+        code, text = self.on_terminal(["--all", "stop", "api"], b"api\n")
+        self.assertEqual(code, 0, text)
+        self.assertIn("21 hosts: 21 stopped", text)
+
+    def test_names_of_contexts_are_completed(self):
+        self.coordinator()
+        self.login()
+        for words in [["--context", "p"], ["context", "use", ""]]:
+            self.assertIn("prod\tcontext\n", self.pmctl("__complete", "--", *words).out)
+
     # --- logs -------------------------------------------------------------------------------------------
 
     def test_logs_of_hosts_are_merged_and_go_on_after_a_cut(self):
@@ -229,6 +246,25 @@ class Fleet(FleetTestCase):
         for name in names:
             self.assertEqual(got[name], list(range(40, 350)), name)
         self.assertIn("web03: ", err)
+
+    def test_logs_go_on_when_the_coordinator_comes_back(self):
+        names = self.five("* live=400 every=10\n", n=2)
+        child = self.pmctl_popen("--all", "logs", "api", "-n", "0", "-f", text=True)
+        got = {name: [] for name in names}
+
+        def read(n):
+            while sum(map(len, got.values())) < n:
+                line = child.stdout.readline()
+                got[line.split("│")[0]].append(int(line.split()[-1]))
+        read(60)
+        self.stop_coordinator()
+        self.start_coordinator()
+        read(800)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=20)
+        self.assertIn("trying to reach the coordinator again", err)
+        for name in names:
+            self.assertEqual(got[name], list(range(50, 450)), name)
 
     def test_history_ends_and_forms_are_as_asked_for(self):
         self.five("web02 skew=1500\n", n=3)

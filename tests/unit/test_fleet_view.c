@@ -353,6 +353,17 @@ static void what_a_host_repeats_counts_once(void **state)
 	assert_int_equal(hosts.list[0].n_ok, 4); /* after its last word */
 }
 
+static void a_name_that_could_act_on_a_terminal_is_refused(void **state)
+{
+	struct pm_error err;
+
+	(void)state;
+	assert_int_equal(hosts_add(&hosts, "1", "web\033[2J", &err), -1);
+	assert_int_equal(err.code, PM_PROTOCOL);
+	assert_int_equal(hosts_add(&hosts, "1", "", &err), -1);
+	assert_int_equal(hosts.n, 0);
+}
+
 static void a_bar_tells_how_far_it_is(void **state)
 {
 	struct hosts_account a = {
@@ -381,6 +392,7 @@ int main(void)
 		VIEW_TEST(denied_by_all_is_not_permitted),
 		VIEW_TEST(every_account_sums_up),
 		VIEW_TEST(what_a_host_repeats_counts_once),
+		VIEW_TEST(a_name_that_could_act_on_a_terminal_is_refused),
 		VIEW_TEST(a_bar_tells_how_far_it_is),
 	};
 

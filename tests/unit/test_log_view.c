@@ -141,9 +141,71 @@ static void instants_are_durations_back_or_points_in_time(void **state)
 	}
 }
 
+static void lines_of_hosts_tell_where_they_come_from(void **state)
+{
+	static const struct {
+		struct log_style style;
+		struct log_host host;
+		const struct log_source *source;
+		const char *want;
+	} cases[] = {
+		{ { 0 },
+		  { .name = "web1", .width = 5, .utf8 = true },
+		  &out_source,
+		  "web1 │tick    │0   a line\n" },
+		{ { 0 },
+		  { .name = "web1", .width = 4, .late = true },
+		  &err_source,
+		  "web1|long~ere|1 ! ~ a line\n" },
+		{ { 0 }, { .name = "web1", .width = 4 }, &agent_source, "web1|agent      a line\n" },
+		{ { .color = true },
+		  { .name = "web1", .width = 4 },
+		  &out_source,
+		  "\033[1m\033[36mweb1|tick    |0\033[39m\033[22m   a line\n" },
+		{ { .form = LOG_RAW }, { .name = "web1", .width = 4 }, &out_source, "a line\n" },
+		{ { .form = LOG_JSON },
+		  { .name = "web1", .width = 4, .late = true },
+		  &out_source,
+		  "{\"host\":\"web1\",\"message\":\"a line\","
+		  "\"timestamp\":\"2026-11-23T01:32:56.899Z\",\"type\":\"out\",\"process_id\":0,"
+		  "\"app_name\":\"tick\",\"late\":true}\n" },
+	};
+	Pm__LogLine line = PM__LOG_LINE__INIT;
+
+	(void)state;
+	line.text.data = (uint8_t *)(uintptr_t) "a line";
+	line.text.len = 6;
+	line.wall_ms = 1795397576899;
+	for (size_t i = 0; i < PM_COUNT(cases); i++) {
+		PM_BUF out = { 0 };
+
+		log_view_host_line(&cases[i].style, &cases[i].host, cases[i].source, &line, 8,
+		                   &out);
+		assert_string_equal(out.bytes, cases[i].want);
+	}
+}
+
+static void gaps_are_told_where_they_are(void **state)
+{
+	struct log_style json = { .form = LOG_JSON }, plain = { 0 };
+	PM_BUF out = { 0 };
+
+	(void)state;
+	log_view_gap(&plain, "web7", &out_source, 1204, 99, "client too slow", &out);
+	log_view_gap(&plain, "web7", &out_source, 0, 1234567, "rot\033ated", &out);
+	log_view_gap(&json, "web7", NULL, 5, 0, "x", &out);
+	assert_string_equal(out.bytes,
+	                    "-- web7/tick: 1,204 lines not delivered (client too slow) --\n"
+	                    "-- web7/tick: 1,234,567 bytes not delivered (rot\\x1bated) --\n"
+	                    "{\"host\":\"web7\",\"type\":\"gap\",\"app_name\":\"\",\"lines\":5,"
+	                    "\"bytes\":0,\"why\":\"x\"}\n");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_of_hosts_tell_where_they_come_from),
+		cmocka_unit_test(gaps_are_told_where_they_are),
 		cmocka_unit_test(each_form_has_its_line),
 		cmocka_unit_test(a_terminal_gets_harmless_text_and_a_pipe_the_bytes),
 		cmocka_unit_test(names_count_their_columns),
