@@ -111,6 +111,15 @@ class FleetTestCase(pmdtest.PmdTestCase):
         host.up()
         return host
 
+    def tearDown(self):
+        # The agents of all hosts are ours to end: what outlives that is told by the class above.
+        for host in self.hosts.values():
+            if os.listdir(host.home):
+                host.pmctl("kill", check=False)
+        if self.coordinator is not None and self.coordinator.poll() is None:
+            self.stop_coordinator()
+        super().tearDown()
+
     def start_coordinator(self):
         log = open(os.path.join(self.dir, "coordinator.log"), "ab")
         self.addCleanup(log.close)
@@ -151,7 +160,6 @@ class FleetTestCase(pmdtest.PmdTestCase):
                            f"    print(f'{name} line {{n}}', flush=True)\n    time.sleep(0.1)\n")
             host.pmctl("start", app, "--name", "api", "--interpreter", "/usr/bin/python3")
             host.pmctl("join", "--token-file", self.token("--label", labels), "--name", name)
-            self.addCleanup(host.pmctl, "kill", check=False)
             made.append(host)
         self.wait(lambda: self.online(*names), message=lambda: f"online: {self.fleet('node', 'list', check=False)}")
         return made

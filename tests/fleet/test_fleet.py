@@ -47,12 +47,15 @@ class Day(FleetTestCase):
         host, = self.join("web1")
         pid = host.pmctl("pid", "api").out.strip()
         for verb in (("delete", "api", "--yes"), ("save",), ("flush", "api", "--yes")):
-            out = self.fleet("--all", *verb, check=10)
+            out = self.fleet("--all", *verb, check=5)
             self.assertIn("policy", (out.out + out.err).lower(), out)
         self.assertEqual(host.pmctl("pid", "api").out.strip(), pid)
         audit = os.path.join(host.home, "state", "audit")
         self.assertTrue(os.path.isdir(audit), os.listdir(os.path.join(host.home, "state")))
-        text = "".join(open(os.path.join(audit, name), errors="replace").read() for name in os.listdir(audit))
+        text = ""
+        for name in os.listdir(audit):
+            with open(os.path.join(audit, name), errors="replace") as file:
+                text += file.read()
         self.assertIn("alice", text)
         self.assertIn("delete", text)
 
@@ -63,11 +66,9 @@ class Membership(FleetTestCase):
         token = self.token("--label", "role=web")
         web2 = self.host("web2")
         web2.pmctl("ping")
-        self.addCleanup(web2.pmctl, "kill", check=False)
         web2.pmctl("join", "--token-file", token, "--name", "web2")
         web3 = self.host("web3")
         web3.pmctl("ping")
-        self.addCleanup(web3.pmctl, "kill", check=False)
         out = web3.pmctl("join", "--token-file", token, "--name", "web3", check=False)
         self.assertNotEqual(out.code, 0)
         self.assertIn("used", out.err)
@@ -76,7 +77,8 @@ class Membership(FleetTestCase):
         # Its live session is cut, and it does not come back.
         self.wait(lambda: self.nodes()["web1"]["state"] == "revoked")
         out = self.fleet("--hosts", "web1", "list", check=False)
-        self.assertIn(out.code, (10, 11, 12))
+        self.assertEqual(out.code, 4, out)
+        self.assertIn("no host that is a member", out.err)
         self.assertEqual(web1.pmctl("jlist").json()[0]["pm2_env"]["status"], "online")  # nothing happened to its apps
 
     def test_an_operator_does_what_his_role_allows(self):
@@ -96,7 +98,6 @@ class Membership(FleetTestCase):
         web1, = self.join("web1")
         clone = self.host("clone")
         clone.pmctl("ping")
-        self.addCleanup(clone.pmctl, "kill", check=False)
         clone.pmctl("kill")
         for part in ("keys", "state"):
             shutil.rmtree(os.path.join(clone.home, part), ignore_errors=True)
@@ -169,7 +170,6 @@ class StandAlone(FleetTestCase):
     def test_f43_no_network_socket_without_a_coordinator(self):
         host = self.host("alone")
         host.pmctl("ping")
-        self.addCleanup(host.pmctl, "kill", check=False)
         out = self.run_command(host.argv("ss", "-lntupH")).out
         self.assertEqual(out.strip(), "")
         names = [p for p in os.listdir("/proc") if p.isdigit()]
