@@ -185,18 +185,6 @@ void session_flush(struct session *s)
 		watch(s, UV_READABLE | (session_queued(s) > 0 || s->wants_room ? UV_WRITABLE : 0));
 }
 
-/* An answer that ends its request. */
-static bool is_final(const Pm__Envelope *env)
-{
-	if (env->re == 0 || env->stream != 0)
-		return false;
-	if (env->body_case == PM__ENVELOPE__BODY_RESULT)
-		return !env->result->more;
-	if (env->body_case == PM__ENVELOPE__BODY_STATUS_LIST)
-		return !env->status_list->more;
-	return env->body_case == PM__ENVELOPE__BODY_ERROR;
-}
-
 static void settle(struct session *s, uint64_t id)
 {
 	for (unsigned i = 0; i < s->n_waiting; i++) {
@@ -221,7 +209,7 @@ bool session_send(struct session *s, const Pm__Envelope *env)
 		session_doom(s); /* out of memory: an answer is lost, so must be the session */
 		return true;
 	}
-	if (is_final(env))
+	if (pm_session_is_final(env))
 		settle(s, env->re);
 	if (!s->corked || session_queued(s) > PM_SEND_ROOM)
 		session_flush(s);

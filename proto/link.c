@@ -545,6 +545,12 @@ bool pm_link_is_open(const struct pm_link *l)
 	return l->state != LINK_OVER && l->state != LINK_LEAVING && !l->doomed;
 }
 
+bool pm_link_is_idle(const struct pm_link *l)
+{
+	return pm_chain_first(&l->streams) == NULL && l->n_control == 0 && !l->writing &&
+	       l->n_asked == 0;
+}
+
 enum pm_role pm_link_role(const struct pm_link *l)
 {
 	return l->role;

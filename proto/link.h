@@ -157,6 +157,9 @@ bool pm_link_is_proved(const struct pm_link *l); /* the peer holds its key: no l
 bool pm_link_is_new(const struct pm_link *l);    /* of a key that is to enrol first */
 bool pm_link_is_up(const struct pm_link *l);
 bool pm_link_is_open(const struct pm_link *l);
+/* No stream is open, nothing waits to be sent, and the peer has asked nothing that is not answered:
+ * ending the session now would lose nothing. */
+bool pm_link_is_idle(const struct pm_link *l);
 enum pm_role pm_link_role(const struct pm_link *l);       /* of the dialling side */
 const uint8_t *pm_link_peer_key(const struct pm_link *l); /* borrowed; NULL: not known yet */
 uint64_t pm_link_features(const struct pm_link *l);       /* those that both sides have */

@@ -70,6 +70,7 @@ struct pm_link {
 	struct pm_buf control; /* records to be sealed, from control_at on */
 	size_t control_at;
 	unsigned n_control;
+	unsigned n_asked;    /* requests of the peer's without their answer */
 	struct pm_buf batch; /* sealed, for the carrier */
 
 	uint64_t deadline_ms; /* of the handshake, the greeting, the farewell; 0: none */

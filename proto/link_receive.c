@@ -119,6 +119,8 @@ static void take_event(struct pm_link *l, const Pm__Envelope *env, const struct 
 			l->host->handlers->message(l->host->arg, l, env, PM_EVENT_ANSWER);
 		break;
 	case PM_EVENT_REQUEST:
+		/* A push is answered only when it is refused. */
+		l->n_asked += env->id != 0 && env->body_case != PM__ENVELOPE__BODY_SPEC_PUSH;
 		l->host->handlers->message(l->host->arg, l, env, PM_EVENT_REQUEST);
 		break;
 	case PM_EVENT_STREAM_OPEN:

@@ -62,6 +62,8 @@ bool link_queue(struct pm_link *l, const Pm__Envelope *env)
 	if (l->doomed || l->state == LINK_OVER || l->state == LINK_LEAVING)
 		return true;
 	if (pm_encode(env, &l->control, &err) == 0) {
+		if (pm_session_is_final(env) && l->n_asked > 0)
+			l->n_asked--;
 		queued(l);
 		return true;
 	}

@@ -47,6 +47,17 @@ void pm_session_enrolled(struct pm_session *s)
 	s->enrol = PM_ENROL_NONE;
 }
 
+bool pm_session_is_final(const Pm__Envelope *env)
+{
+	if (env->re == 0 || env->stream != 0)
+		return false;
+	if (env->body_case == PM__ENVELOPE__BODY_RESULT)
+		return !env->result->more;
+	if (env->body_case == PM__ENVELOPE__BODY_STATUS_LIST)
+		return !env->status_list->more;
+	return env->body_case == PM__ENVELOPE__BODY_ERROR;
+}
+
 /* ---- the stream table ---- */
 
 struct pm_stream *pm_session_stream(const struct pm_session *s, uint32_t id)

@@ -92,6 +92,9 @@ PM_MUST_CHECK int pm_session_agree(struct pm_session *s, const Pm__Hello *hello,
 /* The listening side: Enrolled went out, Hello may come. */
 void pm_session_enrolled(struct pm_session *s);
 
+/* An answer that ends its request. */
+bool pm_session_is_final(const Pm__Envelope *env);
+
 uint64_t pm_session_next_id(struct pm_session *s); /* never 0 */
 
 /*

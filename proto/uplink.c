@@ -13,6 +13,7 @@
 #define DIAL_MS        5000
 #define RENEW_MS       86400000
 #define RENEW_AGAIN_MS 600000 /* after one that did not come about */
+#define RENEW_BUSY_MS  60000  /* after one that would have lost something */
 #define CANDIDATES_MAX 8      /* numeric addresses of one name; further ones are not tried */
 
 /* Place for one session; there are two while it is made anew. */
@@ -28,6 +29,7 @@ struct pm_uplink {
 	struct leg legs[2];
 	unsigned current;   /* the leg whose session is the owner's */
 	bool renewing;      /* what is dialled goes to the other leg */
+	uint32_t busy_ms;   /* for so long it was put off: renew_ms is the end of that */
 	struct pm_net *net; /* borrowed */
 	uv_loop_t *loop;    /* borrowed */
 	struct pm_uplink_config config;
@@ -101,10 +103,15 @@ static void on_renew_time(uv_timer_t *timer)
 
 	if (u->renewing || !u->legs[u->current].up)
 		return;
-	if (u->legs[1 - u->current].wire.link != NULL) { /* the last one is still leaving */
-		renew_in(u, renew_ms(u));
+	if (u->legs[1 - u->current].wire.link != NULL || /* the last one is still leaving */
+	    (!pm_link_is_idle(u->legs[u->current].wire.link) && u->busy_ms < renew_ms(u))) {
+		uint32_t ms = PM_MIN(renew_ms(u), (uint32_t)RENEW_BUSY_MS);
+
+		u->busy_ms += ms;
+		renew_in(u, ms);
 		return;
 	}
+	u->busy_ms = 0;
 	u->renewing = true;
 	dial_address(u);
 }

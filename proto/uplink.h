@@ -1,7 +1,8 @@
 /* uplink.h - the dialling side of a fleet: one session with a coordinator, and again if it ends.
  *
  * About once a day the session is made anew with fresh keys, so that whoever stole those of one day
- * does not read the next: a second session is dialled, and the first is left once it is up.
+ * does not read the next: a second session is dialled, and the first is left once it is up.  That
+ * waits until the session is idle, but not for ever.
  */
 #ifndef PM_PROTO_UPLINK_H
 #define PM_PROTO_UPLINK_H

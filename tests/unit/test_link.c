@@ -364,6 +364,35 @@ static void requests_and_answers_go_both_ways(void **state)
 	assert_int_equal(a.n_closed + b.n_closed, 0);
 }
 
+static void a_link_is_idle_when_nothing_would_be_lost(void **state)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__Result result = PM__RESULT__INIT;
+
+	(void)state;
+	rig_meet();
+	assert_true(pm_link_is_idle(a.link));
+	assert_true(pm_link_is_idle(b.link));
+	assert_true(send_request(&a));
+	assert_false(pm_link_is_idle(a.link)); /* it waits to be sent */
+	rig_pump(SIZE_MAX / 2);
+	assert_true(pm_link_is_idle(a.link)); /* whose question it is, knows that itself */
+	assert_false(pm_link_is_idle(b.link));
+	env.re = 1;
+	env.body_case = PM__ENVELOPE__BODY_RESULT;
+	env.result = &result;
+	result.more = true;
+	assert_true(pm_link_send(b.link, &env));
+	rig_pump(SIZE_MAX / 2);
+	assert_false(pm_link_is_idle(b.link)); /* more follows */
+	assert_true(send_result(&b, 1, 10));
+	rig_pump(SIZE_MAX / 2);
+	assert_true(pm_link_is_idle(b.link));
+	assert_true(send_result(&b, 1, 10)); /* once too often is no harm */
+	rig_pump(SIZE_MAX / 2);
+	assert_true(pm_link_is_idle(b.link));
+}
+
 static void a_packed_message_goes_to_many(void **state)
 {
 	Pm__Envelope env = PM__ENVELOPE__INIT;
@@ -711,6 +740,7 @@ int main(void)
 		ONE(a_hello_over_the_first_records_size_is_not_sent),
 		ONE(record_lengths_are_checked_before_anything_is_read),
 		ONE(requests_and_answers_go_both_ways),
+		ONE(a_link_is_idle_when_nothing_would_be_lost),
 		ONE(a_packed_message_goes_to_many),
 		ONE(an_unknown_request_is_answered_and_a_bad_message_is_the_end),
 		ONE(a_handler_may_close_the_link),
