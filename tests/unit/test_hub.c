@@ -397,26 +397,23 @@ static void a_session_is_made_anew_without_a_gap(void **state)
 	pm_uplink_close(u);
 }
 
-/* While something is asked of the agent, its session stays; for so long, and no longer. */
-static void a_session_that_is_used_is_made_anew_later(void **state)
+/* Who never answers does not keep a session for ever. */
+static void a_session_that_is_never_idle_is_made_anew_all_the_same(void **state)
 {
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	struct pm_uplink *u;
-	uint64_t up_ms;
 
 	(void)state;
 	f.renew_ms = 400;
 	open_hub();
 	u = dial_to("127.0.0.1", NULL);
 	UNTIL(f.n_up == 1 && f.n_up2 == 1);
-	up_ms = uv_now(&f.loop);
 	env.id = 1;
 	env.body_case = PM__ENVELOPE__BODY_STATUS_REQUEST;
 	env.status_request = &(Pm__StatusRequest)PM__STATUS_REQUEST__INIT;
 	assert_true(pm_link_send(f.last, &env)); /* nobody answers it */
 	UNTIL(!pm_link_is_idle(pm_uplink_link(u)));
 	UNTIL(f.n_up2 == 2);
-	assert_true(uv_now(&f.loop) - up_ms >= 600); /* 320 ms at least, and as much again */
 	pm_uplink_close(u);
 }
 
@@ -701,7 +698,7 @@ int main(void)
 		ONE(a_new_agent_enrols_once),
 		ONE(a_revoked_agent_is_cut_off_and_kept_out),
 		ONE(a_session_is_made_anew_without_a_gap),
-		ONE(a_session_that_is_used_is_made_anew_later),
+		ONE(a_session_that_is_never_idle_is_made_anew_all_the_same),
 		ONE(a_session_that_is_made_anew_may_be_lost),
 		ONE(an_agent_waits_for_its_coordinator_to_come),
 		ONE(names_and_second_addresses_are_tried),
