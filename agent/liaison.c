@@ -207,10 +207,18 @@ static void ended(struct liaison *f)
 	run_later(f, said ? f->why : why); /* its own words say more */
 }
 
+/* Whatever it said last holds no more. */
+static void is_over(struct liaison *f)
+{
+	if (f->state.connected)
+		set_down(f, "", 0);
+}
+
 static void on_job_ended(void *arg, int status)
 {
 	struct liaison *f = arg;
 
+	is_over(f);
 	f->job = NULL;
 	f->status = status;
 	f->ended = true;
@@ -226,6 +234,7 @@ static void on_session_closed(void *arg, struct session *s)
 
 	if (s != f->session)
 		return;
+	is_over(f);
 	f->session = NULL;
 	if (f->ended)
 		ended(f);

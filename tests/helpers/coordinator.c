@@ -238,8 +238,10 @@ static void send_envelope(Pm__Envelope *env)
 	const ProtobufCFieldDescriptor *body = protobuf_c_message_descriptor_get_field(
 		env->base.descriptor, (unsigned)env->body_case);
 
-	if (me.link == NULL)
+	if (me.link == NULL) {
+		say(json_pack("{s:s}", "saw", "no link"));
 		return;
+	}
 	if (env->id == 0)
 		env->id = pm_link_next_id(me.link);
 	say(json_pack("{s:s, s:I, s:s, s:b}", "saw", "sent", "id", (json_int_t)env->id, "what",
@@ -299,8 +301,10 @@ static void obey(const json_t *order)
 	struct pm_link_stream *st = stream_of(order);
 	struct pm_error why;
 
-	if (what == NULL)
+	if (what == NULL) {
+		say(json_pack("{s:s}", "saw", "no order"));
 		return;
+	}
 	if (strcmp(what, "token") == 0)
 		make_token(order);
 	else if (strcmp(what, "send") == 0)

@@ -66,7 +66,11 @@ class Coordinator:
     def wait(self, saw, after=0, where=lambda event: True, timeout=20):
         """The first event of that kind, as soon as there is one."""
         return self.test.wait(lambda: self.find(saw, after, where)[:1], timeout,
-                              lambda: f"{saw}: {self.seen[-5:]}")[0]
+                              lambda: f"{saw} after {after}, of {len(self.seen)}: {self._recent()}")[0]
+
+    def _recent(self):
+        """What was seen last, without what comes all the time."""
+        return [str(e)[:300] for e in self.seen if "heartbeat" not in e.get("envelope", {})][-12:]
 
     def order(self, do, **what):
         self.child.stdin.write(json.dumps({"do": do, **what}) + "\n")

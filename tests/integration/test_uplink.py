@@ -33,7 +33,7 @@ class Joined(PmdTestCase):
         mark, uplink = self.fleet.mark(), self.uplink_pid()
         order_uplink(self.home, "start")
         self.fleet.wait("up", mark)
-        self.wait(lambda: self.uplink().get("connected") and self.uplink_pid() != uplink, 20, "connected")
+        self.wait(lambda: (lambda u: u.get("connected") and u["pid"] != uplink)(self.uplink()), 20, "connected")
 
     def uplink(self):
         return self.pmctl("agent", "status", "--json").json().get("uplink") or {}
