@@ -120,11 +120,12 @@ static bool is_local(const Pm__AppSpec *spec)
 	return strncmp(spec->username, REMOTE_DECLARER, strlen(REMOTE_DECLARER)) != 0;
 }
 
+/* How many of n are restarted at the same time. */
 static uint32_t at_a_time(const Pm__Command *cmd, uint32_t n)
 {
-	uint32_t parallel = cmd->parallel != 0 ? cmd->parallel : n <= 2 ? 1 : 2;
-
-	return PM_MIN(parallel, n);
+	if (cmd->no_wait) /* nobody waits for one before the next */
+		return n;
+	return PM_MIN(cmd->parallel != 0 ? cmd->parallel : n <= 2 ? 1u : 2u, n);
 }
 
 /* The fewest that are up while it is done. */
@@ -203,6 +204,14 @@ static void count_app(const struct app *app, struct about *out)
 		out->up_now += instance_is_online(app->instances[i]);
 }
 
+static int by_app(const void *a, const void *b)
+{
+	uint32_t x = instance_app(*(struct instance *const *)a)->serial;
+	uint32_t y = instance_app(*(struct instance *const *)b)->serial;
+
+	return x < y ? -1 : x > y;
+}
+
 static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *const *targets,
                           size_t n_targets, struct pm_error *err)
 {
@@ -212,15 +221,15 @@ static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *cons
 	struct pm_error none;
 	size_t n = 0, n_about = 0;
 
-	/* What is not there can be asked for by whoever may ask for anything: the answer says so.
-	 */
 	if (targets_resolve(q->p->su, targets, n_targets, &list, &n, &none) < 0)
 		n = 0;
 	about = pm_calloc(n + 1, sizeof(*about));
 	if (about == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < n;
-	     i++) { /* those of one app may be apart: it is asked about again */
+	if (n >
+	    1) /* those of one app side by side, or each part of it would be asked about alone */
+		qsort(list, n, sizeof(struct instance *), by_app);
+	for (size_t i = 0; i < n; i++) {
 		struct about *a;
 
 		if (instance_app(list[i]) != last)
@@ -231,6 +240,11 @@ static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *cons
 		a->n_meant_up += instance_is_online(list[i]);
 		a->gated = a->gated && reload_is_possible(list[i]);
 	}
+	if (n == 0) /* nothing of that name: whoever might touch it may hear so */
+		about[n_about++] = (struct about){
+			.name = n_targets == 0 ? "" : targets[0]->text,
+			.is_local = true,
+		};
 	return ask_all(q, ops, about, n_about, err);
 }
 

@@ -286,6 +286,7 @@ class Hostile(Joined):
             what = {} if count is None else {"count": count}
             self.assertIn("result", self.fleet.command(verb, "web", **what), verb)
         self.assertIn("status_list", self.fleet.command(AGENT_STATUS))
+        self.assertEqual(self.fleet.command(RESTART, "nothing")["error"]["code"], 4)
 
     def test_s12_a_stop_loop_ends_at_the_rate(self):
         self.join()
