@@ -152,7 +152,7 @@ static inline ProtobufCMessage *message_from_json(const ProtobufCMessageDescript
 		const json_t *value = json_object_get(from, f->name);
 		char *at = member(message, f->offset);
 
-		if (value == NULL)
+		if (value == NULL || json_is_null(value))
 			continue;
 		if (f->label == PROTOBUF_C_LABEL_REPEATED) {
 			size_t n = json_array_size(value);

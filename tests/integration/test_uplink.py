@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import unittest
@@ -10,7 +11,7 @@ import uuid
 from coordinators import (
     AGENT_STATUS, ALICE, Coordinator, DELETE, DENIED, FAIL_POINT, FLEET, FLUSH, KILL, OK, PING, RELOAD, RESET,
     RESTART, RESURRECT, ROOT, SAVE, SCALE, SEND, SIGNAL, START, START_OR_RESTART, STOP, UPGRADE, Wire, order_uplink)
-from pmdtest import PmdTestCase, kill, require
+from pmdtest import BUILD, PmdTestCase, kill, require
 
 STAY = "#!/bin/sh\nwhile :; do sleep 0.05; done\n"
 CANARY = "canary-5e1f"
@@ -322,6 +323,62 @@ class Hostile(Joined):
             uplink = self.uplink_pid()
         self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
         self.assertEqual(self.pid("web"), pid)
+
+
+class Policy(Joined):
+    """The machine's policy file, which is /etc/pmd/policy: the agent gets an /etc of its own."""
+
+    def policy(self, *lines):
+        self.write("etc/pmd/policy", "".join(f"{line}\n" for line in lines), 0o644)
+
+    def start_agent(self):
+        shutil.copytree("/etc", self.path("etc"), symlinks=True, ignore=shutil.ignore_patterns("ssl", "ssh", "shadow*"))
+        script = f'mount --bind "{self.path("etc")}" /etc && exec "$@"'
+        mark = self.fleet.mark()
+        self.run_command([require("unshare"), "-m" if os.geteuid() == 0 else "-Urm", "sh", "-c", script, "sh",
+                          os.path.join(BUILD, "pmctl"), "list"], env={"PMD_JOIN_TOKEN_FILE": self.fleet.token()})
+        self.fleet.wait("up", mark)
+        self.wait(lambda: self.uplink().get("connected"), message="connected")
+
+    def test_s08_the_file_decides_and_is_read_anew(self):
+        deploy = {"operator": "dora", "role": "deployer"}
+        os.makedirs(self.path("etc"), exist_ok=True)
+        os.rmdir(self.path("etc"))
+        self.start_agent()
+        self.policy("allow viewer status", "allow operator run @local", "allow deployer run,define,delete", "min_up web 1")
+        self.start_app("web", instances=2)
+        self.start_app("other")
+        # min_up: all of web at once is too much, whoever asks and however it is named.
+        for verb, targets in ((STOP, ["web"]), (STOP, ["0", "1"]), (DELETE, ["web"]), (STOP, ["all"])):
+            answer = self.fleet.command(verb, *targets, actor=deploy)
+            self.assertEqual(answer["error"]["code"], DENIED, targets)
+            self.assertIn("keeps 1", answer["error"]["what"])
+        self.assertIn("result", self.fleet.command(STOP, "0"))
+        self.assertEqual(self.fleet.command(STOP, "1")["error"]["code"], DENIED)
+        self.assertIn("result", self.fleet.command(START, "0"))
+        # A fleet's own app: declared by one who may, and no operator's to run.
+        spec = next(i["spec"] for i in self.fleet.status(detail=2) if i["name"] == "other")
+        spec.update(name="theirs", username="root", env=[])
+        self.assertEqual(self.fleet.ask(spec_push={"spec": spec})["error"]["code"], DENIED)
+        push = self.fleet.send(deploy, spec_push={"spec": spec})
+        answer = self.fleet.command(START, actor=deploy, use_staged=True)
+        self.assertEqual(self.fleet.find("envelope", where=lambda e: e["envelope"]["re"] == push), [])
+        self.assertIn("result", answer)
+        self.wait_status("theirs")
+        self.assertEqual(self.fleet.command(RESTART, "theirs")["error"]["code"], DENIED)
+        self.assertIn("result", self.fleet.command(RESTART, "theirs", actor=deploy))
+        self.assertIn("result", self.fleet.command(DELETE, "theirs", actor=deploy))
+        # Looking at logs is not in it.
+        stream = self.fleet.open(logs={})
+        self.assertEqual(self.fleet.wait("closed", where=lambda e: e["stream"] == stream)["code"], DENIED)
+        # One that cannot be read allows nothing, and says so here.
+        self.policy("allow everybody everything")
+        self.assertIn("cannot be read", self.fleet.command(PING)["error"]["what"])
+        self.assertIn("policy", " ".join(self.pmctl("agent", "status", "--json").json()["degraded"]))
+        self.policy("allow viewer status")
+        self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
+        self.assertEqual(self.fleet.command(RESTART, "web")["error"]["code"], DENIED)
+        self.assertEqual(self.pmctl("agent", "status", "--json").json()["degraded"], [])
 
 
 class Faults(Joined):
