@@ -124,7 +124,7 @@ class PmdTestCase(unittest.TestCase):
             # A sanitizer's findings go to files: the agent's stderr is nobody's.
             "ASAN_OPTIONS": f"log_path={self.dir}/sanitizer:abort_on_error=0",
             "UBSAN_OPTIONS": f"log_path={self.dir}/sanitizer:print_stacktrace=1",
-            "TSAN_OPTIONS": f"log_path={self.dir}/sanitizer",
+            "TSAN_OPTIONS": f"log_path={self.dir}/sanitizer:suppressions={SOURCE}/tests/tsan.supp",
         }
         out.update(env or {})
         return {k: str(v) for k, v in out.items() if v is not None}
