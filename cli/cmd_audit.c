@@ -1,11 +1,15 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/cmd_list.h"
 #include "cli/fleet_show.h"
 #include "cli/fmt.h"
 #include "cli/log_view.h"
+#include "proto/audit_file.h"
+#include "proto/paths.h"
 
 #define DEFAULT_LAST 50
 
@@ -87,6 +91,62 @@ static int settle(const struct ctx *ctx, Pm__AuditQuery *query, struct pm_error 
 	return 0;
 }
 
+/* ---- this machine's own ---- */
+
+struct own_walk {
+	struct listing *l;
+	int64_t since_wall_ms;
+	uint64_t after; /* entries up to this number are left out */
+};
+
+static int on_own_entry(void *arg, const struct audit_entry *e, struct pm_error *err)
+{
+	struct own_walk *w = arg;
+	Pm__AuditEntry entry = PM__AUDIT_ENTRY__INIT;
+	char *text[AUDIT_FIELDS];
+
+	(void)err;
+	if (e->seq <= w->after || e->wall_ms < w->since_wall_ms)
+		return 0;
+	for (int i = 0; i < AUDIT_FIELDS; i++)
+		text[i] = (char *)(uintptr_t)(e->field[i] != NULL ? e->field[i] : "");
+	entry.sequence = e->seq;
+	entry.wall_ms = e->wall_ms;
+	entry.actor = text[AUDIT_ACTOR];
+	entry.action = text[AUDIT_ACTION];
+	entry.target = text[AUDIT_TARGET];
+	entry.detail = text[AUDIT_DETAIL];
+	entry.outcome = text[AUDIT_OUTCOME];
+	entry_row(w->l->table, &entry);
+	entry_json(&w->l->json, &entry);
+	return 0;
+}
+
+/* From the files, whoever runs or not: once to check and count, once to show. */
+static int read_own(struct listing *l, const Pm__AuditQuery *query, struct pm_error *err)
+{
+	struct own_walk w = { .l = l, .since_wall_ms = query->since_wall_ms };
+	struct audit_report report = { 0 };
+	char dir[PM_PATH_MAX];
+
+	if (pm_home_file(l->ctx->home, "state/audit", dir, sizeof(dir), err) < 0)
+		return -1;
+	if (access(dir, F_OK) < 0 && errno == ENOENT) {
+		(void)snprintf(l->verified, sizeof(l->verified),
+		               "this machine has no audit: nobody but its owner commanded it");
+		return 0;
+	}
+	if (audit_file_verify(dir, NULL, NULL, NULL, &report, err) < 0)
+		return -1;
+	(void)snprintf(l->verified, sizeof(l->verified), "%llu entries, none changed or missing",
+	               (unsigned long long)(report.last == 0 ? 0 : report.last - report.first + 1));
+	if (query->verify)
+		return 0;
+	if (query->last != 0 && report.last > query->last)
+		w.after = report.last - query->last;
+	return audit_file_verify(dir, NULL, on_own_entry, &w, &report, err);
+}
+
 static int audit_run(struct ctx *ctx, struct pm_error *err)
 {
 	static const struct table_column columns[] = {
@@ -113,9 +173,15 @@ static int audit_run(struct ctx *ctx, struct pm_error *err)
 	json_begin_array(&l.json);
 	request.what_case = PM__FLEET_REQUEST__WHAT_AUDIT_QUERY;
 	request.audit_query = &query;
-	if (settle(ctx, &query, err) < 0 || fleet_show_open(ctx, err) < 0 ||
-	    fleet_request(ctx, ctx->fleet, &request, on_entries, &l, err) < 0)
+	if (settle(ctx, &query, err) < 0)
 		return -1;
+	if (args_has(ctx->args, "here")) {
+		if (read_own(&l, &query, err) < 0)
+			return pm_wrap(err, "audit");
+	} else if (fleet_show_open(ctx, err) < 0 ||
+	           fleet_request(ctx, ctx->fleet, &request, on_entries, &l, err) < 0) {
+		return -1;
+	}
 	json_end_array(&l.json);
 	if (query.verify)
 		json_kstr(&l.json, "verified", l.verified);
@@ -133,6 +199,8 @@ static int audit_run(struct ctx *ctx, struct pm_error *err)
 static const struct cmd_option options[] = {
 	{ "since", 0, CMD_VALUE, "TIME", "from then on: 10m, 10:30, 2026-11-23" },
 	{ "last", 0, CMD_VALUE, "N", "the last N entries; 50" },
+	{ "here", 0, CMD_NO_VALUE, NULL,
+	  "what the fleet wanted of this machine, as its agent wrote it down" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
 };
 
