@@ -43,7 +43,7 @@ void peers_forget_node(struct node *node);
 /* Close the sessions of a member, whose key was revoked just now. */
 void peers_cut(struct coord *c, const struct store_id *id, const char *why);
 
-/* ---- requests.c: what operators ask ---- */
+/* ---- requests*.c: what operators ask ---- */
 void request_fleet(struct coord *c, struct peer *p, uint64_t id, const Pm__FleetRequest *req);
 void request_forward(struct coord *c, struct peer *p, uint64_t id, const Pm__Forward *what);
 int request_stream(struct coord *c, struct peer *p, struct pm_link_stream *st,
