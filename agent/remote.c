@@ -47,7 +47,7 @@ struct remote {
 	struct op_memory *memory;     /* owned */
 	struct trail *trail;          /* owned */
 	struct remote_policy *policy; /* owned */
-	struct rate refusals;
+	struct rate refusals, notes;
 	uint64_t n_unsaid; /* refusals that the audit did not take */
 	struct pending *pending;
 	unsigned n_pending;
@@ -171,7 +171,9 @@ void remote_note(struct remote *r, const char *action, const char *target, const
 {
 	struct pm_error err;
 
-	(void)account(r, "agent", action, target, outcome, &err); /* shown as degraded */
+	/* A link that flaps, or an uplink that says so, does not fill the audit either. */
+	if (rate_take(&r->notes, PM_REMOTE_REFUSALS_HOUR, pm_now_ms()))
+		(void)account(r, "agent", action, target, outcome, &err); /* shown as degraded */
 }
 
 static void on_trail_failed(void *arg, const char *words)

@@ -55,7 +55,8 @@
 /* Descriptors that stay free below the limit of a process that takes connections. */
 #define PM_FDS_SPARE 64
 
-/* Refusals of remote requests that the audit takes in any hour; further ones are counted. */
+/* Refusals of remote requests that the audit takes in any hour; further ones are counted. The same
+ * for what it is told of the link itself. */
 #define PM_REMOTE_REFUSALS_HOUR 240
 /* Remote commands under way; further ones are refused. */
 #define PM_REMOTE_PENDING_MAX 256
