@@ -11,9 +11,22 @@
 #include "cli/fleet_client.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
-#include "cli/token_file.h"
+#include "proto/enrol.h"
 #include "proto/hostlist.h"
 #include "proto/keyfile.h"
+
+static int read_token(const char *file, struct pm_token *out, struct pm_error *err)
+{
+	PM_CLEANUP(pm_token_wipe) struct pm_buf text = { 0 };
+
+	if (pm_token_read(file, &text, err) < 0 || pm_token_parse(text.bytes, out, err) < 0)
+		return -1;
+	if (out->kind == PM_TOKEN_OPERATOR)
+		return 0;
+	pm_fail(err, PM_CONFIG, "this token lets a machine join, not an operator log in");
+	pm_hint(err, "'pmctl join' takes it; 'pmctl token create --operator' makes the other");
+	return -1;
+}
 
 /* The name of the context: asked for, or the coordinator's host. */
 static int choose_name(const struct ctx *ctx, const struct pm_token *token, struct context *one,
@@ -176,8 +189,7 @@ static int login_run(struct ctx *ctx, struct pm_error *err)
 		pm_hint(err, "a token comes by a file, or by standard input with --token-file -");
 		return -1;
 	}
-	if (token_file_read(file, PM_TOKEN_OPERATOR, &token, err) < 0 ||
-	    choose_name(ctx, &token, &one, err) < 0)
+	if (read_token(file, &token, err) < 0 || choose_name(ctx, &token, &one, err) < 0)
 		return pm_wrap(err, "login");
 	memcpy(one.addresses, token.addresses, sizeof(one.addresses));
 	one.n_addresses = token.n_addresses;

@@ -209,6 +209,9 @@ int pmctl_main(int argc, char **argv)
 		return refuse(&ctx, argc, argv, &err);
 	status = run_verb(&ctx, &err);
 	if (status < 0) {
+		/* "This machine" and "here" are another one's words. */
+		if (ctx.fleet != NULL && ctx.fleet->single && ctx.fleet->n_nodes == 1)
+			(void)pm_wrap(&err, "%.100s", ctx.fleet->nodes[0]->name);
 		say_error(&ctx, &err);
 		status = status_of(&ctx, &err);
 	}

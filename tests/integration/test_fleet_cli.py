@@ -16,6 +16,39 @@ from pmdtest import BUILD, PATIENCE
 APPS = "apps=api:4:1.4.2:online,web:2:2.0.0:online"
 
 
+class RealAgent(FleetTestCase):
+    def test_a_machine_that_joined_is_seen_and_steered_as_its_policy_lets(self):
+        script = self.write("ticker.sh", "#!/bin/bash\nwhile echo tick $((n++)); do sleep 0.05; done\n", 0o755)
+        self.pmctl("start", script, "-n", "api", "-i", "2", "-f")
+        self.coordinator()
+        self.login()
+        token = self.pmctl("token", "create", "--label", "role=web").out
+        self.pmctl("join", "--token-file", "-", "--name", "box1", input=token)
+        self.wait(lambda: [n["state"] for n in self.nodes()] == ["online"])
+        self.assertIn("online", self.pmctl("--all", "list").out)
+        pids = {i["pid"] for i in self.instances("api")}
+        listed = self.pmctl("--label", "role=web", "list", "api", "--json").json()
+        self.assertEqual({a["pid"] for a in listed["hosts"][0]["apps"]}, pids)
+        # The default policy: what is defined here may be run, and nothing else.
+        self.assertIn("2 instances: all restarted", self.pmctl("--hosts", "box1", "restart", "api").out)
+        self.assertFalse(pids & {i["pid"] for i in self.instances("api")})
+        self.assertIn("box1: delete", self.pmctl("--hosts", "box1", "delete", "api", check=5).err)
+        self.assertEqual(self.pmctl("--all", "delete", "api", "--yes", "--json", check=5).json()["account"]["denied"], 1)
+        self.assertIn("last order", self.pmctl("--hosts", "box1", "why", "api").out)
+        child = self.pmctl_popen("--all", "logs", "api", "-n", "1", text=True)
+        got = {"0": [], "1": []}
+        while min(map(len, got.values())) < 30:
+            _, _, rest = child.stdout.readline().split("│")
+            got[rest.split()[0]].append(int(rest.split()[-1]))
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=20)
+        for id, numbers in got.items():
+            self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))), id)
+        self.pmctl("leave")
+        self.wait(lambda: [n["state"] for n in self.nodes()] != ["online"])
+        self.pmctl("--hosts", "box1", "restart", "api", check=11)
+
+
 class Fleet(FleetTestCase):
     def five(self, script="", n=5):
         self.coordinator()
