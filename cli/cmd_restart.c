@@ -4,6 +4,7 @@
 #include "cli/act.h"
 #include "cli/cmd_list.h"
 #include "cli/config.h"
+#include "cli/fleet_act.h"
 #include "cli/logs.h"
 #include "cli/options.h"
 #include "cli/stage.h"
@@ -64,6 +65,8 @@ static int run(struct ctx *ctx, const struct action *action, struct pm_error *er
 		                             "ecosystem.config.js does not work"
 		                           : "--env: it names variables of a configuration file, "
 		                             "and none is given");
+	if (fleet_act_check_words(ctx, err) < 0)
+		return -1;
 	if (ctx_connect(ctx, true, err) < 0 || options_flags(ctx, &cmd, err) < 0 ||
 	    (n_files < n && options_patch(ctx, &patch, &cmd, err) < 0))
 		return -1;
@@ -78,7 +81,7 @@ static int run(struct ctx *ctx, const struct action *action, struct pm_error *er
 				return -1;
 	}
 	status = act_finish(ctx, action, &account, err);
-	if (status == 0 && args_has(ctx->args, "attach"))
+	if (status == 0 && args_has(ctx->args, "attach") && !fleet_is_wide(ctx))
 		return logs_follow(ctx, account.ids, account.n_ids, err);
 	return status;
 }

@@ -42,6 +42,6 @@ const struct cmd cmd_send = {
 	.summary = "write TEXT and a newline to the standard input of APP",
 	.min_args = 2,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = send_run,
 };

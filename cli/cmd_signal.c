@@ -59,6 +59,6 @@ const struct cmd cmd_signal = {
 	.summary = "send a signal to the processes of APP (not to their children)",
 	.min_args = 2,
 	.max_args = 2,
-	.flags = CMD_JSON,
+	.flags = CMD_JSON | CMD_FLEET,
 	.run = signal_run,
 };

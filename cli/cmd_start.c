@@ -6,7 +6,7 @@
 #include "cli/act.h"
 #include "cli/cmd_list.h"
 #include "cli/config.h"
-#include "cli/fleet.h"
+#include "cli/fleet_act.h"
 #include "cli/logs.h"
 #include "cli/options.h"
 #include "cli/stage.h"
@@ -260,9 +260,14 @@ static int do_words(struct plan *p, struct pm_error *err)
 		}
 		return one_word(p, file, err);
 	}
+	if (fleet_act_check_words(p->ctx, err) < 0)
+		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (one_word(p, args_at(p->ctx->args, i), err) < 0)
 			return -1;
+	if (fleet_is_wide(p->ctx) && p->n_specs > 0 && p->n_known > 0)
+		return pm_fail(err, PM_USAGE,
+		               "start: with several hosts, scripts or names of apps, and not both");
 	if (send_specs(p, err) < 0)
 		return -1;
 	if (p->n_known > 0)
@@ -291,7 +296,7 @@ static int run(struct ctx *ctx, struct pm_error *err)
 		return -1;
 	finish.done_again = file_action.done_again;
 	status = act_finish(ctx, &finish, &account, err);
-	if (status == 0 && args_has(ctx->args, "attach"))
+	if (status == 0 && args_has(ctx->args, "attach") && !fleet_is_wide(ctx))
 		return logs_follow(ctx, account.ids, account.n_ids, err);
 	return status;
 }

@@ -67,7 +67,7 @@ const struct cmd cmd_start_or_restart = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_APP_OPTIONS | CMD_JSON,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
 	.run = restart_run,
 };
 
@@ -80,6 +80,6 @@ const struct cmd cmd_start_or_reload = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_APP_OPTIONS | CMD_JSON,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
 	.run = reload_run,
 };

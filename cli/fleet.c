@@ -476,6 +476,9 @@ int fleet_begin(struct ctx *ctx, struct pm_error *err)
 		if (hosts_add(&f->hosts, f->nodes[i]->id, f->nodes[i]->name, err) < 0)
 			return -1;
 	f->single = f->n_nodes == 1 && !ctx->json;
+	if (!f->single && args_has(ctx->args, "attach"))
+		return pm_fail(err, PM_USAGE,
+		               "--attach is for one host; 'logs' shows those of all");
 	return fleet_route_create(f->client, f->single ? f->nodes[0]->id : NULL, least_cpus(f),
 	                          &ctx->client, err);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/apps.h"
+#include "cli/config.h"
 #include "cli/fleet_route.h"
 #include "cli/fleet_send.h"
 #include "cli/host_view.h"
@@ -167,6 +168,19 @@ int act_confirm(struct ctx *ctx, const struct action *action, const Pm__Command 
 	if ((args_cmd(ctx->args)->flags & CMD_DESTRUCTIVE) == 0)
 		return 0;
 	return fleet_confirm(ctx, what.bytes, word, err);
+}
+
+int fleet_act_check_words(const struct ctx *ctx, struct pm_error *err)
+{
+	size_t n = args_count(ctx->args), n_files = 0;
+
+	for (size_t i = 0; i < n; i++)
+		n_files += config_is_file(args_at(ctx->args, i));
+	if (!fleet_is_wide(ctx) || n_files == 0 || n == 1)
+		return 0;
+	return pm_fail(err, PM_USAGE,
+	               "%s: with several hosts, one configuration file or names, and not both",
+	               args_cmd(ctx->args)->name);
 }
 
 int fleet_act_send(struct ctx *ctx, const struct action *action, Pm__Command *cmd,

@@ -9,6 +9,12 @@
 PM_MUST_CHECK int act_confirm(struct ctx *ctx, const struct action *action, const Pm__Command *cmd,
                               struct pm_error *err);
 
+/*
+ * For verbs that take files and names: with several hosts all of it must be one command, so that
+ * nothing is half done.  errors PM_USAGE
+ */
+PM_MUST_CHECK int fleet_act_check_words(const struct ctx *ctx, struct pm_error *err);
+
 /* act_send() on the hosts of ctx->fleet: prints what becomes of each. */
 PM_MUST_CHECK int fleet_act_send(struct ctx *ctx, const struct action *action, Pm__Command *cmd,
                                  struct pm_error *err);

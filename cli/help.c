@@ -113,6 +113,8 @@ void help_cmd(const struct ctx *ctx, const struct cmd *cmd, FILE *to)
 	options(to, "Options", cmd->options);
 	if ((cmd->flags & CMD_APP_OPTIONS) != 0)
 		app_options(to);
+	if (!ctx->as_pm2 && (cmd->flags & (CMD_FLEET | CMD_FLEET_ONLY)) != 0)
+		options(to, "Hosts of a fleet", cmd_fleet_options);
 	options(to, "Options of every command", cmd_global_options);
 }
 
@@ -132,4 +134,9 @@ void help_all(const struct ctx *ctx, FILE *to)
 	              "\nAPP is a name, an id, a namespace, a script, /a regular expression/, a\n"
 	              "configuration file, or all. '%s help COMMAND' tells more.\n",
 	              ctx->program);
+	if (!ctx->as_pm2)
+		(void)fputs(
+			"\nWith --all, --hosts, --label, --group or --where most commands go to hosts\n"
+			"of a fleet; 'pmctl help targets' shows how they are chosen.\n",
+			to);
 }

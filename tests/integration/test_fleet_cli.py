@@ -137,6 +137,10 @@ class Fleet(FleetTestCase):
         self.assertIn("did you mean web*?", self.pmctl("--hosts", "wbe*", "list", check=4).err)
         self.assertIn("--label, at", self.pmctl("--label", "role=(", "list", check=2).err)
         self.assertIn("takes no hosts", self.pmctl("--all", "check", "x.json", check=2).err)
+        for words in [["start", "a.sh", "api"], ["restart", "api", "a.json"], ["start", "api", "--attach"],
+                      ["list", "--sort", "cpu"], ["env", "0", "--jsonl"], ["logs", "/a/"]]:
+            self.write("a.sh", "#!/bin/sh\n", 0o755)
+            self.assertEqual(self.pmctl("--all", *words, check=False).code, 1 if words[0] == "logs" else 2, words)
         self.assertIn("no hosts are named", self.pmctl("--context", "prod", "list", check=2).err)
 
     def test_what_is_hard_to_undo_asks_when_it_means_all(self):
