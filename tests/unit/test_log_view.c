@@ -164,7 +164,7 @@ static void lines_of_hosts_tell_where_they_come_from(void **state)
 		{ { .color = true },
 		  { .name = "web1", .width = 4 },
 		  &out_source,
-		  "\033[1m\033[36mweb1|tick    |0\033[39m\033[22m   a line\n" },
+		  "\033[32mweb1|tick    |0\033[39m   a line\n" },
 		{ { .form = LOG_RAW }, { .name = "web1", .width = 4 }, &out_source, "a line\n" },
 		{ { .form = LOG_JSON },
 		  { .name = "web1", .width = 4, .late = true },
