@@ -12,6 +12,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "agent/agent.h"
 #include "agent/uplink_streams.h"
 #include "proto/enrol.h"
@@ -20,15 +22,16 @@
 #include "proto/paths.h"
 #include "proto/uplink.h"
 
-#define JOIN_MS  30000
-#define LEAVE_MS 500   /* for a Goodbye to reach the coordinator */
-#define NOBODY   65534 /* uid and gid of Debian and of the kernel's overflow */
-#define ID_BITS  48    /* of a request's number, the rest is the session's */
-#define ID_MASK  ((UINT64_C(1) << ID_BITS) - 1)
+#define JOIN_MS       30000
+#define BEAT_LEAST_MS 1000u /* whatever the coordinator wants */
+#define LEAVE_MS      500   /* for a Goodbye to reach the coordinator */
+#define NOBODY        65534 /* uid and gid of Debian and of the kernel's overflow */
+#define ID_BITS       48    /* of a request's number, the rest is the session's */
+#define ID_MASK       ((UINT64_C(1) << ID_BITS) - 1)
 
 static struct {
 	uv_loop_t loop;
-	uv_timer_t leave;
+	uv_timer_t leave, beat;
 	struct local *local;      /* owned */
 	struct pm_net *net;       /* owned */
 	struct pm_uplink *uplink; /* owned */
@@ -118,12 +121,15 @@ static void on_greet(void *arg, struct pm_link *l, Pm__Hello *hello)
 	hello->agent = &me.hello;
 }
 
+static void beat_every(uint32_t ms);
+
 static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
 {
 	(void)arg;
 	me.link = l;
 	me.session++;
 	report(true, welcome->fleet, "", 0);
+	beat_every(welcome->fleet != NULL ? welcome->fleet->heartbeat_ms : 0);
 }
 
 /* Its number is made the session's, so that no answer goes to a later one. */
@@ -167,11 +173,41 @@ static void on_beat(void *arg, struct pm_link *l, Pm__Heartbeat *beat)
 
 	(void)arg;
 	(void)l;
+	beat->wall_ms = pm_wall_ms();
 	beat->state_revision = me.revision;
 	beat->running = me.running;
 	beat->failed = me.failed;
 	if (getloadavg(&load, 1) == 1)
 		beat->load_permille = (uint32_t)(load * 1000 / (double)PM_MAX(n_cpus, 1));
+}
+
+static void send_beat(void)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__Heartbeat beat = PM__HEARTBEAT__INIT;
+
+	if (me.link == NULL)
+		return;
+	beat.monotonic_ms = pm_now_ms();
+	on_beat(NULL, me.link, &beat);
+	env.body_case = PM__ENVELOPE__BODY_HEARTBEAT;
+	env.heartbeat = &beat;
+	(void)pm_link_send(me.link, &env); /* fits a record */
+}
+
+static void on_beat_time(uv_timer_t *timer)
+{
+	(void)timer;
+	send_beat();
+}
+
+/* More often than the link does by itself, if the coordinator wants that; not all in step. */
+static void beat_every(uint32_t ms)
+{
+	if (ms == 0)
+		return;
+	ms = PM_MAX(ms, BEAT_LEAST_MS);
+	(void)uv_timer_start(&me.beat, on_beat_time, randombytes_uniform(ms), ms); /* cannot fail */
 }
 
 static void on_room(void *arg, struct pm_link *l)
@@ -220,8 +256,10 @@ static void on_link_closed(void *arg, struct pm_link *l, const struct pm_error *
 	(void)arg;
 	(void)why;
 	(void)retry_after_ms;
-	if (me.link == l)
+	if (me.link == l) {
 		me.link = NULL;
+		(void)uv_timer_stop(&me.beat);
+	}
 	local_read(me.local, true); /* whatever it waited for */
 	if (me.leaving)
 		stop(UPLINK_EXIT_LEFT);
@@ -257,20 +295,13 @@ static void pass_answer(const Pm__Envelope *env)
 
 static void pass_beat(const Pm__Heartbeat *beat)
 {
-	Pm__Envelope env = PM__ENVELOPE__INIT;
-	Pm__Heartbeat out = PM__HEARTBEAT__INIT;
 	bool news = beat->state_revision != me.revision;
 
 	me.revision = beat->state_revision;
 	me.running = beat->running;
 	me.failed = beat->failed;
-	if (me.link == NULL || !news)
-		return;
-	out.monotonic_ms = pm_now_ms();
-	on_beat(NULL, me.link, &out);
-	env.body_case = PM__ENVELOPE__BODY_HEARTBEAT;
-	env.heartbeat = &out;
-	(void)pm_link_send(me.link, &env); /* fits a record */
+	if (news)
+		send_beat();
 }
 
 static void on_leave_time(uv_timer_t *timer)
@@ -425,6 +456,7 @@ static void finish(void)
 	carry_finish(&me.streams);
 	local_close(me.local);
 	uv_close((uv_handle_t *)&me.leave, NULL);
+	uv_close((uv_handle_t *)&me.beat, NULL);
 	(void)uv_run(&me.loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&me.loop); /* everything in it is closed */
 	pm_key_destroy(me.key);
@@ -454,7 +486,8 @@ int uplink_main(int argc, char **argv)
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (uv_loop_init(&me.loop) < 0)
 		return UPLINK_EXIT_FAILED;
-	(void)uv_timer_init(&me.loop, &me.leave); /* cannot fail */
+	(void)uv_timer_init(&me.loop, &me.leave); /* cannot fail, as the next */
+	(void)uv_timer_init(&me.loop, &me.beat);
 	status = run(home, token_file);
 	finish();
 	return status;

@@ -110,6 +110,7 @@ static int on_hello(void *arg, struct pm_link *l, const Pm__Hello *hello, Pm__We
 	pm__fleet_welcome__init(&fleet);
 	fleet.agent_id = id;
 	fleet.cluster_id = cluster;
+	fleet.heartbeat_ms = 1000;
 	welcome->fleet = &fleet;
 	return 0;
 }
