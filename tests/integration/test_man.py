@@ -134,9 +134,11 @@ class Man(PmdTestCase):
         for rule in re.findall(r'"(.*?)\\n"', body):
             self.assertIn(f"\n{rule}\n", page)
 
-    def test_pmd_8_has_the_options_of_the_agent(self):
-        usage = self.run_command([os.path.join(BUILD, "pmd"), "agent", "--help"]).out
-        want = set(re.findall(r"--([\w-]+)", usage)) - {"help"}
+    def test_pmd_8_has_the_options_of_the_agent_and_of_the_coordinator(self):
+        want = set()
+        for part in ("agent", "coordinator"):
+            usage = self.run_command([os.path.join(BUILD, "pmd"), part, "--help"]).out
+            want |= set(re.findall(r"--([\w-]+)", usage)) - {"help"}
         self.assertEqual(long_options(source("pmd.8").split(".Ss ")[0]), want)
 
 
