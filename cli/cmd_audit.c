@@ -18,6 +18,7 @@ struct listing {
 	struct table *table;
 	struct json_out json;
 	char verified[256];
+	size_t n;
 };
 
 static void entry_row(struct table *t, const Pm__AuditEntry *e)
@@ -117,6 +118,7 @@ static int on_own_entry(void *arg, const struct audit_entry *e, struct pm_error 
 	entry.target = text[AUDIT_TARGET];
 	entry.detail = text[AUDIT_DETAIL];
 	entry.outcome = text[AUDIT_OUTCOME];
+	w->l->n++;
 	entry_row(w->l->table, &entry);
 	entry_json(&w->l->json, &entry);
 	return 0;
@@ -189,7 +191,7 @@ static int audit_run(struct ctx *ctx, struct pm_error *err)
 	pm_buf_char(&out, '\n');
 	if (ctx->json)
 		return say_buf(&out, err);
-	if (query.verify) {
+	if (query.verify || (args_has(ctx->args, "here") && l.n == 0)) {
 		say(ctx, "%s", l.verified);
 		return 0;
 	}

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
@@ -20,6 +19,7 @@
 
 #include "coordinator/coord.h"
 #include "coordinator/local.h"
+#include "coordinator/options.h"
 #include "proto/address.h"
 #include "proto/keyfile.h"
 #include "proto/log.h"
@@ -304,119 +304,11 @@ static void on_mode(void *arg, enum store_mode mode, const char *why)
 
 /* ---- start ---- */
 
-struct options {
-	const char *home, *user, *role, *name;
-	struct sockaddr_storage listen[PM_ADDRESSES_MAX];
-	unsigned n_listen;
-	struct pm_address advertise[PM_ADDRESSES_MAX];
-	unsigned n_advertise;
-	uint32_t heartbeat_ms, ttl_s;
-};
-
-static int usage(FILE *to)
-{
-	(void)fprintf(to, "usage: pmd coordinator [--home DIR] [--listen tcp://ADDR:PORT]...\n"
-	                  "                       [--advertise HOST:PORT]... [--user NAME]\n"
-	                  "       pmd coordinator token [--home DIR] --role ROLE [--name NAME]\n"
-	                  "                       [--ttl SECONDS] [--advertise HOST:PORT]...\n"
-	                  "       pmd coordinator backup [--home DIR] [--name FILE]\n"
-	                  "ROLE is viewer, logs, operator, deployer or admin.\n");
-	return to == stdout ? 0 : 2;
-}
-
 static int complain(const struct pm_error *err)
 {
 	(void)fprintf(stderr, "pmd coordinator: %s%s%s\n", err->what,
 	              err->hint[0] != '\0' ? "; " : "", err->hint);
 	return pm_code_exit_status(err->code);
-}
-
-/* tcp://ADDR:PORT with a numeric address; nothing for ADDR means all of them. */
-static int parse_listen(const char *arg, struct sockaddr_storage *out, struct pm_error *err)
-{
-	struct pm_address a;
-	struct sockaddr_in *in = (struct sockaddr_in *)(void *)out;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)out;
-
-	if (pm_address_parse(arg, &a, err) < 0)
-		return -1;
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, a.host, &in->sin_addr) == 1) {
-		in->sin_family = AF_INET;
-		in->sin_port = htons(a.port);
-		return 0;
-	}
-	if (inet_pton(AF_INET6, a.host, &in6->sin6_addr) == 1) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons(a.port);
-		return 0;
-	}
-	return pm_fail(err, PM_USAGE,
-	               "--listen %.100s: a numeric address, such as tcp://0.0.0.0:%d", arg,
-	               PM_DEFAULT_PORT);
-}
-
-enum {
-	OPT_HEARTBEAT = 256
-};
-
-static int parse(int argc, char **argv, struct options *o, struct pm_error *err)
-{
-	static const struct option longs[] = {
-		{ "home", required_argument, NULL, 'h' },
-		{ "listen", required_argument, NULL, 'l' },
-		{ "advertise", required_argument, NULL, 'a' },
-		{ "user", required_argument, NULL, 'u' },
-		{ "role", required_argument, NULL, 'r' },
-		{ "name", required_argument, NULL, 'n' },
-		{ "ttl", required_argument, NULL, 't' },
-		{ "heartbeat-ms", required_argument, NULL, OPT_HEARTBEAT },
-		{ NULL, 0, NULL, 0 },
-	};
-	int opt;
-
-	optind = 1;
-	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		switch (opt) {
-		case 'h':
-			o->home = optarg;
-			break;
-		case 'l':
-			if (o->n_listen == PM_ADDRESSES_MAX)
-				return pm_fail(err, PM_USAGE, "--listen: at most %d",
-				               PM_ADDRESSES_MAX);
-			if (parse_listen(optarg, &o->listen[o->n_listen++], err) < 0)
-				return -1;
-			break;
-		case 'a':
-			if (o->n_advertise == PM_ADDRESSES_MAX)
-				return pm_fail(err, PM_USAGE, "--advertise: at most %d",
-				               PM_ADDRESSES_MAX);
-			if (pm_address_parse(optarg, &o->advertise[o->n_advertise++], err) < 0)
-				return -1;
-			break;
-		case 'u':
-			o->user = optarg;
-			break;
-		case 'r':
-			o->role = optarg;
-			break;
-		case 'n':
-			o->name = optarg;
-			break;
-		case 't':
-			o->ttl_s = (uint32_t)strtoul(optarg, NULL, 10);
-			break;
-		case OPT_HEARTBEAT:
-			o->heartbeat_ms = (uint32_t)strtoul(optarg, NULL, 10);
-			break;
-		default:
-			return pm_fail(err, PM_USAGE, "see 'pmd coordinator --help'");
-		}
-	}
-	if (optind < argc)
-		return pm_fail(err, PM_USAGE, "%.60s: what is that?", argv[optind]);
-	return 0;
 }
 
 /* Not with root's rights (S-24): what reads from a network should own little. */
@@ -527,7 +419,7 @@ static int listen_all(struct coord *c, struct options *o, struct pm_error *err)
 	    pm_hub_create(c->net, c->loop, &config, &peer_handlers, c, &c->hub, err) < 0)
 		return -1;
 	(void)snprintf(any, sizeof(any), "0.0.0.0:%d", PM_DEFAULT_PORT);
-	if (o->n_listen == 0 && parse_listen(any, &o->listen[o->n_listen++], err) < 0)
+	if (o->n_listen == 0 && options_parse_listen(any, &o->listen[o->n_listen++], err) < 0)
 		return -1;
 	for (unsigned i = 0; i < o->n_listen; i++) {
 		uint16_t port;
@@ -678,15 +570,15 @@ int coordinator_main(int argc, char **argv)
 	bool backup = argc > 1 && strcmp(argv[1], "backup") == 0;
 	bool verb = token || backup;
 
-	if (argc > 1 && strcmp(argv[1], "--help") == 0)
-		return usage(stdout);
 	pm_log_to(STDERR_FILENO, "coordinator");
 	if (sodium_init() < 0) {
 		(void)pm_fail(&err, PM_INTERNAL, "libsodium does not start"); /* complained of */
 		return complain(&err);
 	}
-	if (parse(argc - verb, argv + verb, &o, &err) < 0)
+	if (options_parse(argc - verb, argv + verb, &o, &err) < 0)
 		return complain(&err);
+	if (o.help)
+		return options_usage(stdout);
 	if ((token ? make_token(&o, &err) : backup ? make_backup(&o, &err) : serve(&o, &err)) < 0)
 		return complain(&err);
 	return 0;
