@@ -303,26 +303,15 @@ static int dial_address(const struct pm_address *at, uint64_t deadline, int stop
 	return rc;
 }
 
-int carrier_dial(const struct pm_address *addresses, unsigned n, uint32_t timeout_ms, int stop_fd,
+int carrier_dial(const struct pm_address *address, uint32_t timeout_ms, int stop_fd,
                  struct carrier **out, struct pm_error *err)
 {
-	uint64_t deadline = pm_now_ms() + timeout_ms;
 	char text[PM_ADDRESS_TEXT];
 
-	(void)pm_fail(err, PM_UNREACHABLE, "no address is known");
-	for (unsigned i = 0; i < n; i++) {
-		struct pollfd stop = { .fd = stop_fd, .events = POLLIN };
-
-		if (dial_address(&addresses[i], deadline, stop_fd, out, err) == 0)
-			return 0;
-		pm_address_format(&addresses[i], text);
-		(void)pm_wrap(err, "%.150s", text);
-		if (pm_now_ms() >= deadline || poll(&stop, 1, 0) > 0) {
-			err->code = PM_DEADLINE;
-			return -1;
-		}
-	}
-	return -1;
+	if (dial_address(address, pm_now_ms() + timeout_ms, stop_fd, out, err) == 0)
+		return 0;
+	pm_address_format(address, text);
+	return pm_wrap(err, "%.150s", text);
 }
 
 /* ---- bytes ---- */

@@ -14,16 +14,14 @@
 struct carrier;
 
 /*
- * Connect to the first address that answers; each of a name's numeric addresses is tried in turn,
- * with at most 5 s for each.
+ * Connect; each of a name's numeric addresses is tried in turn, with at most 5 s for each.
  *
  * timeout_ms   for all of it
  * stop_fd      readable: give up; -1: none
- * errors       PM_UNREACHABLE (with why the last one did not do), PM_DEADLINE (stop_fd as well),
- *              PM_NO_MEMORY
+ * errors       PM_UNREACHABLE (with why the last one did not do), PM_NO_MEMORY
  */
-PM_MUST_CHECK int carrier_dial(const struct pm_address *addresses, unsigned n, uint32_t timeout_ms,
-                               int stop_fd, struct carrier **out, struct pm_error *err);
+PM_MUST_CHECK int carrier_dial(const struct pm_address *address, uint32_t timeout_ms, int stop_fd,
+                               struct carrier **out, struct pm_error *err);
 void carrier_close(struct carrier *c); /* NULL is fine */
 
 /* Readable when one of the calls below has news.  It is the carrier's. */

@@ -9,7 +9,8 @@
 #include "cli/client_priv.h"
 #include "proto/link.h"
 
-#define CONNECT_MS 20000
+#define CONNECT_MS   20000
+#define HANDSHAKE_MS 5000 /* for each address, after the connection is there */
 
 struct fleet_stream {
 	struct fleet_stream *next, **prev; /* of the client's */
@@ -257,6 +258,15 @@ static int pump(struct fleet_client *c, const struct fleet_wait *wait, const boo
 
 /* ---- life ---- */
 
+static void hang_up(struct fleet_client *c)
+{
+	carrier_close(c->carrier); /* first: what it writes is the link's */
+	pm_link_destroy(c->link);
+	c->carrier = NULL;
+	c->link = NULL;
+	c->over = c->writing = false;
+}
+
 void fleet_client_close(struct fleet_client *c)
 {
 	if (c == NULL)
@@ -291,21 +301,60 @@ static int explain(const struct fleet_client *c, struct pm_error *err)
 	return pm_wrap(err, "%s", carrier_peer(c->carrier));
 }
 
-static int greet(struct fleet_client *c, const struct fleet_client_options *o, uint32_t left_ms,
-                 struct pm_error *err)
+static uint32_t left_ms(uint64_t deadline)
 {
-	struct fleet_wait wait = { .timeout_ms = left_ms, .stop_fd = o->stop_fd };
+	uint64_t now = pm_now_ms();
+
+	return now < deadline ? (uint32_t)(deadline - now) : 1;
+}
+
+/* One address: a connection, and a session on it. */
+static int try_address(struct fleet_client *c, const struct pm_address *address, uint64_t deadline,
+                       struct pm_error *err)
+{
+	const struct fleet_client_options *o = c->options;
+	struct fleet_wait wait = { .stop_fd = o->stop_fd };
 	enum fleet_waited waited;
 
-	if (pm_link_create(c->host, o->coordinator, o->token != NULL, pm_now_ms(), &c->link, err) <
-	    0)
+	if (carrier_dial(address, left_ms(deadline), o->stop_fd, &c->carrier, err) < 0 ||
+	    pm_link_create(c->host, o->coordinator, o->token != NULL, pm_now_ms(), &c->link, err) <
+	            0)
 		return -1;
+	wait.timeout_ms = left_ms(deadline);
 	if (pump(c, &wait, &c->up, &waited, err) < 0)
 		return explain(c, err);
 	if (waited == FLEET_DONE)
 		return 0;
 	return pm_fail(err, PM_DEADLINE, "%s: the coordinator did not answer in time",
 	               carrier_peer(c->carrier));
+}
+
+/* Whether another address may do better: nobody there has said no. */
+static bool is_silence(enum pm_code code)
+{
+	return code == PM_UNREACHABLE || code == PM_DEADLINE || code == PM_PROTOCOL;
+}
+
+static int try_addresses(struct fleet_client *c, uint64_t deadline, struct pm_error *err)
+{
+	const struct fleet_client_options *o = c->options;
+
+	(void)pm_fail(err, PM_UNREACHABLE, "no address is known");
+	for (unsigned i = 0; i < o->n_addresses; i++) {
+		struct pollfd stop = { .fd = o->stop_fd, .events = POLLIN };
+
+		if (try_address(c, &o->addresses[i], deadline, err) == 0)
+			return 0;
+		hang_up(c);
+		if (!is_silence(err->code))
+			return -1;
+		if (pm_now_ms() >= deadline || poll(&stop, 1, 0) > 0) {
+			err->code = PM_DEADLINE;
+			return -1;
+		}
+	}
+	err->code = PM_UNREACHABLE;
+	return -1;
 }
 
 int fleet_client_connect(const struct fleet_client_options *options, struct fleet_client **out,
@@ -316,20 +365,16 @@ int fleet_client_connect(const struct fleet_client_options *options, struct flee
 		.key = options->key,
 		.role = options->role,
 		.program = options->program,
+		.handshake_ms = HANDSHAKE_MS,
 		.credit_max = PM_VIEWER_CREDIT_MAX,
 	};
 	uint32_t timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : CONNECT_MS;
-	uint64_t deadline = pm_now_ms() + timeout_ms, now;
 
 	if (c == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	c->options = options;
 	if (pm_link_host_create(&config, &handlers, c, &c->host, err) < 0 ||
-	    carrier_dial(options->addresses, options->n_addresses, timeout_ms, options->stop_fd,
-	                 &c->carrier, err) < 0)
-		return -1;
-	now = pm_now_ms();
-	if (greet(c, options, now < deadline ? (uint32_t)(deadline - now) : 1, err) < 0)
+	    try_addresses(c, pm_now_ms() + timeout_ms, err) < 0)
 		return -1;
 	c->options = NULL;
 	*out = PM_STEAL(c);

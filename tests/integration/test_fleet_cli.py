@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -109,6 +110,25 @@ class Fleet(FleetTestCase):
         done = self.pmctl("--all", "list", check=7)
         self.assertIn(f"127.0.0.1:{self.port}", done.err)
         self.assertEqual(done.out, "")
+
+    def test_addresses_are_tried_in_turn_and_one_that_never_answers_holds_up_no_longer_than_its_time(self):
+        self.coordinator()
+        self.login()
+        good = self.read(self.config)
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            dead = closed.getsockname()[1]
+        self.write(self.config, good.replace("  address ", f"  address 127.0.0.1:{dead}\n  address ", 1), 0o600)
+        self.assertIn("prod", self.pmctl("whoami").out)
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            port = mute.getsockname()[1]
+            self.write(self.config, good.replace(f":{self.port}", f":{port}"), 0o600)
+            done = self.pmctl("whoami", check=7)
+            self.assertIn(f"127.0.0.1:{port}", done.err)
+        self.assertIn("the name is not known", self.named(good, "no-such-host.invalid", 7))
+
+    def named(self, contexts, host, code):
+        self.write(self.config, contexts.replace("address 127.0.0.1", f"address {host}"), 0o600)
+        return self.pmctl("whoami", check=code).err
 
     # --- which hosts ------------------------------------------------------------------------------------
 
