@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/dump_own.h"
 #include "cli/jlist.h"
 #include "proto/limits.h"
 
@@ -302,6 +303,7 @@ int dump_spec(const struct dump_app *app, const char *home, struct build_cache *
 	struct build_context build = {
 		.cwd = "/", .environment = environment, .n_cpus = 1, .as_pm2 = true, .cache = cache
 	};
+	const char *own = text_of(app->entry, DUMP_OWN_KEY);
 	struct spec_builder b;
 	int rc;
 
@@ -311,5 +313,10 @@ int dump_spec(const struct dump_app *app, const char *home, struct build_cache *
 	if (rc == 0)
 		rc = spec_build(&b, &build, out, err);
 	spec_builder_finish(&b);
+	if (rc == 0 && own != NULL && dump_own_read(own, *out, err) < 0) {
+		spec_free(*out);
+		*out = NULL;
+		rc = pm_wrap(err, "%s", app->name);
+	}
 	return rc;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/apps.h"
+#include "cli/dump_own.h"
 #include "cli/redact.h"
 #include "proto/limits.h"
 
@@ -57,6 +58,7 @@ static const char *const reserved[] = {
 	"pm_out_log_path",
 	"pm_pid_path",
 	"pm_uptime",
+	"pmd_spec",
 	"pmx",
 	"pmx_module",
 	"prev_restart_delay",
@@ -293,6 +295,17 @@ static void present(struct json_out *j, const Pm__InstanceStatus *s,
 	json_raw(j, "{}");
 }
 
+static void own_keys(struct json_out *j, const Pm__AppSpec *spec)
+{
+	PM_BUF text = { 0 };
+
+	dump_own_write(spec, &text);
+	if (text.failed)
+		j->buf->failed = true;
+	else if (text.len > 0)
+		json_kstr(j, DUMP_OWN_KEY, text.bytes);
+}
+
 void jlist_write_env(struct json_out *j, const Pm__InstanceStatus *s,
                      const struct jlist_style *style)
 {
@@ -304,6 +317,8 @@ void jlist_write_env(struct json_out *j, const Pm__InstanceStatus *s,
 		paths(j, s, style);
 		flat_env(j, s, style);
 		present(j, s, style);
+		if (style->dump)
+			own_keys(j, s->spec);
 	}
 	json_end_object(j);
 }

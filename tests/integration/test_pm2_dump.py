@@ -6,6 +6,7 @@ import stat
 import unittest
 
 from pmdtest import PmdTestCase
+from ports import free_port
 
 NOT_SAVED = ("instances", "pm_id", "prev_restart_delay")
 
@@ -145,6 +146,34 @@ class Resurrected(DumpCase):
         ids = [a["pm_id"] for a in self.instances("three")]
         self.assertEqual([e["pm_out_log_path"] for e in self.dump() if e["name"] == "three"],
                          [self.path(f"own-{id}.log") for id in ids])
+
+    def test_keys_that_pm2_has_not_come_back_too(self):
+        """PM2's names drop no key that is only ours; an app without one has nothing of ours in the dump."""
+        script = self.write("own.sh", "#!/bin/sh\nexec sleep 100000\n", 0o755)
+        port = free_port()
+        own = {"listen": [f"tcp://127.0.0.1:{port}"], "kill_signal": "SIGQUIT", "log_max_size": "5M", "nice": 5,
+               "ready": "exec true", "drain_timeout": "9s", "limits": {"nofile": 512}}
+        self.start("plain")
+        self.pmctl("start", self.write("own.json", json.dumps({"apps": [{"name": "own", "script": script, **own}]})))
+        self.pm2("save")
+        saved = {e["name"]: e for e in self.dump()}
+        self.assertNotIn("pmd_spec", saved["plain"])
+        self.pm2("delete", "all")
+        self.pm2("resurrect")
+        self.wait_status("own")
+        self.pm2("save")
+        self.assertEqual({e["name"]: e for e in self.dump()}["own"]["pmd_spec"], saved["own"]["pmd_spec"])
+        with open(f"/proc/{self.pid('own')}/limits") as file:
+            self.assertRegex(file.read(), r"Max open files +512 ")
+        self.assertIn("LISTEN_FDS", self.environ("own"))
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, self.pid("own")), 5)
+        # What is not ours is told, and the other apps are there.
+        broken = [dict(e, pmd_spec="27:%%%") if e["name"] == "own" else e for e in self.dump()]
+        self.pm2("delete", "all")
+        self.write(self.file(), json.dumps(broken))
+        out = self.pm2("resurrect", check=False)
+        self.assertIn("pmd_spec", out.out + out.err)
+        self.wait_status("plain")
 
     def test_a_dump_of_pm2_7_is_read(self):
         again = [self.of_pm2_7("again", id, merge_logs=False, pm_out_log_path=f"{self.home}/logs/again-out-{id}.log",
