@@ -304,6 +304,27 @@ class Fleet(FleetTestCase):
             self.assertEqual(got[name], list(range(40, 350)), name)
         self.assertIn("web03: ", err)
 
+    def test_a_viewer_that_stops_reading_loses_nothing_and_delays_nobody(self):
+        names = self.five("* live=3000 every=1 wide=400\n", n=2)
+        child = self.pmctl_popen("--all", "logs", "api", "-n", "0", "-f", text=True)
+        got = {name: [] for name in names}
+
+        def read(n):
+            while sum(map(len, got.values())) < n:
+                host, _, rest = child.stdout.readline().split("│")
+                got[host].append(int(rest.rstrip(".\n").split()[-1]))
+        read(100)
+        child.send_signal(signal.SIGSTOP)
+        # Meanwhile everything is written, and others get their answers.
+        self.wait(lambda: self.pmctl("--all", "logs", "-n", "1", "--nostream").out.count("line 00003049") == 2)
+        self.pmctl("--all", "restart", "api")
+        child.send_signal(signal.SIGCONT)
+        read(6000)
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=20)
+        for name in names:
+            self.assertEqual(got[name], list(range(50, 3050)), name)
+
     def test_logs_go_on_when_the_coordinator_comes_back(self):
         names = self.five("* live=400 every=10\n", n=2)
         child = self.pmctl_popen("--all", "logs", "api", "-n", "0", "-f", text=True)
