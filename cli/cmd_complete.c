@@ -5,6 +5,7 @@
 #include "cli/complete.h"
 #include "cli/context_file.h"
 #include "cli/ctx.h"
+#include "cli/fleet.h"
 #include "proto/paths.h"
 
 /* Somebody waits with a finger on the key: an agent that hangs is as good as none. */
@@ -33,7 +34,23 @@ static void known_contexts(const struct complete *plan, struct pm_buf *out)
 	if (context_file_load(&c, &err) < 0)
 		return; /* a file that is damaged has no names; commands say so */
 	for (size_t i = 0; i < c.n; i++)
-		complete_context(plan, c.list[i].name, out);
+		complete_name(plan, c.list[i].name, out);
+}
+
+/* Names from the coordinator; one that does not answer has none. */
+static void known_hosts(struct ctx *ctx, const struct complete *plan, struct pm_buf *out)
+{
+	PM_FLEET *f = NULL;
+	struct pm_error err;
+
+	ctx->timeout_ms = PATIENCE_MS;
+	if (fleet_open(ctx, &f, &err) < 0)
+		return;
+	f->selector.all = true;
+	if (fleet_find(ctx, f, false, &err) < 0)
+		return;
+	for (size_t i = 0; i < f->n_nodes; i++)
+		complete_name(plan, f->nodes[i]->name, out);
 }
 
 static int complete_run(struct ctx *ctx, struct pm_error *err)
@@ -51,6 +68,8 @@ static int complete_run(struct ctx *ctx, struct pm_error *err)
 		live(ctx, &plan, &out);
 	if (plan.contexts)
 		known_contexts(&plan, &out);
+	if (plan.hosts)
+		known_hosts(ctx, &plan, &out);
 	files = complete_files_word(plan.files);
 	if (files != NULL)
 		pm_buf_printf(&out, "%s\n", files);

@@ -393,7 +393,7 @@ static const struct cmd_option options[] = {
 
 const struct cmd cmd_node = {
 	.name = "node",
-	.args = "list|show|label|drain|undrain|revoke|rekey|accept|reject|rename|forget [NODE...]",
+	.args = "list|show|label|drain|undrain|revoke|rekey|accept|reject|rename|forget [NODE]...",
 	.summary = "the machines of the fleet: who they are, and whether they belong to it",
 	.help = "NODE is a name or a SET as --hosts takes it. 'label NODE KEY=VALUE' sets a label "
 		"and 'label NODE KEY-' removes it; 'revoke' lets a key in no more, 'rekey' asks "

@@ -231,7 +231,7 @@ static const struct cmd_option options[] = {
 
 const struct cmd cmd_token = {
 	.name = "token",
-	.args = "create|list|revoke [ID...]",
+	.args = "create|list|revoke [ID]...",
 	.summary = "one-time tokens, by which machines join and operators log in",
 	.help = "'create' prints the token on standard output and nothing else there: send it into "
 		"a file. It is shown once; the coordinator keeps its hash.",

@@ -149,6 +149,19 @@ static enum complete_files files_of_key(const struct spec_key *key)
 	return COMPLETE_NO_FILES;
 }
 
+/* "web01,we": what is typed is the last name, and the others stand before each candidate. */
+static void last_of_set(struct complete *c)
+{
+	const char *comma = strrchr(c->prefix, ',');
+
+	if (comma == NULL)
+		return;
+	if (c->lead_len == 0)
+		c->lead = c->prefix;
+	c->lead_len += (size_t)(comma + 1 - c->prefix);
+	c->prefix = comma + 1;
+}
+
 static void plan_value(struct complete *c, const struct cmd_option *own, const struct spec_key *key)
 {
 	c->own = own;
@@ -158,6 +171,9 @@ static void plan_value(struct complete *c, const struct cmd_option *own, const s
 	else if (own != NULL && own->value_name != NULL && strcmp(own->value_name, "FILE") == 0)
 		c->files = COMPLETE_FILES;
 	c->contexts = own != NULL && strcmp(own->name, "context") == 0;
+	c->hosts = own != NULL && own->value_name != NULL && strcmp(own->value_name, "SET") == 0;
+	if (c->hosts)
+		last_of_set(c);
 	if (key != NULL) {
 		c->files = files_of_key(key);
 		c->apps = strcmp(key->name, "depends_on") == 0;
@@ -191,6 +207,7 @@ static void plan_argument(struct complete *c, const struct walk *w)
 	}
 	c->apps = is_choice(c, "APP");
 	c->contexts = is_choice(c, "NAME") && strcmp(w->cmd->name, "context") == 0;
+	c->hosts = is_choice(c, "NODE");
 	c->ids = is_choice(c, "ID");
 	if (is_choice(c, "FILE"))
 		c->files =
@@ -405,9 +422,10 @@ void complete_instances(const struct complete *c, Pm__InstanceStatus *const *ins
 	}
 }
 
-void complete_context(const struct complete *c, const char *name, struct pm_buf *out)
+void complete_name(const struct complete *c, const char *name, struct pm_buf *out)
 {
-	offer(c, out, name, "context");
+	if (is_printable(name))
+		offer(c, out, name, c->contexts ? "context" : "host");
 }
 
 const char *complete_files_word(enum complete_files files)

@@ -280,9 +280,13 @@ class Fleet(FleetTestCase):
         self.assertEqual(code, 0, text)
         self.assertIn("21 hosts: 21 stopped", text)
 
-    def test_names_of_contexts_are_completed(self):
-        self.coordinator()
-        self.login()
+    def test_names_of_contexts_and_hosts_are_completed(self):
+        self.five()
+        for words, want in [(["--hosts", "web01,w"], ["web01,web02"]), (["list", "--hosts=w"], ["--hosts=web05"]),
+                            (["node", "show", ""], ["web03"]), (["drain", "web0"], ["web04"])]:
+            offered = [line.split("\t")[0] for line in self.pmctl("__complete", "--", *words).out.splitlines()]
+            for word in want:
+                self.assertIn(word, offered, words)
         for words in [["--context", "p"], ["context", "use", ""]]:
             self.assertIn("prod\tcontext\n", self.pmctl("__complete", "--", *words).out)
 
