@@ -118,6 +118,7 @@ class FleetSession(unittest.TestCase):
     # ---- the network misbehaves
 
     def test_a_slow_network_changes_nothing(self):
+        """X-45."""
         hub = self.hub()
         chaos = self.chaos()
         chaos.plan = {"delay": 0.05}
@@ -167,6 +168,7 @@ class FleetSession(unittest.TestCase):
                 agent.end()
 
     def test_records_repeated_exchanged_or_lost_end_the_session(self):
+        """X-45, X-46."""
         hub = self.hub()
         for what in ("repeat", "swap", "drop"):
             with self.subTest(what=what):
@@ -186,6 +188,7 @@ class FleetSession(unittest.TestCase):
                 agent.end()
 
     def test_a_half_open_connection_is_noticed_on_both_sides(self):
+        """X-44."""
         times = ("--heartbeat-ms", 200, "--suspect-ms", 600, "--dead-ms", 1200)
         hub = self.hub(*times)
         chaos = self.chaos()
@@ -227,6 +230,7 @@ class FleetSession(unittest.TestCase):
     # ---- peers misbehave
 
     def test_a_man_in_the_middle_with_his_own_key_fails_at_message_one(self):
+        """S-01."""
         self.hub()
         right = self.key
         evil = self.hub()  # another key, on self.port
@@ -237,6 +241,7 @@ class FleetSession(unittest.TestCase):
         self.assertEqual(evil.stats()["handshakes"], 0)  # it cost no exchange of keys
 
     def test_a_replayed_handshake_makes_no_session(self):
+        """S-01, S-04."""
         hub = self.hub("--handshake-ms", 1000)
         chaos = self.chaos()
         self.agent(chaos.port).wait("up ")
@@ -256,6 +261,7 @@ class FleetSession(unittest.TestCase):
         self.assertEqual(stats["closed"], 200)
 
     def test_a_beginning_and_then_silence_ends_with_the_deadline(self):
+        """S-02, X-48."""
         hub = self.hub("--handshake-ms", 1000)
         chaos = self.chaos()
         self.agent(chaos.port).wait("up ")
@@ -300,6 +306,7 @@ class FleetSession(unittest.TestCase):
         self.assertLess(hub.stats()["rss_kib"] - before, 30000 * PATIENCE)
 
     def test_4000_silent_connections_keep_nobody_out(self):
+        """X-48."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard != resource.RLIM_INFINITY and hard < 8200:
             self.fail(f"the limit on descriptors is {hard}; this test needs 8200: ulimit -n")

@@ -85,6 +85,7 @@ class Fleet(FleetTestCase):
         self.assertEqual(sorted(os.listdir(os.path.dirname(key))), ["prod.key"])
 
     def test_tokens_are_never_arguments_and_stand_alone_on_standard_output(self):
+        """S-05."""
         self.coordinator()
         self.login()
         done = self.pmctl("token", "create", "--label", "role=web", "--uses", "2", "--ttl", "10m")
@@ -164,6 +165,7 @@ class Fleet(FleetTestCase):
         self.assertIn("no hosts are named", self.pmctl("--context", "prod", "list", check=2).err)
 
     def test_what_is_hard_to_undo_asks_when_it_means_all(self):
+        """F-05."""
         self.five()
         self.assertIn("needs --yes", self.pmctl("--all", "delete", "api", check=2).err)
         self.pmctl("--all", "delete", "api", "--yes")
@@ -208,6 +210,7 @@ class Fleet(FleetTestCase):
         self.assertEqual(self.pmctl("--hosts", "web03", "list", "--json").json()["account"]["done"], 1)
 
     def test_every_host_is_accounted_for(self):
+        """F-13."""
         self.five("web02 fail=not_ready_after_60_s\nweb03 silent\n")
         self.order("stop", "web05")
         self.wait(lambda: any(n["name"] == "web05" and n["state"] != "online" for n in self.nodes()))
@@ -239,6 +242,7 @@ class Fleet(FleetTestCase):
         self.pmctl("audit", "verify")
 
     def test_lists_of_few_have_lines_and_of_many_are_folded(self):
+        """F-08."""
         self.coordinator()
         self.login()
         names = [f"web{i:02}" for i in range(1, 31)]
@@ -259,6 +263,7 @@ class Fleet(FleetTestCase):
         self.assertEqual(acted, ["reload api on 30 hosts: web[01-30]", "30 hosts: 30 reloaded"])
 
     def test_a_slow_host_holds_up_nobody_and_ctrl_c_tells_who_is_missing(self):
+        """F-10, F-11."""
         self.five("web04 silent\n")
         child = self.pmctl_popen("--all", "list", "--timeout", "60s", text=True)
         lines = [child.stdout.readline() for _ in range(9)]  # titles, and two apps of four hosts
@@ -293,6 +298,7 @@ class Fleet(FleetTestCase):
     # --- logs -------------------------------------------------------------------------------------------
 
     def test_logs_of_hosts_are_merged_and_go_on_after_a_cut(self):
+        """F-29, F-34."""
         names = self.five("* live=300 every=5\nweb03 cut=120\nweb05 cut=200\n")
         child = self.pmctl_popen("--all", "logs", "api", "-n", "10", "-f", text=True)
         got = {name: [] for name in names}
@@ -309,6 +315,7 @@ class Fleet(FleetTestCase):
         self.assertIn("web03: ", err)
 
     def test_a_viewer_that_stops_reading_loses_nothing_and_delays_nobody(self):
+        """F-35."""
         names = self.five("* live=3000 every=1 wide=400\n", n=2)
         child = self.pmctl_popen("--all", "logs", "api", "-n", "0", "-f", text=True)
         got = {name: [] for name in names}
@@ -330,6 +337,7 @@ class Fleet(FleetTestCase):
             self.assertEqual(got[name], list(range(50, 3050)), name)
 
     def test_logs_go_on_when_the_coordinator_comes_back(self):
+        """F-34, X-43."""
         names = self.five("* live=400 every=10\n", n=2)
         child = self.pmctl_popen("--all", "logs", "api", "-n", "0", "-f", text=True)
         got = {name: [] for name in names}

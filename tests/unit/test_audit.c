@@ -276,6 +276,7 @@ static void entries_go_on_over_openings_and_files(void **state)
 	assert_int_equal(report.files, 4);
 }
 
+/* S-14 */
 static void what_was_changed_left_out_or_moved_is_found(void **state)
 {
 	char bytes[8192], work[8192];

@@ -353,6 +353,7 @@ static void what_a_host_repeats_counts_once(void **state)
 	assert_int_equal(hosts.list[0].n_ok, 4); /* after its last word */
 }
 
+/* S-20 */
 static void a_name_that_could_act_on_a_terminal_is_refused(void **state)
 {
 	struct pm_error err;

@@ -57,6 +57,7 @@ static const char *account(struct fold *f, const char *done, struct fold_account
 	return out;
 }
 
+/* F-08 */
 static void a_thousand_hosts_are_three_lines(void **state)
 {
 	struct fold *f = a_fold();
@@ -174,6 +175,7 @@ static unsigned next(unsigned *seed)
 	return *seed >> 16;
 }
 
+/* F-13 */
 static void every_account_sums_to_the_hosts(void **state)
 {
 	static const char *const texts[] = { "", "a", "b", "a\nb", "c" };
@@ -213,6 +215,7 @@ static void every_account_sums_to_the_hosts(void **state)
 	}
 }
 
+/* F-09 */
 static void what_differs_is_shown_by_lines(void **state)
 {
 	static const struct {

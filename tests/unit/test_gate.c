@@ -53,6 +53,7 @@ static void the_oldest_of_all_makes_room(void **state)
 	pm_gate_destroy(g);
 }
 
+/* */
 static void one_address_pushes_out_its_own_only(void **state)
 {
 	struct pm_gate *g = gate(10, 3, 1);

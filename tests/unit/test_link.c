@@ -140,6 +140,7 @@ static void a_replay_of_all_that_was_said_makes_no_session(void **state)
 	assert_int_equal(b.n_closed, 1);
 }
 
+/* S-04, X-46 */
 static void a_replayed_record_ends_the_session(void **state)
 {
 	Pm__Envelope env = PM__ENVELOPE__INIT;
@@ -246,6 +247,7 @@ static void a_refused_key_is_closed_without_a_word(void **state)
 	assert_int_equal(a.why.code, PM_DEADLINE);
 }
 
+/* */
 static void the_other_version_is_told_to_people(void **state)
 {
 	static const uint8_t version = 7;
@@ -283,6 +285,7 @@ static void a_hello_over_the_first_records_size_is_not_sent(void **state)
 	assert_int_equal(a.why.code, PM_LIMIT);
 }
 
+/* S-02, X-47 */
 static void record_lengths_are_checked_before_anything_is_read(void **state)
 {
 	static const unsigned bad[] = { 0, 1, 15, 16 };

@@ -86,6 +86,7 @@ static void a_late_line_goes_at_once_and_is_marked(void **state)
 	next_is(m, 1002, "equal", false);
 }
 
+/* */
 static void a_source_keeps_its_order_whatever_its_clock(void **state)
 {
 	PM_MERGE *m = create(WINDOW, 1 << 20);
