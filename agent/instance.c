@@ -473,6 +473,8 @@ void instance_resume(struct instance *inst)
 		return;
 	cluster_refresh(inst);
 	inst_refresh_checks(inst, true);
+	if (alive)
+		inst_mend_pid_file(inst);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

@@ -79,6 +79,8 @@ void inst_mark_unfit(struct instance *inst);
 void inst_prepare_spawn(struct instance *inst);
 void inst_spawn(struct instance *inst);
 void inst_write_pid_file(struct instance *inst);
+/* After a restart: the supervisor may have died before it wrote the file, or while it did. */
+void inst_mend_pid_file(struct instance *inst);
 void inst_begin_stop(struct instance *inst);
 void inst_kill_tree(struct instance *inst);
 /* While ending: is anything left? Looks again after a while. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/app.h"
@@ -256,6 +257,19 @@ void inst_write_pid_file(struct instance *inst)
 	if (write(fd, text, (size_t)len) < 0)
 		pm_log(PM_LOG_WARN, "instance.pid_file", "%s: %s", names.pid, strerror(errno));
 	(void)close(fd);
+}
+
+void inst_mend_pid_file(struct instance *inst)
+{
+	struct log_names names;
+	struct pm_error err;
+	struct stat st;
+
+	if (inst->core.role != ROLE_NORMAL || inst->core.pid <= 0 ||
+	    instance_log_names(inst, &names, &err) < 0)
+		return;
+	if (lstat(names.pid, &st) < 0 ? errno == ENOENT : S_ISREG(st.st_mode) && st.st_size == 0)
+		inst_write_pid_file(inst);
 }
 
 static void remove_pid_file(struct instance *inst)

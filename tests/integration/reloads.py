@@ -101,7 +101,8 @@ class ReloadCase(FaultCase):
         self.wait(lambda: self.workers() == set(self.pids()), message=lambda: f"answers of {self.pids()}")
         self.assert_one_each()
         for a in self.instances("api"):
-            self.assertEqual(self.read(a["pm2_env"]["pm_pid_path"]).strip(), str(a["pid"]), "the pid file")
+            self.wait(lambda a=a: self.read(a["pm2_env"]["pm_pid_path"]).strip() == str(a["pid"]),
+                      message="the pid file")
 
     # --- moments of a reload ----------------------------------------------------------------------
 
