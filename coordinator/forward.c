@@ -26,6 +26,7 @@ struct forward_item {
 	Pm__ForwardState end;
 	char *agent_id, *name, *text; /* owned */
 	int64_t last_seen_wall_ms;
+	const char *role; /* static; NULL: the actor's */
 };
 
 struct forward {
@@ -224,13 +225,23 @@ static void item_over(struct forward_item *it, Pm__ForwardState end, const char 
 	fw->n_over++;
 }
 
-static bool send_specs(const struct forward *fw, struct pm_link *link)
+/* A role is one host's: it is named to each as it is there. */
+static Pm__Actor actor_for(const struct forward_item *it)
+{
+	Pm__Actor actor = *it->forward->actor;
+
+	if (it->role != NULL)
+		actor.role = (char *)(uintptr_t)it->role;
+	return actor;
+}
+
+static bool send_specs(const struct forward *fw, Pm__Actor *actor, struct pm_link *link)
 {
 	for (size_t i = 0; i < fw->what->n_specs; i++) {
 		Pm__Envelope env = PM__ENVELOPE__INIT;
 
 		env.id = pm_link_next_id(link);
-		env.actor = fw->actor;
+		env.actor = actor;
 		env.body_case = PM__ENVELOPE__BODY_SPEC_PUSH;
 		env.spec_push = fw->what->specs[i];
 		if (!pm_link_send(link, &env))
@@ -243,13 +254,14 @@ static void ask(struct forward_item *it)
 {
 	struct forward *fw = it->forward;
 	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__Actor actor = actor_for(it);
 
 	if (it->link == NULL || !pm_link_is_up(it->link)) {
 		item_over(it, PM__FORWARD_STATE__FORWARD_OFFLINE, "");
 		return;
 	}
 	env.id = it->id = pm_link_next_id(it->link);
-	env.actor = fw->actor;
+	env.actor = &actor;
 	if (fw->what->what_case == PM__FORWARD__WHAT_COMMAND) {
 		env.body_case = PM__ENVELOPE__BODY_COMMAND;
 		env.command = fw->what->command;
@@ -257,7 +269,7 @@ static void ask(struct forward_item *it)
 		env.body_case = PM__ENVELOPE__BODY_STATUS_REQUEST;
 		env.status_request = fw->what->status_request;
 	}
-	if (!send_specs(fw, it->link) || !pm_link_send(it->link, &env)) {
+	if (!send_specs(fw, &actor, it->link) || !pm_link_send(it->link, &env)) {
 		item_over(it, PM__FORWARD_STATE__FORWARD_DENIED,
 		          "the request does not fit a record");
 		return;
@@ -418,6 +430,7 @@ static bool fill(struct forward *fw, const struct forward_request *r)
 		it->agent_id = pm_strdup(t->id);
 		it->name = pm_strdup(t->name);
 		it->last_seen_wall_ms = t->last_seen_wall_ms;
+		it->role = t->role;
 		if (it->agent_id == NULL || it->name == NULL)
 			return false;
 	}

@@ -28,6 +28,7 @@ struct forward_target {
 	Pm__ForwardState state;      /* for those that are not to be asked; else UNSPECIFIED */
 	const char *text;            /* why; "" */
 	int64_t last_seen_wall_ms;
+	const char *role; /* the operator's there, of static storage; NULL: the actor's */
 };
 
 struct forward_request {

@@ -72,7 +72,6 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 	Pm__Actor actor;
 	struct forward_request r;
 	PM_BUF names = { 0 };
-	const char *role = "none";
 
 	if (list == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "pass a request on");
@@ -88,12 +87,11 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 			.link = n->link,
 			.agent = &n->forwards,
 			.last_seen_wall_ms = n->last_seen_ms,
+			.role = p->local ? "admin" : access_role(a, found->hosts[i]),
 		};
 		list[i].state = rule_out(c, n, changes, allowed, &list[i].text);
-		if (allowed)
-			role = access_role(a, found->hosts[i]);
 	}
-	peer_actor(p, p->local ? "admin" : role, &actor);
+	peer_actor(p, p->local ? "admin" : "none", &actor);
 	if (changes) {
 		if (targets_fold(found, &v->fleet, &names, err) < 0)
 			return -1;

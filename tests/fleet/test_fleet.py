@@ -78,7 +78,7 @@ class Membership(FleetTestCase):
         self.assertEqual(web1.pmctl("jlist").json()[0]["pm2_env"]["status"], "online")  # nothing happened to its apps
 
     def test_an_operator_does_what_his_role_allows(self):
-        host, = self.join("web1")
+        host, other = self.join("web1", "web2")
         token = self.token("--operator", "--role", "viewer", "--name", "bob")
         bob = self.host("bob")
         bob.pmctl("login", "--token-file", token)
@@ -89,6 +89,14 @@ class Membership(FleetTestCase):
         self.assertEqual(bob.pmctl("token", "create", check=False).code, 5)
         self.assertNotEqual(bob.pmctl("--all", "logs", "api", "--nostream", check=False).code, 0)
         self.assertEqual(host.pmctl("pid", "api").out, pid)
+        # A binding is its hosts' only, and each host is told the role that he has there (S-07).
+        self.fleet("operator", "grant", "bob", "operator", "--targets", "web1")
+        out = bob.pmctl("--all", "restart", "api", "--yes", check=False)
+        self.assertNotEqual(out.code, 0)
+        self.assertNotEqual(host.pmctl("pid", "api").out, pid)
+        self.assertRegex(host.pmctl("audit", "--here").out, r"bob \(operator, .*restart")
+        self.assertNotIn("restart", other.pmctl("audit", "--here").out)
+        bob.pmctl("--all", "list")
 
     def test_x33_a_cloned_machine_is_seen(self):
         web1, = self.join("web1")
