@@ -14,6 +14,7 @@
 #include "agent/reload.h"
 #include "agent/targets.h"
 #include "proto/facts.h"
+#include "proto/glob.h"
 #include "proto/keys.h"
 #include "proto/log.h"
 #include "proto/paths.h"
@@ -112,7 +113,8 @@ struct question {
 	struct remote_policy *p;
 	const Pm__Envelope *env;
 	enum pm_role role;
-	const char *key; /* NULL: not known */
+	const char *key;  /* NULL: not known */
+	const char *apps; /* globs of the apps that he may touch; "": all */
 };
 
 static bool is_local(const Pm__AppSpec *spec)
@@ -170,6 +172,27 @@ static int ask(const struct question *q, enum pm_op op, const struct about *a,
 	              a == NULL ? "" : a->name, verdict.why);
 	pm_hint(err, verdict.rate ? "again later" : "its owner can do it there, with pmctl");
 	return -1;
+}
+
+/*
+ * An operator of some apps names each by its name: a namespace, an id or a path may mean others,
+ * now or, for what follows logs, later.  What is of no app is not his.
+ */
+static int check_limit(const struct question *q, const struct about *about, size_t n,
+                       Pm__Target *const *targets, size_t n_targets, struct pm_error *err)
+{
+	if (*q->apps == '\0')
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		bool named = targets == NULL; /* of specs: the names are in them */
+
+		for (size_t k = 0; k < n_targets && !named; k++)
+			named = strcmp(targets[k]->text, about[i].name) == 0;
+		if (!named || !glob_match_any(q->apps, about[i].name))
+			return pm_fail(err, PM_DENIED, "%.80s: the role is for other apps",
+			               about[i].name);
+	}
+	return n > 0 ? 0 : pm_fail(err, PM_DENIED, "the role is for some apps only");
 }
 
 /* Several apps are one use. */
@@ -245,6 +268,8 @@ static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *cons
 			.name = n_targets == 0 ? "" : targets[0]->text,
 			.is_local = true,
 		};
+	if (check_limit(q, about, n_about, targets, n_targets, err) < 0)
+		return -1;
 	return ask_all(q, ops, about, n_about, err);
 }
 
@@ -266,6 +291,8 @@ static int ask_of_specs(const struct question *q, pm_ops ops, Pm__AppSpec *const
 		about[i].n_meant_up = about[i].up_now;
 		about[i].gated = false;
 	}
+	if (check_limit(q, about, n, NULL, 0, err) < 0)
+		return -1;
 	return ask_all(q, ops, about, n, err);
 }
 
@@ -298,7 +325,8 @@ static int ask_of(const struct question *q, struct session *s, pm_ops ops, struc
 	}
 	if (env->command->verb == PM__VERB__VERB_PING ||
 	    env->command->verb == PM__VERB__VERB_AGENT_STATUS)
-		return ask_all(q, ops, NULL, 0, err);
+		return check_limit(q, NULL, 0, NULL, 0, err) < 0 ? -1
+		                                                 : ask_all(q, ops, NULL, 0, err);
 	return ask_of_targets(q, ops, env->command->targets, env->command->n_targets, err);
 }
 
@@ -310,6 +338,7 @@ int remote_policy_check(struct remote_policy *p, struct session *s, const Pm__En
 		.p = p,
 		.env = env,
 		.role = pm_role_find(actor->role, strlen(actor->role)),
+		.apps = actor->apps,
 	};
 
 	read_if_changed(p);

@@ -163,6 +163,17 @@ static bool is_selector(const char *text)
 	       strstr(text, " notin ") != NULL;
 }
 
+static struct targets_query query_of(const char *targets)
+{
+	struct targets_query q = { .lenient = true };
+
+	if (is_selector(targets))
+		q.label = targets;
+	else
+		q.hosts = targets;
+	return q;
+}
+
 static int expand(const struct fleet_view *v, const struct binding *b, struct right *r,
                   struct pm_error *err)
 {
@@ -172,7 +183,7 @@ static int expand(const struct fleet_view *v, const struct binding *b, struct ri
 	 * is fine.
 	 */
 	struct targets_fleet confirmed = { .hosts = v->fleet.hosts, .n = v->fleet.n };
-	struct targets_query q = { .lenient = true };
+	struct targets_query q = query_of(b->targets);
 	struct targets found = { 0 };
 
 	r->rank = pm_rank_by_name(b->role);
@@ -183,16 +194,35 @@ static int expand(const struct fleet_view *v, const struct binding *b, struct ri
 		return pm_fail(err, PM_NO_MEMORY, "look up the rights");
 	if (r->everywhere)
 		return 0;
-	if (is_selector(b->targets))
-		q.label = b->targets;
-	else
-		q.hosts = b->targets;
 	if (targets_expand(&q, &confirmed, &found, err) < 0)
 		return err->code == PM_NO_MEMORY ? -1 : 0; /* nobody is meant: nothing is allowed */
 	for (size_t i = 0; i < found.n; i++)
 		r->nodes[found.hosts[i] / 8] |= (uint8_t)(1u << found.hosts[i] % 8);
 	targets_finish(&found);
 	return 0;
+}
+
+int access_check_binding(const char *targets, const char *apps, struct pm_error *err)
+{
+	static const struct targets_host host = { .name = "any" };
+	const struct targets_fleet fleet = { .hosts = &host, .n = 1 };
+	struct targets_query q = query_of(targets);
+	struct targets found = { 0 };
+	int rc;
+
+	if (apps[0] == ',' || strstr(apps, ",,") != NULL ||
+	    (apps[0] != '\0' && apps[strlen(apps) - 1] == ','))
+		return pm_fail(err, PM_USAGE, "apps: a glob is missing beside a comma in %.80s",
+		               apps);
+	if (targets[0] == '\0')
+		return 0;
+	if (strchr(targets, '@') != NULL)
+		return pm_fail(err, PM_USAGE,
+		               "targets: a group may rest on what hosts say of themselves: name "
+		               "hosts or labels");
+	rc = targets_expand(&q, &fleet, &found, err);
+	targets_finish(&found);
+	return rc < 0 && err->code != PM_NOT_FOUND ? pm_wrap(err, "targets") : 0;
 }
 
 int access_make(const struct fleet_view *v, const struct oper *oper, struct access **out,
@@ -241,13 +271,28 @@ static bool app_allowed(const struct access *a, uint64_t ops, size_t node, const
 	return false;
 }
 
+char *access_apps(const struct access *a, uint64_t ops, size_t node)
+{
+	PM_BUF apps = { 0 };
+
+	for (size_t i = 0; i < a->n; i++) {
+		if (!pm_rank_may(a->list[i].rank, ops) || !covers(&a->list[i], node))
+			continue;
+		if (a->list[i].apps[0] == '\0')
+			return pm_strdup("");
+		pm_buf_printf(&apps, "%s%s", apps.len > 0 ? "," : "", a->list[i].apps);
+	}
+	return apps.len == 0 ? pm_strdup("") : pm_buf_take(&apps);
+}
+
 bool access_allows(const struct access *a, uint64_t ops, size_t node, char *const *apps,
                    size_t n_apps)
 {
 	if (n_apps == 0)
 		return app_allowed(a, ops, node, NULL);
 	for (size_t i = 0; i < n_apps; i++) {
-		/* "all", and what is a number or a namespace there, may be any app. */
+		/* "all" is any app. What else means other apps there, the agent sees:
+		 * access_apps(). */
 		bool any = strcmp(apps[i], "all") == 0;
 
 		if (!app_allowed(a, ops, node, any ? NULL : apps[i]))

@@ -27,6 +27,7 @@ struct forward_item {
 	char *agent_id, *name, *text; /* owned */
 	int64_t last_seen_wall_ms;
 	const char *role; /* static; NULL: the actor's */
+	char *apps;       /* owned; NULL: the actor's */
 };
 
 struct forward {
@@ -97,6 +98,7 @@ static void forward_free(struct forward *fw)
 		free(fw->items[i].agent_id);
 		free(fw->items[i].name);
 		free(fw->items[i].text);
+		free(fw->items[i].apps);
 	}
 	free(fw->items);
 	pm_buf_finish(&fw->queue);
@@ -225,13 +227,15 @@ static void item_over(struct forward_item *it, Pm__ForwardState end, const char 
 	fw->n_over++;
 }
 
-/* A role is one host's: it is named to each as it is there. */
+/* What he is and may touch is one host's: each is told as it is there. */
 static Pm__Actor actor_for(const struct forward_item *it)
 {
 	Pm__Actor actor = *it->forward->actor;
 
 	if (it->role != NULL)
 		actor.role = (char *)(uintptr_t)it->role;
+	if (it->apps != NULL)
+		actor.apps = it->apps;
 	return actor;
 }
 
@@ -422,16 +426,18 @@ static bool fill(struct forward *fw, const struct forward_request *r)
 	fw->items = pm_calloc(r->n_targets + 1, sizeof(*fw->items));
 	if (fw->what == NULL || fw->actor == NULL || fw->items == NULL)
 		return false;
-	for (; fw->n < r->n_targets; fw->n++) {
-		const struct forward_target *t = &r->targets[fw->n];
-		struct forward_item *it = &fw->items[fw->n];
+	for (size_t i = 0; i < r->n_targets; i++) {
+		const struct forward_target *t = &r->targets[i];
+		struct forward_item *it = &fw->items[fw->n++];
 
 		it->forward = fw;
 		it->agent_id = pm_strdup(t->id);
 		it->name = pm_strdup(t->name);
 		it->last_seen_wall_ms = t->last_seen_wall_ms;
 		it->role = t->role;
-		if (it->agent_id == NULL || it->name == NULL)
+		it->apps = t->apps == NULL ? NULL : pm_strdup(t->apps);
+		if (it->agent_id == NULL || it->name == NULL ||
+		    (t->apps != NULL && it->apps == NULL))
 			return false;
 	}
 	return true;

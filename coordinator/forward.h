@@ -29,6 +29,7 @@ struct forward_target {
 	const char *text;            /* why; "" */
 	int64_t last_seen_wall_ms;
 	const char *role; /* the operator's there, of static storage; NULL: the actor's */
+	const char *apps; /* what he is limited to there; NULL: the actor's */
 };
 
 struct forward_request {

@@ -135,6 +135,18 @@ PM_MUST_CHECK int access_make(const struct fleet_view *v, const struct oper *ope
 void access_destroy(struct access *a); /* NULL is fine */
 bool access_allows(const struct access *a, uint64_t ops, size_t node, char *const *apps,
                    size_t n_apps);
+/*
+ * The globs of the apps on which he may do it there, for the agent, who knows what a target means
+ * where the apps are; "": all of them, or nothing at all.  The caller's; NULL: no memory.
+ */
+char *access_apps(const struct access *a, uint64_t ops, size_t node);
+/*
+ * Whether a binding's texts are ones: a SET or labels, and globs.  That nobody is meant yet is
+ * fine.
+ *
+ * errors     PM_USAGE, PM_LIMIT, PM_NO_MEMORY
+ */
+PM_MUST_CHECK int access_check_binding(const char *targets, const char *apps, struct pm_error *err);
 /* The same for what concerns no node. */
 bool access_allows_fleet(const struct access *a, uint64_t ops);
 /* The name of his highest role on a node, for the agent's policy; "none". */

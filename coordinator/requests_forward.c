@@ -1,6 +1,8 @@
 /* requests_forward.c - requests and streams that are passed on to agents. */
 #include "coordinator/requests_priv.h"
 
+#include <stdlib.h>
+
 #include "coordinator/relay.h"
 #include "proto/buf.h"
 #include "proto/log.h"
@@ -63,6 +65,7 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
                       struct pm_error *err)
 {
 	PM_FREE struct forward_target *list = pm_calloc(found->n + 1, sizeof(*list));
+	PM_FREE char **limits = pm_calloc(found->n + 1, sizeof(*limits));
 	char *apps[64];
 	size_t n_apps = apps_of(f, apps, PM_COUNT(apps));
 	uint64_t ops = f->what_case == PM__FORWARD__WHAT_COMMAND
@@ -72,8 +75,9 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 	Pm__Actor actor;
 	struct forward_request r;
 	PM_BUF names = { 0 };
+	int rc = -1;
 
-	if (list == NULL)
+	if (list == NULL || limits == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "pass a request on");
 	if (f->n_specs > 0)
 		ops |= PM_OP_BIT(PM_OP_DEFINE);
@@ -88,13 +92,18 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 			.agent = &n->forwards,
 			.last_seen_wall_ms = n->last_seen_ms,
 			.role = p->local ? "admin" : access_role(a, found->hosts[i]),
+			.apps = limits[i] = access_apps(a, ops, found->hosts[i]),
 		};
+		if (limits[i] == NULL) {
+			(void)pm_fail(err, PM_NO_MEMORY, "pass a request on");
+			goto out;
+		}
 		list[i].state = rule_out(c, n, changes, allowed, &list[i].text);
 	}
 	peer_actor(p, p->local ? "admin" : "none", &actor);
 	if (changes) {
 		if (targets_fold(found, &v->fleet, &names, err) < 0)
-			return -1;
+			goto out;
 		coord_audit(c, peer_name(p), pm_verb_name(f->command->verb), names.bytes,
 		            n_apps > 0 ? apps[0] : "", "sent");
 	}
@@ -108,7 +117,11 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 		.parallel = changes ? f->command->parallel : 0,
 		.ended = on_forward_end,
 	};
-	return forward_begin(c->forwards, &r, err);
+	rc = forward_begin(c->forwards, &r, err);
+out:
+	for (size_t i = 0; i < found->n; i++)
+		free(limits[i]);
+	return rc;
 }
 
 void request_forward(struct coord *c, struct peer *p, uint64_t id, const Pm__Forward *f)
@@ -149,6 +162,7 @@ int request_stream(struct coord *c, struct peer *p, struct pm_link_stream *st,
 	struct access *a = NULL;
 	char *apps[64];
 	size_t n_apps = 0, at = 0;
+	PM_FREE char *limit = NULL;
 	Pm__Actor actor;
 	int rc = -1;
 
@@ -170,7 +184,13 @@ int request_stream(struct coord *c, struct peer *p, struct pm_link_stream *st,
 		(void)pm_fail(err, PM_UNREACHABLE, "%s is not connected", n->name);
 		goto out;
 	}
+	limit = access_apps(a, pm_ops_of_stream(open), at);
+	if (limit == NULL) {
+		(void)pm_fail(err, PM_NO_MEMORY, "open a stream");
+		goto out;
+	}
 	peer_actor(p, p->local ? "admin" : access_role(a, at), &actor);
+	actor.apps = limit;
 	rc = relay_open(st, n->link, open, &actor, err);
 out:
 	access_destroy(a);

@@ -114,6 +114,8 @@ static int grant(struct coord *c, struct peer *p, uint64_t id, const Pm__FleetRe
 		return pm_fail(err, PM_USAGE,
 		               "%.40s is no role: viewer, logs, operator, deployer, admin",
 		               q->binding->role);
+	if (access_check_binding(q->binding->targets, q->binding->apps, err) < 0)
+		return -1;
 	request.binding = (struct store_binding){
 		.operator_id = o->id,
 		.role = q->binding->role,

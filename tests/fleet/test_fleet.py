@@ -98,6 +98,28 @@ class Membership(FleetTestCase):
         self.assertNotIn("restart", other.pmctl("audit", "--here").out)
         bob.pmctl("--all", "list")
 
+    def test_f01_a_role_for_some_apps_is_worked_out_where_the_apps_are(self):
+        """What a namespace, a path or an id means there is other apps, whatever it is called."""
+        host, = self.join("web1")
+        db = os.path.join(host.dir, "api-db.py")
+        shutil.copy(os.path.join(host.dir, "api.py"), db)
+        host.pmctl("start", db, "--name", "db", "--namespace", "api-space", "--interpreter", "/usr/bin/python3")
+        bob = self.host("bob")
+        out = self.fleet("operator", "grant", "bob", "operator", check=False)
+        self.assertNotEqual(out.code, 0)  # there is none yet
+        bob.pmctl("login", "--token-file", self.token("--operator", "--role", "viewer", "--name", "bob"))
+        for bad in (("--targets", "web[3-1]"), ("--targets", "@all"), ("--apps", "api,")):
+            self.assertEqual(self.fleet("operator", "grant", "bob", "operator", *bad, check=False).code, 2, bad)
+        self.fleet("operator", "grant", "bob", "operator", "--apps", "api*,[0-9]*,/*")
+        pid = {name: host.pmctl("pid", name).out for name in ("api", "db")}
+        for word in ("api-space", "1", db, "all", "db"):
+            out = bob.pmctl("--hosts", "web1", "restart", word, "--yes", check=False)
+            self.assertNotEqual(out.code, 0, out)
+        self.assertEqual({name: host.pmctl("pid", name).out for name in pid}, pid)
+        bob.pmctl("--hosts", "web1", "restart", "api")
+        self.assertNotEqual(host.pmctl("pid", "api").out, pid["api"])
+        self.assertEqual(host.pmctl("pid", "db").out, pid["db"])
+
     def test_x33_a_cloned_machine_is_seen(self):
         web1, = self.join("web1")
         clone = self.host("clone")

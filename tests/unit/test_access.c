@@ -159,6 +159,77 @@ static void a_right_to_some_apps_or_hosts_is_none_to_the_fleet(void **state)
 	}
 }
 
+static void the_agent_is_told_the_apps_that_a_right_is_for(void **state)
+{
+	struct binding list[] = { binding_of("operator", "web*", "api,worker-*"),
+		                  binding_of("operator", "web01", "cron"),
+		                  binding_of("viewer", "", "") };
+	struct access *a = access_of(list, 3);
+	static const struct {
+		enum pm_op op;
+		const char *node, *want;
+	} rows[] = {
+		{ PM_OP_RELOAD, "web02", "api,worker-*" },
+		{ PM_OP_RELOAD, "web01", "api,worker-*,cron" },
+		{ PM_OP_STATUS, "web01", "" }, /* a viewer of all */
+		{ PM_OP_RELOAD, "db00", "" },  /* of none: access_allows() has refused it */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(rows); i++) {
+		PM_FREE char *apps = access_apps(a, PM_OP_BIT(rows[i].op), node_of(rows[i].node));
+
+		assert_string_equal(apps, rows[i].want);
+	}
+	access_destroy(a);
+}
+
+static void a_bindings_text_is_checked_when_it_is_made(void **state)
+{
+	static const struct {
+		const char *targets, *apps;
+		bool good;
+	} rows[] = {
+		{ "", "", true },
+		{ "web[01-99],!db*,~^x", "api,web-*", true }, /* nobody there yet: fine */
+		{ "role in (web,db)", "", true },
+		{ "role=web", "", true },
+		{ "@front", "", false },
+		{ "web*,@front", "", false },
+		{ "web[3-1]", "", false },
+		{ "role in ", "", false },
+		{ "host.cpus >= 1", "", false },
+		{ "", ",api", false },
+		{ "", "api,", false },
+		{ "", "api,,web", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(rows); i++) {
+		struct pm_error err = { 0 };
+		int rc = access_check_binding(rows[i].targets, rows[i].apps, &err);
+
+		if (rc != (rows[i].good ? 0 : -1))
+			fail_msg("%s / %s: %s", rows[i].targets, rows[i].apps, err.what);
+		if (!rows[i].good)
+			assert_int_equal(err.code, PM_USAGE);
+	}
+}
+
+static void an_admin_of_an_empty_fleet_is_one(void **state)
+{
+	struct binding b = binding_of("admin", "", "");
+	struct oper oper = { .state = OPERATOR_ACTIVE, .bindings = &b, .n_bindings = 1 };
+	struct fleet_view nobody = { 0 };
+	struct access *a;
+	struct pm_error err;
+
+	(void)state;
+	assert_int_equal(access_make(&nobody, &oper, &a, &err), 0);
+	assert_true(access_allows_fleet(a, PM_OP_BIT(PM_OP_TOKENS)));
+	access_destroy(a);
+}
+
 static void a_revoked_operator_may_nothing(void **state)
 {
 	struct binding b = binding_of("admin", "", "");
@@ -274,6 +345,9 @@ int main(void)
 		cmocka_unit_test(a_binding_is_of_its_hosts_and_apps_only),
 		cmocka_unit_test(what_a_host_says_of_itself_gives_nobody_a_right),
 		cmocka_unit_test(a_right_to_some_apps_or_hosts_is_none_to_the_fleet),
+		cmocka_unit_test(the_agent_is_told_the_apps_that_a_right_is_for),
+		cmocka_unit_test(a_bindings_text_is_checked_when_it_is_made),
+		cmocka_unit_test(an_admin_of_an_empty_fleet_is_one),
 		cmocka_unit_test(a_revoked_operator_may_nothing),
 		cmocka_unit_test(authorising_and_expanding_may_be_exchanged),
 		cmocka_unit_test(memory_may_run_out_anywhere),
