@@ -11,10 +11,10 @@
 #define WORDS_MAX  6
 
 struct rule {
-	enum pm_role role; /* PM_ROLE_NONE: `key` counts */
+	enum pm_rank rank; /* PM_RANK_NONE: `key` counts */
 	const char *key;   /* borrowed from the text */
-	uint32_t ops;      /* bit per enum fleet_op */
-	const char *apps;  /* borrowed: globs; "": every app.  Of exec: commands */
+	pm_ops ops;
+	const char *apps; /* borrowed: globs; "": every app */
 	bool only_local;
 	uint32_t per_hour; /* 0: no limit */
 	uint64_t what;     /* names the rule in struct policy_usage, also after an edit elsewhere */
@@ -34,15 +34,11 @@ struct policy {
 	size_t n_floors;
 };
 
-_Static_assert(FLEET_OPS <= 32, "operations fit the bits of a rule");
-
-#define BIT(op) (UINT32_C(1) << (op))
-
 const char *policy_default_text(void)
 {
-	return "allow viewer status,metrics,rollout-show\n"
+	return "allow viewer status\n"
 	       "allow logs logs\n"
-	       "allow operator run,rollout-pause @local\n";
+	       "allow operator run @local\n";
 }
 
 void policy_destroy(struct policy *p)
@@ -96,34 +92,35 @@ static int cut(struct line *l)
 	return 0;
 }
 
-static uint32_t ops_of_word(const char *word, size_t len)
+/* What an agent can be asked for: all that stands before what it never does from afar. */
+#define AGENT_OPS (PM_OP_BIT(PM_OP_LOCAL) - 1)
+
+static pm_ops ops_of_word(const char *word, size_t len)
 {
 	static const struct {
 		const char *name;
-		uint32_t ops;
+		pm_ops ops;
 	} sets[] = {
-		{ "read", BIT(FLEET_STATUS) | BIT(FLEET_METRICS) | BIT(FLEET_ROLLOUT_SHOW) |
-		                  BIT(FLEET_LOGS) },
-		{ "run", BIT(FLEET_START) | BIT(FLEET_RESTART) | BIT(FLEET_RELOAD) |
-		                 BIT(FLEET_SCALE) | BIT(FLEET_STOP) },
-		{ "all", BIT(FLEET_EXEC) - 1 }, /* the last one is never by a role */
+		{ "read", PM_OP_BIT(PM_OP_STATUS) | PM_OP_BIT(PM_OP_LOGS) },
+		{ "run", PM_OP_BIT(PM_OP_START) | PM_OP_BIT(PM_OP_RESTART) |
+		                 PM_OP_BIT(PM_OP_RELOAD) | PM_OP_BIT(PM_OP_SCALE) |
+		                 PM_OP_BIT(PM_OP_STOP) },
+		{ "all", AGENT_OPS },
 	};
-	enum fleet_op op = fleet_op_find(word, len);
+	enum pm_op op;
 
 	for (size_t i = 0; i < PM_COUNT(sets); i++)
 		if (strlen(sets[i].name) == len && memcmp(sets[i].name, word, len) == 0)
 			return sets[i].ops;
-	return op == FLEET_OPS ? 0 : BIT(op);
+	return pm_op_by_name(word, len, &op) ? PM_OP_BIT(op) & AGENT_OPS : 0;
 }
 
-_Static_assert((int)FLEET_EXEC == (int)FLEET_OPS - 1, "all is every bit below exec");
-
-static int read_ops(const struct line *l, const char *list, uint32_t *out)
+static int read_ops(const struct line *l, const char *list, pm_ops *out)
 {
 	*out = 0;
 	for (;;) {
 		size_t len = strcspn(list, ",");
-		uint32_t ops = ops_of_word(list, len);
+		pm_ops ops = ops_of_word(list, len);
 
 		if (ops == 0)
 			return pm_fail(l->err, PM_CONFIG, "line %u, column %zu: no operation %.*s",
@@ -161,21 +158,6 @@ static uint64_t name_of(const struct line *l)
 	return hash;
 }
 
-/* exec is for one key and for named programs, never for a role or for everything. */
-static int check_exec(const struct line *l, const struct rule *r)
-{
-	if ((r->ops & BIT(FLEET_EXEC)) == 0)
-		return 0;
-	if (r->ops != BIT(FLEET_EXEC) || r->key == NULL)
-		return bad(l, 2, "exec alone, for a key,");
-	for (const char *s = r->apps; s != NULL; s = strchr(s, ',')) {
-		s += *s == ',';
-		if (*s != '/')
-			return bad(l, 3, "the absolute path of a program");
-	}
-	return 0;
-}
-
 /* allow WHO OPS [APPS] [RATE] */
 static int read_allow(struct policy *p, struct line *l)
 {
@@ -184,11 +166,11 @@ static int read_allow(struct policy *p, struct line *l)
 
 	if (l->n < 3)
 		return bad(l, l->n, "allow WHO OPERATIONS");
-	r.role = pm_role_find(l->words[1], strlen(l->words[1]));
+	r.rank = pm_rank_by_name(l->words[1]);
 	if (strncmp(l->words[1], KEY_PREFIX, strlen(KEY_PREFIX)) == 0 &&
 	    strlen(l->words[1]) > strlen(KEY_PREFIX))
 		r.key = l->words[1];
-	if (r.role == PM_ROLE_NONE && r.key == NULL)
+	if (r.rank == PM_RANK_NONE && r.key == NULL)
 		return bad(l, 1, "a role or a key");
 	if (read_ops(l, l->words[2], &r.ops) < 0)
 		return -1;
@@ -203,8 +185,6 @@ static int read_allow(struct policy *p, struct line *l)
 		next++;
 	if (next < l->n)
 		return bad(l, next, "a rate such as 30/h, or the end of the line,");
-	if (check_exec(l, &r) < 0)
-		return -1;
 	p->rules[p->n_rules++] = r;
 	return 0;
 }
@@ -311,13 +291,12 @@ static uint32_t *counter(struct policy_usage *u, uint64_t what, uint64_t now_ms)
 }
 
 /* Take one use of the rule; false: the hour has no more. */
-static bool spend(const struct rule *rule, enum fleet_op op, struct policy_usage *u,
-                  uint64_t now_ms)
+static bool spend(const struct rule *rule, enum pm_op op, struct policy_usage *u, uint64_t now_ms)
 {
 	uint32_t most = rule->per_hour;
 	uint32_t *used;
 
-	if (most == 0 && !fleet_op_changes(op))
+	if (most == 0 && !pm_op_info(op)->changes)
 		return true;
 	if (most == 0)
 		most = PM_POLICY_RATE;
@@ -334,18 +313,19 @@ static bool is_for(const struct rule *rule, const struct policy_request *r)
 {
 	if (rule->key != NULL)
 		return r->key != NULL && strcmp(rule->key, r->key) == 0;
-	return r->role >= rule->role;
+	return r->rank >= rule->rank;
 }
 
 static bool covers(const struct rule *rule, const struct policy_request *r)
 {
-	if (r->op >= FLEET_OPS || (rule->ops & BIT(r->op)) == 0 || !is_for(rule, r))
+	bool changes;
+
+	if ((rule->ops & PM_OP_BIT(r->op)) == 0 || !is_for(rule, r))
 		return false;
-	if (r->op == FLEET_EXEC)
-		return r->command != NULL && glob_match_any(rule->apps, r->command);
-	if (!fleet_op_of_app(r->op)) /* it concerns all apps: a rule for some is not enough */
-		return *rule->apps == '\0' && (!rule->only_local || !fleet_op_changes(r->op));
-	if (rule->only_local && !r->app_is_local && fleet_op_changes(r->op))
+	changes = pm_op_info(r->op)->changes;
+	if (pm_op_info(r->op)->of_machine) /* it concerns all apps: a rule for some is not enough */
+		return *rule->apps == '\0' && (!rule->only_local || !changes);
+	if (rule->only_local && !r->app_is_local && changes)
 		return false;
 	return *rule->apps == '\0' || (r->app != NULL && glob_match_any(rule->apps, r->app));
 }
@@ -376,7 +356,7 @@ static bool below_floor(const struct policy *p, const struct policy_request *r,
 {
 	uint32_t floor;
 
-	if (r->app == NULL || !fleet_op_changes(r->op))
+	if (r->app == NULL || !pm_op_info(r->op)->changes)
 		return false;
 	floor = policy_min_up(p, r->app, r->instances);
 	if (r->up_least >= floor || r->up_least >= r->up_now)

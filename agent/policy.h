@@ -6,8 +6,11 @@
 #ifndef PM_AGENT_POLICY_H
 #define PM_AGENT_POLICY_H
 
+#include <stddef.h>
+
+#include "proto/error.h"
 #include "proto/limits.h"
-#include "proto/roles.h"
+#include "proto/ops.h"
 
 struct policy;
 
@@ -44,12 +47,11 @@ struct policy_usage {
 void policy_usage_resume(struct policy_usage *u, const uint8_t boot[16], uint64_t now_ms);
 
 struct policy_request {
-	enum pm_role role; /* of who asks, as the coordinator says */
+	enum pm_rank rank; /* of who asks, as the coordinator says */
 	const char *key;   /* of who asks, as text; NULL: not known */
-	enum fleet_op op;
-	const char *app;     /* NULL where the operation has none */
-	bool app_is_local;   /* defined on this machine, not by a coordinator */
-	const char *command; /* FLEET_EXEC: the program's path */
+	enum pm_op op;
+	const char *app;   /* NULL where the operation has none */
+	bool app_is_local; /* defined on this machine, not by a coordinator */
 	/* Of the app: declared, up now, and the fewest that will be up while it is done. */
 	uint32_t instances, up_now, up_least;
 };

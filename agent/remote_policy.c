@@ -91,16 +91,6 @@ static void save_usage(const struct remote_policy *p)
 
 /* ---- what it is about ---- */
 
-/* The policy's word for an operation; FLEET_OPS: it has none, so that no rule allows it. */
-static enum fleet_op policy_op(enum pm_op op)
-{
-	const char *name = op == PM_OP_ENV          ? "define"
-	                   : op == PM_OP_ENV_REVEAL ? "reveal"
-	                                            : pm_op_info(op)->name;
-
-	return fleet_op_find(name, strlen(name));
-}
-
 /* One app and what of it is meant. */
 struct about {
 	const char *name;
@@ -112,7 +102,7 @@ struct about {
 struct question {
 	struct remote_policy *p;
 	const Pm__Envelope *env;
-	enum pm_role role;
+	enum pm_rank rank;
 	const char *key;  /* NULL: not known */
 	const char *apps; /* globs of the apps that he may touch; "": all */
 };
@@ -154,9 +144,9 @@ static int ask(const struct question *q, enum pm_op op, const struct about *a,
                struct policy_usage *usage, struct pm_error *err)
 {
 	const struct policy_request r = {
-		.role = q->role,
+		.rank = q->rank,
 		.key = q->key,
-		.op = policy_op(op),
+		.op = op,
 		.app = a == NULL ? NULL : a->name,
 		.app_is_local = a != NULL && a->is_local,
 		.instances = a == NULL ? 0 : a->instances,
@@ -337,7 +327,7 @@ int remote_policy_check(struct remote_policy *p, struct session *s, const Pm__En
 	struct question q = {
 		.p = p,
 		.env = env,
-		.role = pm_role_find(actor->role, strlen(actor->role)),
+		.rank = pm_rank_by_name(actor->role),
 		.apps = actor->apps,
 	};
 

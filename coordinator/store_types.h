@@ -94,7 +94,7 @@ struct store_binding {
 	uint64_t id;
 	struct store_id operator_id;
 	const char *role;
-	const char *targets; /* roles.h; "": every host */
+	const char *targets; /* access_check_binding(); "": every host */
 	const char *apps;    /* globs separated by commas; "": every app */
 	const char *created_by;
 	int64_t created_ms;

@@ -21,10 +21,10 @@ static const struct pm_op_info infos[PM_OP_COUNT] = {
 	[PM_OP_DEFINE] = { "define", PM_RANK_DEPLOYER, false, true },
 	[PM_OP_ENV] = { "env", PM_RANK_DEPLOYER, false, true },
 	[PM_OP_ENV_REVEAL] = { "env-reveal", PM_RANK_ADMIN, false, true },
-	[PM_OP_SAVE] = { "save", PM_RANK_DEPLOYER, false, true },
-	[PM_OP_RESURRECT] = { "resurrect", PM_RANK_DEPLOYER, false, true },
-	[PM_OP_KILL] = { "kill", PM_RANK_ADMIN, false, true },
-	[PM_OP_UPGRADE] = { "upgrade", PM_RANK_ADMIN, false, true },
+	[PM_OP_SAVE] = { "save", PM_RANK_DEPLOYER, false, true, true },
+	[PM_OP_RESURRECT] = { "resurrect", PM_RANK_DEPLOYER, false, true, true },
+	[PM_OP_KILL] = { "kill", PM_RANK_ADMIN, false, true, true },
+	[PM_OP_UPGRADE] = { "upgrade", PM_RANK_ADMIN, false, true, true },
 	[PM_OP_LOCAL] = { "local", PM_RANK_COUNT, false, true },
 	[PM_OP_NODE_VIEW] = { "node-view", PM_RANK_VIEWER, false, false },
 	[PM_OP_NODE_DRAIN] = { "node-drain", PM_RANK_OPERATOR, false, true },
@@ -47,10 +47,10 @@ const struct pm_op_info *pm_op_info(enum pm_op op)
 	return &infos[op];
 }
 
-bool pm_op_by_name(const char *name, enum pm_op *out)
+bool pm_op_by_name(const char *name, size_t len, enum pm_op *out)
 {
 	for (unsigned i = 0; i < PM_OP_COUNT; i++)
-		if (strcmp(infos[i].name, name) == 0) {
+		if (strlen(infos[i].name) == len && memcmp(infos[i].name, name, len) == 0) {
 			*out = (enum pm_op)i;
 			return true;
 		}

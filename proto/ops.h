@@ -63,6 +63,7 @@ struct pm_op_info {
 	enum pm_rank least; /* SECURITY 3.4 */
 	bool by_default;    /* an agent without a policy file lets its coordinator do it (S-09) */
 	bool changes;       /* something: audited whatever comes of it */
+	bool of_machine;    /* and of no app: a right to some apps is not enough */
 };
 
 /* Several of them, as bits. */
@@ -71,7 +72,7 @@ typedef uint64_t pm_ops;
 
 const struct pm_op_info *pm_op_info(enum pm_op op);
 /* returns    false: there is none of that name */
-bool pm_op_by_name(const char *name, enum pm_op *out);
+bool pm_op_by_name(const char *name, size_t len, enum pm_op *out);
 
 bool pm_ops_change(pm_ops ops);                    /* any of them */
 const char *pm_rank_name(enum pm_rank rank);       /* "viewer"; "none" */

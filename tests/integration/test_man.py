@@ -124,8 +124,8 @@ class Man(PmdTestCase):
 
     def test_pmd_policy_5_has_every_operation_and_the_default_rules(self):
         page = source("pmd-policy.5")
-        with open(os.path.join(SOURCE, "proto", "roles.h"), encoding="utf-8") as file:
-            operations = re.findall(r'X\(FLEET_\w+, "([\w-]+)"', file.read())
+        with open(os.path.join(SOURCE, "proto", "ops.c"), encoding="utf-8") as file:
+            operations = re.findall(r'\[PM_OP_\w+\] = { "([\w-]+)"', file.read().split("[PM_OP_LOCAL]")[0])
         self.assertGreater(len(operations), 10)
         for operation in operations:
             self.assertRegex(page, rf"(?m)^\.Cm (?:.* )?{operation}\b", operation)

@@ -377,6 +377,11 @@ class Policy(Joined):
         # Looking at logs is not in it.
         stream = self.fleet.open(logs={})
         self.assertEqual(self.fleet.wait("closed", where=lambda e: e["stream"] == stream)["code"], DENIED)
+        # What is of the machine is allowed as such, and not by the way.
+        self.assertEqual(self.fleet.command(SAVE, actor=deploy)["error"]["code"], DENIED)
+        self.policy("allow deployer save,flush,reset")
+        for verb in (SAVE, FLUSH, RESET):
+            self.assertIn("result", self.fleet.command(verb, *([] if verb == SAVE else ["web"]), actor=deploy), verb)
         # One that cannot be read allows nothing, and says so here.
         self.policy("allow everybody everything")
         self.assertIn("cannot be read", self.fleet.command(PING)["error"]["what"])

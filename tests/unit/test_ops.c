@@ -33,14 +33,14 @@ static void s03_every_op_has_a_name_and_a_role(void **state)
 	(void)state;
 	assert_int_equal(PM_COUNT(matrix), PM_OP_COUNT);
 	for (size_t i = 0; i < PM_COUNT(matrix); i++) {
-		assert_true(pm_op_by_name(matrix[i].op, &op));
+		assert_true(pm_op_by_name(matrix[i].op, strlen(matrix[i].op), &op));
 		assert_int_equal(pm_op_info(op)->least, matrix[i].least);
 		for (unsigned rank = 0; rank < PM_RANK_COUNT; rank++)
 			assert_int_equal(pm_rank_may((enum pm_rank)rank, PM_OP_BIT(op)),
 			                 rank >= matrix[i].least);
 	}
-	assert_false(pm_op_by_name("", &op));
-	assert_false(pm_op_by_name("sudo", &op));
+	assert_false(pm_op_by_name("", 0, &op));
+	assert_false(pm_op_by_name("sudo", 4, &op));
 	assert_int_equal(pm_rank_by_name("none"), PM_RANK_NONE);
 	assert_int_equal(pm_rank_by_name("root"), PM_RANK_NONE);
 	assert_int_equal(pm_rank_by_name("deployer"), PM_RANK_DEPLOYER);
@@ -60,7 +60,7 @@ static void s09_what_goes_without_a_policy(void **state)
 	for (size_t i = 0; i < PM_COUNT(names); i++) {
 		enum pm_op op;
 
-		assert_true(pm_op_by_name(names[i], &op));
+		assert_true(pm_op_by_name(names[i], strlen(names[i]), &op));
 		assert_true(pm_op_info(op)->by_default);
 	}
 }

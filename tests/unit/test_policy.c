@@ -32,40 +32,26 @@ static bool allows(const struct policy *p, struct policy_request r)
 	return v.allowed;
 }
 
-static struct policy_request ask(enum pm_role role, enum fleet_op op, const char *app)
+static struct policy_request ask(enum pm_rank rank, enum pm_op op, const char *app)
 {
-	return (struct policy_request){ .role = role, .op = op, .app = app, .app_is_local = true };
+	return (struct policy_request){ .rank = rank, .op = op, .app = app, .app_is_local = true };
 }
 
 static void without_a_file_one_may_see_and_run_what_is_defined_here(void **state)
 {
-	/* S-09: exactly these. */
-	static const struct {
-		enum fleet_op op;
-		enum pm_role least;
-	} allowed[] = {
-		{ FLEET_STATUS, PM_ROLE_VIEWER },       { FLEET_METRICS, PM_ROLE_VIEWER },
-		{ FLEET_ROLLOUT_SHOW, PM_ROLE_VIEWER }, { FLEET_LOGS, PM_ROLE_LOGS },
-		{ FLEET_START, PM_ROLE_OPERATOR },      { FLEET_STOP, PM_ROLE_OPERATOR },
-		{ FLEET_RESTART, PM_ROLE_OPERATOR },    { FLEET_RELOAD, PM_ROLE_OPERATOR },
-		{ FLEET_SCALE, PM_ROLE_OPERATOR },      { FLEET_ROLLOUT_PAUSE, PM_ROLE_OPERATOR },
-	};
 	struct policy *p = parse(policy_default_text());
 
 	(void)state;
-	for (int op = 0; op <= FLEET_OPS; op++)
-		for (int role = PM_ROLE_NONE; role <= PM_ROLE_ADMIN; role++) {
-			struct policy_request r = ask((enum pm_role)role, (enum fleet_op)op, "api");
-			bool want = false;
+	/* S-09: exactly what the table of operations says. */
+	for (int op = 0; op < PM_OP_COUNT; op++)
+		for (int rank = PM_RANK_NONE; rank <= PM_RANK_ADMIN; rank++) {
+			struct policy_request r = ask((enum pm_rank)rank, (enum pm_op)op, "api");
+			const struct pm_op_info *info = pm_op_info((enum pm_op)op);
+			bool want = info->by_default && rank >= (int)info->least;
 
-			for (size_t i = 0; i < PM_COUNT(allowed); i++)
-				want = want ||
-				       ((int)allowed[i].op == op && role >= (int)allowed[i].least);
-			r.command = "/bin/sh";
 			assert_int_equal(allows(p, r), want);
 			r.app_is_local = false;
-			assert_int_equal(allows(p, r),
-			                 want && !fleet_op_changes((enum fleet_op)op));
+			assert_int_equal(allows(p, r), want && !info->changes);
 		}
 	policy_destroy(p);
 }
@@ -75,8 +61,8 @@ static void an_empty_policy_allows_nothing(void **state)
 	struct policy *p = parse("\n# nothing\n   \n");
 
 	(void)state;
-	for (int op = 0; op <= FLEET_OPS; op++)
-		assert_false(allows(p, ask(PM_ROLE_ADMIN, (enum fleet_op)op, "api")));
+	for (int op = 0; op < PM_OP_COUNT; op++)
+		assert_false(allows(p, ask(PM_RANK_ADMIN, (enum pm_op)op, "api")));
 	policy_destroy(p);
 }
 
@@ -85,57 +71,60 @@ static void rules_are_of_roles_keys_apps(void **state)
 	struct policy *p = parse("allow deployer reload,stop api,web-* # ours\r\n"
 	                         "allow pmd-key:anna all\n"
 	                         "allow viewer read *\n");
-	struct policy_request anna = ask(PM_ROLE_NONE, FLEET_DEFINE, "x");
+	struct policy_request anna = ask(PM_RANK_NONE, PM_OP_DEFINE, "x");
 
 	(void)state;
-	assert_true(allows(p, ask(PM_ROLE_DEPLOYER, FLEET_RELOAD, "web-1")));
-	assert_true(allows(p, ask(PM_ROLE_ADMIN, FLEET_STOP, "api"))); /* the higher role, too */
-	assert_false(allows(p, ask(PM_ROLE_OPERATOR, FLEET_STOP, "api")));
-	assert_false(allows(p, ask(PM_ROLE_ADMIN, FLEET_STOP, "db")));
-	assert_false(allows(p, ask(PM_ROLE_ADMIN, FLEET_STOP, NULL)));
-	assert_true(allows(p, ask(PM_ROLE_VIEWER, FLEET_LOGS, "db")));
+	assert_true(allows(p, ask(PM_RANK_DEPLOYER, PM_OP_RELOAD, "web-1")));
+	assert_true(allows(p, ask(PM_RANK_ADMIN, PM_OP_STOP, "api"))); /* the higher role, too */
+	assert_false(allows(p, ask(PM_RANK_OPERATOR, PM_OP_STOP, "api")));
+	assert_false(allows(p, ask(PM_RANK_ADMIN, PM_OP_STOP, "db")));
+	assert_false(allows(p, ask(PM_RANK_ADMIN, PM_OP_STOP, NULL)));
+	assert_true(allows(p, ask(PM_RANK_VIEWER, PM_OP_LOGS, "db")));
 	assert_false(allows(p, anna));
 	anna.key = "pmd-key:ann";
 	assert_false(allows(p, anna));
 	anna.key = "pmd-key:anna";
 	assert_true(allows(p, anna));
-	anna.op = FLEET_UPGRADE;
+	anna.op = PM_OP_UPGRADE;
 	assert_true(allows(p, anna));
-	anna.op = FLEET_EXEC; /* not even with all */
-	anna.command = "/bin/true";
-	assert_false(allows(p, anna));
+	for (int op = PM_OP_LOCAL; op < PM_OP_COUNT; op++) { /* not even with all */
+		anna.op = (enum pm_op)op;
+		assert_false(allows(p, anna));
+	}
 	policy_destroy(p);
 }
 
 static void a_rule_for_some_apps_is_none_for_the_machine(void **state)
 {
-	struct policy *p = parse("allow admin drain,metrics,restart api\n"
-	                         "allow operator run,metrics,drain @local\n");
+	struct policy *p = parse("allow admin save,status,restart api\n"
+	                         "allow operator run,status,save @local\n");
 
 	(void)state;
-	assert_false(allows(p, ask(PM_ROLE_ADMIN, FLEET_DRAIN, NULL)));
-	assert_true(allows(p, ask(PM_ROLE_OPERATOR, FLEET_METRICS, NULL)));
+	assert_false(allows(p, ask(PM_RANK_ADMIN, PM_OP_SAVE, NULL)));
+	assert_false(allows(p, ask(PM_RANK_ADMIN, PM_OP_SAVE, "api")));
+	assert_true(allows(p, ask(PM_RANK_OPERATOR, PM_OP_STATUS, NULL)));
 	policy_destroy(p);
 }
 
-static void commands_need_their_key_and_their_path(void **state)
+/* What can be asked of an agent can be allowed: pmctl has no verb that no policy lets through. */
+static void every_operation_of_an_agent_has_its_word(void **state)
 {
-	struct policy *p = parse("allow pmd-key:anna exec /usr/bin/true,/opt/tools/*\n");
-	struct policy_request r = { .role = PM_ROLE_ADMIN,
-		                    .op = FLEET_EXEC,
-		                    .command = "/usr/bin/true" };
-
 	(void)state;
-	assert_false(allows(p, r));
-	r.key = "pmd-key:anna";
-	assert_true(allows(p, r));
-	r.command = "/opt/tools/rotate";
-	assert_true(allows(p, r));
-	r.command = "/bin/sh";
-	assert_false(allows(p, r));
-	r.command = NULL;
-	assert_false(allows(p, r));
-	policy_destroy(p);
+	for (int op = 0; op < PM_OP_COUNT; op++) {
+		const char *name = pm_op_info((enum pm_op)op)->name;
+		struct pm_error err = { 0 };
+		struct policy *p = NULL;
+		char text[64];
+		int rc;
+
+		(void)snprintf(text, sizeof(text), "allow admin %s", name);
+		rc = policy_parse(text, strlen(text), &p, &err);
+		if (rc != (op < PM_OP_LOCAL ? 0 : -1))
+			fail_msg("%s: %s", name, err.what);
+		if (rc == 0)
+			assert_true(allows(p, ask(PM_RANK_ADMIN, (enum pm_op)op, "api")));
+		policy_destroy(p);
+	}
 }
 
 static void what_is_no_rule_is_refused_with_its_place(void **state)
@@ -160,16 +149,9 @@ static void what_is_no_rule_is_refused_with_its_place(void **state)
 		  "line 1, column 22: a rate such as 30/h, or the end of "
 		  "the line, expected" },
 		{ "allow admin stop a b c d e", "line 1, column 24: too many words" },
-		{ "allow admin exec /bin/true",
-		  "line 1, column 13: exec alone, for a key, expected" },
-		{ "allow pmd-key:a exec,stop /b",
-		  "line 1, column 17: exec alone, for a key, expected" },
-		{ "allow pmd-key:a exec",
-		  "line 1, column 1: the absolute path of a program expected" },
-		{ "allow pmd-key:a exec *", "line 1, column 22: the absolute path of a program "
-		                            "expected" },
-		{ "allow pmd-key:a exec /a,b", "line 1, column 22: the absolute path of a program "
-		                               "expected" },
+		{ "allow pmd-key:a exec /b", "line 1, column 17: no operation exec" },
+		{ "allow admin local", "line 1, column 13: no operation local" },
+		{ "allow admin node-change", "line 1, column 13: no operation node-change" },
 		{ "min_up api", "line 1, column 1: min_up APPS NUMBER expected" },
 		{ "min_up api x",
 		  "line 1, column 12: a number of instances, or 1% to 100% expected" },
@@ -215,7 +197,7 @@ static void a_policy_has_a_largest_form(void **state)
 static void a_stop_loop_ends_with_the_rate(void **state)
 {
 	struct policy *p = parse("allow operator stop,start * 5/h\n");
-	struct policy_request r = ask(PM_ROLE_OPERATOR, FLEET_STOP, "api");
+	struct policy_request r = ask(PM_RANK_OPERATOR, PM_OP_STOP, "api");
 	struct policy_verdict v;
 	uint8_t boot[16] = { 1 };
 
@@ -226,9 +208,9 @@ static void a_stop_loop_ends_with_the_rate(void **state)
 	policy_decide(p, &r, &usage, now_ms, &v);
 	assert_false(v.allowed);
 	assert_true(v.rate);
-	r.op = FLEET_START; /* each operation has its own */
+	r.op = PM_OP_START; /* each operation has its own */
 	assert_true(allows(p, r));
-	r.op = FLEET_STOP;
+	r.op = PM_OP_STOP;
 	now_ms += 3599999;
 	assert_false(allows(p, r));
 	/* Our own restart frees nothing, a boot neither: the clock since boot is small again. */
@@ -260,10 +242,10 @@ static void changes_without_a_rate_have_one_and_looking_has_none(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < PM_POLICY_RATE; i++)
-		assert_true(allows(p, ask(PM_ROLE_OPERATOR, FLEET_STOP, "api")));
-	assert_false(allows(p, ask(PM_ROLE_OPERATOR, FLEET_STOP, "api")));
+		assert_true(allows(p, ask(PM_RANK_OPERATOR, PM_OP_STOP, "api")));
+	assert_false(allows(p, ask(PM_RANK_OPERATOR, PM_OP_STOP, "api")));
 	for (unsigned i = 0; i < 10 * PM_POLICY_RATE; i++)
-		assert_true(allows(p, ask(PM_ROLE_OPERATOR, FLEET_STATUS, "api")));
+		assert_true(allows(p, ask(PM_RANK_OPERATOR, PM_OP_STATUS, "api")));
 	policy_destroy(p);
 }
 
@@ -273,8 +255,8 @@ static void a_second_rule_may_have_room_when_the_first_has_not(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
-		assert_true(allows(p, ask(PM_ROLE_ADMIN, FLEET_STOP, "api")));
-	assert_false(allows(p, ask(PM_ROLE_ADMIN, FLEET_STOP, "api")));
+		assert_true(allows(p, ask(PM_RANK_ADMIN, PM_OP_STOP, "api")));
+	assert_false(allows(p, ask(PM_RANK_ADMIN, PM_OP_STOP, "api")));
 	policy_destroy(p);
 }
 
@@ -291,12 +273,12 @@ static void counters_run_out_closed_and_come_back(void **state)
 		char app[16];
 
 		(void)snprintf(app, sizeof(app), "app%u", i);
-		assert_true(allows(p, ask(PM_ROLE_OPERATOR, FLEET_STOP, app)));
+		assert_true(allows(p, ask(PM_RANK_OPERATOR, PM_OP_STOP, app)));
 	}
-	assert_false(allows(p, ask(PM_ROLE_OPERATOR, FLEET_START, "app0")));
-	assert_true(allows(p, ask(PM_ROLE_OPERATOR, FLEET_STOP, "app0")));
+	assert_false(allows(p, ask(PM_RANK_OPERATOR, PM_OP_START, "app0")));
+	assert_true(allows(p, ask(PM_RANK_OPERATOR, PM_OP_STOP, "app0")));
 	now_ms += 3600000;
-	assert_true(allows(p, ask(PM_ROLE_OPERATOR, FLEET_START, "app0")));
+	assert_true(allows(p, ask(PM_RANK_OPERATOR, PM_OP_START, "app0")));
 	policy_destroy(p);
 }
 
@@ -317,13 +299,13 @@ static void nothing_takes_an_app_below_its_floor(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < PM_COUNT(rows); i++) {
-		struct policy_request r = ask(PM_ROLE_ADMIN, FLEET_STOP, rows[i].app);
+		struct policy_request r = ask(PM_RANK_ADMIN, PM_OP_STOP, rows[i].app);
 
 		r.instances = rows[i].instances;
 		r.up_now = rows[i].now;
 		r.up_least = rows[i].least;
 		assert_int_equal(allows(p, r), rows[i].want);
-		r.op = FLEET_STATUS;
+		r.op = PM_OP_STATUS;
 		assert_true(allows(p, r));
 	}
 	assert_int_equal(policy_min_up(p, "api", 4), 2);
@@ -416,7 +398,7 @@ int main(void)
 		cmocka_unit_test(an_empty_policy_allows_nothing),
 		cmocka_unit_test(rules_are_of_roles_keys_apps),
 		cmocka_unit_test(a_rule_for_some_apps_is_none_for_the_machine),
-		cmocka_unit_test(commands_need_their_key_and_their_path),
+		cmocka_unit_test(every_operation_of_an_agent_has_its_word),
 		cmocka_unit_test(what_is_no_rule_is_refused_with_its_place),
 		cmocka_unit_test(a_policy_has_a_largest_form),
 		cmocka_unit_test(a_stop_loop_ends_with_the_rate),
