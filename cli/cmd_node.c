@@ -6,30 +6,7 @@
 #include "cli/fleet_show.h"
 #include "cli/subverb.h"
 #include "proto/keys.h"
-
-static const char *state_name(Pm__NodeState state)
-{
-	switch (state) {
-	case PM__NODE_STATE__NODE_ONLINE:
-		return "online";
-	case PM__NODE_STATE__NODE_SUSPECT:
-		return "suspect";
-	case PM__NODE_STATE__NODE_DOWN:
-		return "down";
-	case PM__NODE_STATE__NODE_PENDING:
-		return "pending";
-	case PM__NODE_STATE__NODE_REJECTED:
-		return "rejected";
-	case PM__NODE_STATE__NODE_DENIED:
-		return "denied";
-	case PM__NODE_STATE__NODE_REVOKED:
-		return "revoked";
-	case PM__NODE_STATE__NODE_UNSPECIFIED:
-	case _PM__NODE_STATE_IS_INT_SIZE:
-		break;
-	}
-	return "unknown";
-}
+#include "proto/node_state.h"
 
 static enum color state_color(const Pm__Node *node)
 {
@@ -76,7 +53,7 @@ static void node_json(struct json_out *j, const Pm__Node *n)
 	json_begin_object(j);
 	json_kstr(j, "id", n->id);
 	json_kstr(j, "name", n->name);
-	json_kstr(j, "state", state_name(n->state));
+	json_kstr(j, "state", pm_node_state_name(n->state));
 	json_kstr(j, "key", key);
 	json_kstr(j, "fingerprint", words);
 	fleet_show_labels_json(j, "labels", n->labels, n->n_labels);
@@ -126,7 +103,7 @@ static void node_row(struct table *t, const Pm__Node *n)
 	PM_BUF labels = { 0 };
 	PM_BUF seen = { 0 };
 
-	(void)snprintf(state, sizeof(state), "%s%s", state_name(n->state),
+	(void)snprintf(state, sizeof(state), "%s%s", pm_node_state_name(n->state),
 	               n->drained ? ", drained" : "");
 	fleet_show_labels(n->labels, n->n_labels, &labels);
 	fleet_show_when(n->last_seen_wall_ms, &seen);
@@ -203,7 +180,7 @@ static void show_one(struct ctx *ctx, const Pm__Node *n)
 	fleet_show_when(n->enrolled_wall_ms, &since);
 	(void)snprintf(counts, sizeof(counts), "%u running, %u failed", n->running, n->failed);
 	say(ctx, "%s", say_cleaned(&clean, n->name));
-	fact(ctx, "state", state_name(n->state));
+	fact(ctx, "state", pm_node_state_name(n->state));
 	fact(ctx, "note", n->note);
 	if (n->drained)
 		fact(ctx, "drained", n->drain_text[0] == '\0' ? "yes" : n->drain_text);

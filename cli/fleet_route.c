@@ -120,9 +120,6 @@ static void take_end(struct route *r, const Pm__ForwardEnd *end)
 		put_error(r, PM_DENIED,
 		          t->text[0] != '\0' ? t->text : "your role does not allow it there");
 		break;
-	case PM__FORWARD_STATE__FORWARD_DRAINED:
-		put_error(r, PM_UNREACHABLE, t->text[0] != '\0' ? t->text : "it is drained");
-		break;
 	case PM__FORWARD_STATE__FORWARD_UNSPECIFIED:
 	case PM__FORWARD_STATE__FORWARD_DONE:
 	case PM__FORWARD_STATE__FORWARD_UNKNOWN:

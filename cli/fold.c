@@ -302,60 +302,6 @@ int fold_groups(struct fold *f, const struct fold_group **out, size_t *n, struct
 	return 0;
 }
 
-/* ---- the account ---- */
-
-void fold_account(const struct fold_group *groups, size_t n, struct fold_account *out)
-{
-	*out = (struct fold_account){ 0 };
-	for (size_t i = 0; i < n; i++) {
-		out->total += groups[i].n;
-		out->by_result[groups[i].result] += groups[i].n;
-		if (groups[i].result == FOLD_OK)
-			out->same = PM_MAX(out->same, groups[i].n);
-	}
-	out->different = out->by_result[FOLD_OK] - out->same;
-}
-
-static void put_part(struct pm_buf *out, const char **before, size_t n, const char *what)
-{
-	if (n == 0)
-		return;
-	pm_buf_printf(out, "%s%zu %s", *before, n, what);
-	*before = ", ";
-}
-
-void fold_account_line(const struct fold_account *a, const char *done, struct pm_buf *out)
-{
-	static const char *const words[FOLD_RESULTS] = {
-		[FOLD_FAILED] = "failed",
-		[FOLD_UNREACHABLE] = "unreachable",
-		[FOLD_SKIPPED] = "skipped",
-		[FOLD_UNKNOWN] = "unknown",
-	};
-	const char *before = ": ";
-
-	pm_buf_printf(out, "%zu host%s", a->total, a->total == 1 ? "" : "s");
-	if (done != NULL) {
-		put_part(out, &before, a->by_result[FOLD_OK], done);
-	} else {
-		put_part(out, &before, a->same, "same");
-		put_part(out, &before, a->different, "different");
-	}
-	for (size_t i = FOLD_FAILED; i < FOLD_RESULTS; i++)
-		put_part(out, &before, a->by_result[i], words[i]);
-}
-
-int fold_exit_status(const struct fold_account *a)
-{
-	bool failed = a->by_result[FOLD_FAILED] > 0;
-	bool missing = a->by_result[FOLD_UNREACHABLE] > 0 || a->by_result[FOLD_SKIPPED] > 0;
-
-	/* Whether something was done is worth more than that something was not. */
-	if (a->by_result[FOLD_UNKNOWN] > 0)
-		return 16;
-	return failed && missing ? 12 : failed ? 10 : missing ? 11 : 0;
-}
-
 /* ---- differences ---- */
 
 struct lines {

@@ -57,26 +57,6 @@ size_t fold_count(const struct fold *f); /* hosts */
 PM_MUST_CHECK int fold_groups(struct fold *f, const struct fold_group **out, size_t *n,
                               struct pm_error *err);
 
-/* How many hosts have each result, and how many are like the majority. */
-struct fold_account {
-	size_t total;
-	size_t by_result[FOLD_RESULTS];
-	size_t same, different; /* of FOLD_OK: in the largest group of it, and not */
-};
-
-void fold_account(const struct fold_group *groups, size_t n, struct fold_account *out);
-
-/*
- * Append the last line of every command (F-13): "1000 hosts: 998 same, 1 different, 1 unreachable".
- * Its numbers sum to the first one.
- *
- * done       what FOLD_OK is called, as "reloaded"; NULL: "same" and "different"
- */
-void fold_account_line(const struct fold_account *a, const char *done, struct pm_buf *out);
-
-/* The exit status that the account means: 0, 10, 11, 12, or 16. */
-int fold_exit_status(const struct fold_account *a);
-
 /*
  * Append the lines of a text that the majority's has not ("+ "), and those that only the majority's
  * has ("- "), in their order (F-09). At most PM_FOLD_DIFF_MAX lines, then a line that counts the

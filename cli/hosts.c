@@ -297,8 +297,6 @@ static enum host_state from_forward(Pm__ForwardState state)
 		return HOST_OFFLINE;
 	case PM__FORWARD_STATE__FORWARD_DENIED:
 		return HOST_DENIED;
-	case PM__FORWARD_STATE__FORWARD_DRAINED:
-		return HOST_SKIPPED;
 	case PM__FORWARD_STATE__FORWARD_UNSPECIFIED:
 	case PM__FORWARD_STATE__FORWARD_DONE: /* and yet its answer did not come */
 	case PM__FORWARD_STATE__FORWARD_UNKNOWN:

@@ -6,33 +6,10 @@
 #include "coordinator/members.h"
 #include "proto/buf.h"
 #include "proto/glob.h"
+#include "proto/node_state.h"
 #include "proto/ops.h"
 
 /* ---- the fleet as target expressions see it ---- */
-
-static const char *state_word(const struct node *n)
-{
-	switch (node_state(n)) {
-	case PM__NODE_STATE__NODE_ONLINE:
-		return "online";
-	case PM__NODE_STATE__NODE_SUSPECT:
-		return "suspect";
-	case PM__NODE_STATE__NODE_DOWN:
-		return "down";
-	case PM__NODE_STATE__NODE_PENDING:
-		return "pending";
-	case PM__NODE_STATE__NODE_REJECTED:
-		return "rejected";
-	case PM__NODE_STATE__NODE_DENIED:
-		return "denied";
-	case PM__NODE_STATE__NODE_REVOKED:
-		return "revoked";
-	case PM__NODE_STATE__NODE_UNSPECIFIED:
-	case _PM__NODE_STATE_IS_INT_SIZE:
-		break;
-	}
-	return "";
-}
 
 static const char *number(uint64_t value)
 {
@@ -51,7 +28,7 @@ static const char *fact(void *arg, size_t host, const struct where_path *path)
 	if (path->root != WHERE_HOST)
 		return NULL;
 	if (strcmp(path->name, "state") == 0)
-		return state_word(n);
+		return pm_node_state_name(node_state(n));
 	if (strcmp(path->name, "id") == 0)
 		return n->id_text;
 	if (strcmp(path->name, "drained") == 0)

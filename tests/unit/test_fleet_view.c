@@ -188,7 +188,7 @@ static void five_hosts_get_a_line_each_and_the_first_failure_in_full(void **stat
 	outcome(2, 4, PM_FAILED, "not ready in time");
 	outcome(3, 2, PM_FAILED, "not ready in time");
 	end(4, PM__FORWARD_STATE__FORWARD_OFFLINE, NOW - 720000);
-	end(5, PM__FORWARD_STATE__FORWARD_DRAINED, NOW);
+	hosts.list[4].state = HOST_SKIPPED; /* as of a drained one that was left out */
 	is_text(acted(false), "web1  reloaded  api 4/4\n"
 	                      "web2  FAILED  api: not ready in time; api 3/4 reloaded\n"
 	                      "web3  FAILED  api: not ready in time; api 1/2 reloaded\n"
