@@ -22,8 +22,9 @@ struct coord {
 	uint32_t heartbeat_ms; /* 0: the default */
 	uint64_t n_loading;    /* lists that are still awaited at the start */
 	bool load_failed;
-	uv_timer_t seen; /* writes when agents were last heard of, once a minute */
-	bool degraded;   /* the store refuses writes */
+	uv_timer_t minute;  /* writes when agents were last heard of, and prunes the store */
+	uint64_t pruned_ms; /* when it was pruned, on the monotonic clock */
+	bool degraded;      /* the store refuses writes */
 };
 
 /* Who an operator's link is: himself, or whoever has the coordinator's own key (local root). */

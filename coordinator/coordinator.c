@@ -28,6 +28,8 @@
 #include "proto/units.h"
 
 #define SEEN_MS    60000 /* how often it is written when agents were last heard of */
+#define PRUNE_MS   86400000
+#define KEPT_MS    (30ll * 86400000) /* spent tokens and what else is over, to be looked at */
 #define GOODBYE_MS 200
 
 struct fresh_waiter {
@@ -269,9 +271,8 @@ static void nothing(void *arg, const struct store_result *r)
 		pm_log(PM_LOG_WARN, "store.unavailable", "%s", r->why);
 }
 
-static void on_seen(uv_timer_t *timer)
+static void write_seen(struct coord *c)
 {
-	struct coord *c = timer->data;
 	struct store_request request = { .op = STORE_SEEN, .now_ms = pm_wall_ms() };
 	PM_FREE struct store_seen *seen = pm_calloc(c->members.n_nodes + 1, sizeof(*seen));
 	struct pm_error err;
@@ -280,8 +281,6 @@ static void on_seen(uv_timer_t *timer)
 	for (size_t i = 0; seen != NULL && i < c->members.n_nodes; i++) {
 		struct node *node = c->members.nodes[i];
 
-		if (node->link != NULL)
-			node->last_seen_ms = PM_MAX(node->last_seen_ms, 1);
 		if (node->seen_dirty)
 			seen[n++] = (struct store_seen){ node->id, node->last_seen_ms };
 		node->seen_dirty = false;
@@ -291,6 +290,36 @@ static void on_seen(uv_timer_t *timer)
 	request.seen = (struct store_seen_list){ seen, n };
 	if (fleet_store_submit(c->store, &request, nothing, NULL, &err) < 0)
 		pm_log(PM_LOG_WARN, "store.busy", "%s", err.what);
+}
+
+static void on_pruned(void *arg, const struct store_result *r)
+{
+	(void)arg;
+	if (r->status != STORE_OK)
+		pm_log(PM_LOG_WARN, "store.unavailable", "%s", r->why);
+	else if (r->revision > 0)
+		pm_log(PM_LOG_INFO, "store.prune", "rows=%llu", (unsigned long long)r->revision);
+}
+
+/* What is over and old goes, and the audit keeps its bound: else the store grows for ever. */
+static void prune(struct coord *c)
+{
+	struct store_request request = { .op = STORE_PRUNE, .now_ms = pm_wall_ms() };
+	struct pm_error err;
+
+	c->pruned_ms = pm_now_ms();
+	request.number = (uint64_t)PM_MAX(request.now_ms - KEPT_MS, 0);
+	if (fleet_store_submit(c->store, &request, on_pruned, NULL, &err) < 0)
+		pm_log(PM_LOG_WARN, "store.busy", "%s", err.what);
+}
+
+static void on_minute(uv_timer_t *timer)
+{
+	struct coord *c = timer->data;
+
+	write_seen(c);
+	if (pm_now_ms() - c->pruned_ms >= PRUNE_MS)
+		prune(c);
 }
 
 static void on_mode(void *arg, enum store_mode mode, const char *why)
@@ -496,9 +525,10 @@ static int serve(struct options *o, struct pm_error *err)
 	    forwards_create(c->loop, &c->forwards, err) < 0 || listen_all(c, o, err) < 0)
 		return -1;
 	set_addresses(c, o);
-	(void)uv_timer_init(c->loop, &c->seen); /* never fails, as the next */
-	c->seen.data = c;
-	(void)uv_timer_start(&c->seen, on_seen, SEEN_MS, SEEN_MS);
+	(void)uv_timer_init(c->loop, &c->minute); /* never fails, as the next */
+	c->minute.data = c;
+	(void)uv_timer_start(&c->minute, on_minute, SEEN_MS, SEEN_MS);
+	prune(c);
 	(void)uv_timer_init(c->loop, &me.goodbye);
 	(void)uv_signal_init(c->loop, &me.term); /* fails only without descriptors */
 	(void)uv_signal_init(c->loop, &me.intr);
@@ -508,12 +538,12 @@ static int serve(struct options *o, struct pm_error *err)
 	pm_log(PM_LOG_INFO, "coordinator.start", "version=%s cluster=%s nodes=%zu operators=%zu",
 	       PM_VERSION, c->cluster_text, c->members.n_nodes, c->members.n_opers);
 	(void)uv_run(c->loop, UV_RUN_DEFAULT);
-	on_seen(&c->seen);
+	write_seen(c);
 	pm_hub_close(c->hub);
 	forwards_close(c->forwards);
 	fleet_store_close(c->store);
 	pm_net_close(c->net);
-	uv_close((uv_handle_t *)&c->seen, NULL);
+	uv_close((uv_handle_t *)&c->minute, NULL);
 	uv_close((uv_handle_t *)&me.goodbye, NULL);
 	uv_close((uv_handle_t *)&me.term, NULL);
 	uv_close((uv_handle_t *)&me.intr, NULL);

@@ -1,11 +1,14 @@
 """pmctl on a fleet: contexts and login, which hosts are meant, commands, what is shown, statuses, logs."""
 
+import contextlib
+import glob
 import json
 import os
 import pty
 import select
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import time
@@ -102,6 +105,23 @@ class Fleet(FleetTestCase):
         self.pmctl("token", "revoke", tokens[0]["id"])
         # Who may only look changes nothing.
         self.pmctl("token", "create", check=5, env=env)
+
+    def test_tokens_that_are_long_over_go(self):
+        self.coordinator()
+        self.login()
+        for _ in range(2):
+            self.pmctl("token", "create")
+        ids = sorted(token["id"] for token in self.pmctl("token", "list", "--json").json()["tokens"])
+        self.stop_coordinator()
+        store, = glob.glob(f"{self.coordinator_home}/store/*.db")
+        with contextlib.closing(sqlite3.connect(store)) as db, db:
+            db.execute("UPDATE tokens SET created_ms = 1, expires_ms = 2 WHERE hex(id) = upper(?)", (ids[0],))
+        self.start_coordinator()
+
+        def spent():
+            return [token["id"] for token in self.pmctl("token", "list", "--spent", "--json").json()["tokens"]]
+        self.wait(lambda: ids[0] not in spent(), message="the old one to go")
+        self.assertIn(ids[1], spent())
 
     def test_without_a_coordinator_it_says_so(self):
         self.assertIn("no coordinator is configured", self.pmctl("--all", "list", check=7).err)
