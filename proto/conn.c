@@ -111,11 +111,6 @@ void pm_net_close(struct pm_net *net)
 	one_less(net);
 }
 
-unsigned pm_net_count(const struct pm_net *net)
-{
-	return net->n_conns;
-}
-
 /* "tcp://ADDRESS:PORT" for nng, without names, of which it would try one address only. */
 static int make_url(const struct sockaddr *at, char out[80], struct pm_error *err)
 {

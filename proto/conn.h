@@ -31,7 +31,6 @@ struct pm_conn_handlers {
 PM_MUST_CHECK int pm_net_create(uv_loop_t *loop, struct pm_net **out, struct pm_error *err);
 /* After its connections and listeners; memory goes when the loop lets go.  NULL is fine. */
 void pm_net_close(struct pm_net *net);
-unsigned pm_net_count(const struct pm_net *net); /* connections that are not closed */
 /* Connections that there may be, from the limit on descriptors: 0 sets it from there anew. */
 void pm_net_set_max(struct pm_net *net, unsigned max);
 

@@ -160,12 +160,3 @@ void pm_token_hash(const uint8_t id[PM_TOKEN_ID_BYTES], const uint8_t secret[PM_
 	(void)crypto_generichash_final(&st, out, PM_TOKEN_HASH_BYTES);
 	sodium_memzero(&st, sizeof(st));
 }
-
-bool pm_token_matches(const uint8_t kept[PM_TOKEN_HASH_BYTES], const uint8_t id[PM_TOKEN_ID_BYTES],
-                      const uint8_t secret[PM_TOKEN_SECRET_BYTES])
-{
-	uint8_t hash[PM_TOKEN_HASH_BYTES];
-
-	pm_token_hash(id, secret, hash);
-	return sodium_memcmp(kept, hash, sizeof(hash)) == 0;
-}

@@ -50,8 +50,5 @@ PM_MUST_CHECK int pm_token_parse(const char *text, struct pm_token *out, struct 
 /* What is kept of the secret.  It is random, so that a plain hash tells nothing about it. */
 void pm_token_hash(const uint8_t id[PM_TOKEN_ID_BYTES], const uint8_t secret[PM_TOKEN_SECRET_BYTES],
                    uint8_t out[PM_TOKEN_HASH_BYTES]);
-/* In constant time. */
-bool pm_token_matches(const uint8_t kept[PM_TOKEN_HASH_BYTES], const uint8_t id[PM_TOKEN_ID_BYTES],
-                      const uint8_t secret[PM_TOKEN_SECRET_BYTES]);
 
 #endif

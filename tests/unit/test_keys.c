@@ -26,6 +26,15 @@ static struct pm_key *key_of(uint8_t byte)
 
 /* ---- addresses ---- */
 
+/* As the store compares. */
+static bool matches(const uint8_t *kept, const uint8_t *id, const uint8_t *secret)
+{
+	uint8_t hash[PM_TOKEN_HASH_BYTES];
+
+	pm_token_hash(id, secret, hash);
+	return sodium_memcmp(kept, hash, sizeof(hash)) == 0;
+}
+
 static void addresses_are_read_and_written(void **state)
 {
 	static const struct {
@@ -462,14 +471,14 @@ static void the_kept_hash_matches_its_own_secret_only(void **state)
 
 	(void)state;
 	pm_token_hash(t.id, t.secret, hash);
-	assert_true(pm_token_matches(hash, t.id, t.secret));
-	assert_false(pm_token_matches(hash, other.id, t.secret));
-	assert_false(pm_token_matches(hash, t.id, other.secret));
+	assert_true(matches(hash, t.id, t.secret));
+	assert_false(matches(hash, other.id, t.secret));
+	assert_false(matches(hash, t.id, other.secret));
 	t.secret[31] ^= 1;
-	assert_false(pm_token_matches(hash, t.id, t.secret));
+	assert_false(matches(hash, t.id, t.secret));
 	t.secret[31] ^= 1;
 	hash[0] ^= 0x80;
-	assert_false(pm_token_matches(hash, t.id, t.secret));
+	assert_false(matches(hash, t.id, t.secret));
 	pm_token_finish(&t);
 	pm_token_finish(&other);
 }
