@@ -8,45 +8,48 @@
 #include "proto/limits.h"
 #include "proto/spec_builder.h"
 
-#define VARIANT sodium_base64_VARIANT_ORIGINAL
+#define VARIANT    sodium_base64_VARIANT_ORIGINAL
 
-/* Members of AppSpec.  New ones go to the end: a text says how many its writer knew. */
-static const char *const own[] = {
-	"env_files",
-	"umask",
-	"limits",
-	"nice",
-	"nice_set",
-	"oom_score_adj",
-	"oom_score_adj_set",
-	"no_new_privs",
-	"log_max_size",
-	"log_keep",
-	"log_total_cap",
-	"log_compress",
-	"log_rotate_every_ms",
-	"log_on_full",
-	"cron_tz",
-	"watch_exts",
-	"kill_signal",
-	"depends_on",
-	"start_timeout_ms",
-	"listen",
-	"drain",
-	"drain_timeout_ms",
-	"startup",
-	"ready",
-	"live",
-	"start_grace_ms",
-	"watchdog_ms",
+#define FIELDS_MAX 128 /* of an AppSpec: more than there are */
+
+/* Which fields of an AppSpec, by their place in its descriptor. */
+struct fields {
+	bool has[FIELDS_MAX];
 };
+
+/* What PM2 has no key for, and the pid file's name, which it keeps with the instance's number. */
+static bool is_own(const char *field)
+{
+	size_t len = strlen(field);
+
+	for (size_t i = 0; i < spec_n_keys; i++) {
+		const char *at = spec_keys[i].fields;
+
+		if ((spec_keys[i].flags & SPEC_OURS) == 0)
+			continue;
+		while (at != NULL && *at != '\0') {
+			size_t word = strcspn(at, " ");
+
+			if (word == len && memcmp(at, field, len) == 0)
+				return true;
+			at += word + strspn(at + word, " ");
+		}
+	}
+	return strcmp(field, "pid_file") == 0;
+}
 
 bool dump_own_has(const char *member)
 {
-	for (size_t i = 0; i < PM_COUNT(own); i++)
-		if (strcmp(own[i], member) == 0)
-			return true;
-	return false;
+	return is_own(member);
+}
+
+static void all_own(struct fields *out)
+{
+	const ProtobufCMessageDescriptor *d = &pm__app_spec__descriptor;
+
+	*out = (struct fields){ 0 };
+	for (unsigned i = 0; i < d->n_fields && i < FIELDS_MAX; i++)
+		out->has[i] = is_own(d->fields[i].name);
 }
 
 static size_t member_size(const ProtobufCFieldDescriptor *f)
@@ -92,14 +95,15 @@ static void swap_bytes(void *a, void *b, size_t n)
 	}
 }
 
-/* Exchange the first n of our members of two specs; each stays the owner of what it has then. */
-static void exchange(Pm__AppSpec *a, Pm__AppSpec *b, size_t n)
+/* Exchange some fields of two specs; each stays the owner of what it has then. */
+static void exchange(Pm__AppSpec *a, Pm__AppSpec *b, const struct fields *which)
 {
-	for (size_t i = 0; i < n; i++) {
-		const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(
-			&pm__app_spec__descriptor, own[i]);
+	const ProtobufCMessageDescriptor *d = &pm__app_spec__descriptor;
 
-		if (f == NULL)
+	for (unsigned i = 0; i < d->n_fields && i < FIELDS_MAX; i++) {
+		const ProtobufCFieldDescriptor *f = &d->fields[i];
+
+		if (!which->has[i])
 			continue;
 		swap_bytes((char *)a + f->offset, (char *)b + f->offset, member_size(f));
 		if (f->label == PROTOBUF_C_LABEL_REPEATED)
@@ -112,13 +116,15 @@ static void exchange(Pm__AppSpec *a, Pm__AppSpec *b, size_t n)
 static void pack(Pm__AppSpec *spec, struct pm_buf *out)
 {
 	Pm__AppSpec only = PM__APP_SPEC__INIT;
+	struct fields own;
 	uint8_t *bytes;
 
-	exchange(&only, spec, PM_COUNT(own));
+	all_own(&own);
+	exchange(&only, spec, &own);
 	bytes = pm_buf_extend(out, pm__app_spec__get_packed_size(&only));
 	if (bytes != NULL)
 		(void)pm__app_spec__pack(&only, bytes); /* the size was asked for */
-	exchange(&only, spec, PM_COUNT(own));
+	exchange(&only, spec, &own);
 }
 
 static bool is_default(const struct pm_buf *packed, struct pm_buf *scratch)
@@ -134,6 +140,42 @@ static bool is_default(const struct pm_buf *packed, struct pm_buf *scratch)
 	same = !scratch->failed && scratch->len == packed->len &&
 	       (packed->len == 0 || memcmp(scratch->bytes, packed->bytes, packed->len) == 0);
 	return same;
+}
+
+static void write_numbers(struct pm_buf *out)
+{
+	const ProtobufCMessageDescriptor *d = &pm__app_spec__descriptor;
+	const char *comma = "";
+	struct fields own;
+
+	all_own(&own);
+	for (unsigned i = 0; i < d->n_fields && i < FIELDS_MAX; i++)
+		if (own.has[i]) {
+			pm_buf_printf(out, "%s%u", comma, d->fields[i].id);
+			comma = ",";
+		}
+}
+
+/* The fields that a text is about, as far as they are ours; NULL: it is none, else its colon. */
+static const char *read_numbers(const char *text, struct fields *out)
+{
+	const ProtobufCMessageDescriptor *d = &pm__app_spec__descriptor;
+
+	*out = (struct fields){ 0 };
+	for (;; text++) {
+		unsigned long id;
+		char *end;
+
+		if (*text < '0' || *text > '9')
+			return NULL;
+		id = strtoul(text, &end, 10);
+		for (unsigned i = 0; i < d->n_fields && i < FIELDS_MAX; i++)
+			if (d->fields[i].id == id)
+				out->has[i] = is_own(d->fields[i].name);
+		text = end;
+		if (*text != ',')
+			return *text == ':' ? text : NULL;
+	}
 }
 
 void dump_own_write(const Pm__AppSpec *spec, struct pm_buf *out)
@@ -157,30 +199,30 @@ void dump_own_write(const Pm__AppSpec *spec, struct pm_buf *out)
 	}
 	(void)sodium_bin2base64(text, size, (const unsigned char *)packed.bytes, packed.len,
 	                        VARIANT);
-	pm_buf_printf(out, "%zu:%s", PM_COUNT(own), text);
+	write_numbers(out);
+	pm_buf_printf(out, ":%s", text);
 }
 
 int dump_own_read(const char *text, Pm__AppSpec *spec, struct pm_error *err)
 {
 	size_t size = strlen(text), len;
 	PM_FREE unsigned char *bytes = pm_calloc(1, size + 1);
+	struct fields which;
+	const char *colon = read_numbers(text, &which);
 	Pm__AppSpec *from;
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
 
 	if (bytes == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "read a dump");
-	if (text[0] < '0' || text[0] > '9' || *end != ':' || size > 2 * PM_SPEC_MAX ||
-	    sodium_base642bin(bytes, size + 1, end + 1, strlen(end + 1), NULL, &len, NULL,
+	if (colon == NULL || size > 2 * PM_SPEC_MAX ||
+	    sodium_base642bin(bytes, size + 1, colon + 1, strlen(colon + 1), NULL, &len, NULL,
 	                      VARIANT) != 0)
 		return pm_fail(err, PM_CONFIG, "its '" DUMP_OWN_KEY "' is not what pmd writes");
 	from = pm__app_spec__unpack(NULL, len, bytes);
 	if (from == NULL)
 		return pm_fail(err, PM_CONFIG, "its '" DUMP_OWN_KEY "' is not what pmd writes");
-	n = PM_MIN(n, PM_COUNT(own));
-	exchange(spec, from, n);
+	exchange(spec, from, &which);
 	if (spec_validate(spec, err) < 0) {
-		exchange(spec, from, n);
+		exchange(spec, from, &which);
 		pm__app_spec__free_unpacked(from, NULL);
 		return -1;
 	}

@@ -1,7 +1,7 @@
 /* dump_own.h - the keys of an app that PM2 does not have, as one text of a dump's entry.
  *
- * The text is "COUNT:" and, in base64, a packed AppSpec that has only the members of these keys;
- * COUNT is how many of them its writer knew.  PM2 keeps the text and does not look into it.
+ * The text is "16,22,...:" and, in base64, a packed AppSpec that has only these fields: all that
+ * its writer knew to be of such keys.  PM2 keeps the text and does not look into it.
  */
 #ifndef PM_CLI_DUMP_OWN_H
 #define PM_CLI_DUMP_OWN_H
@@ -14,7 +14,7 @@
 
 #define DUMP_OWN_KEY "pmd_spec"
 
-/* Whether it is a member of AppSpec that such a text holds. */
+/* Whether such a text holds that field of AppSpec. */
 bool dump_own_has(const char *member);
 
 /* Append the text; nothing when each of these keys is as it is when not given.  See out->failed. */

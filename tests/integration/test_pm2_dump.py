@@ -152,7 +152,7 @@ class Resurrected(DumpCase):
         script = self.write("own.sh", "#!/bin/sh\nexec sleep 100000\n", 0o755)
         port = free_port()
         own = {"listen": [f"tcp://127.0.0.1:{port}"], "kill_signal": "SIGQUIT", "log_max_size": "5M", "nice": 5,
-               "ready": "exec true", "drain_timeout": "9s", "limits": {"nofile": 512}}
+               "ready": "exec true", "pid_file": self.path("own.pid"), "drain_timeout": "9s", "limits": {"nofile": 512}}
         self.start("plain")
         self.pmctl("start", self.write("own.json", json.dumps({"apps": [{"name": "own", "script": script, **own}]})))
         self.pm2("save")
@@ -167,8 +167,9 @@ class Resurrected(DumpCase):
             self.assertRegex(file.read(), r"Max open files +512 ")
         self.assertIn("LISTEN_FDS", self.environ("own"))
         self.assertEqual(os.getpriority(os.PRIO_PROCESS, self.pid("own")), 5)
+        self.assertTrue(os.path.exists(self.path("own-1.pid")) or os.path.exists(self.path("own.pid")))
         # What is not ours is told, and the other apps are there.
-        broken = [dict(e, pmd_spec="27:%%%") if e["name"] == "own" else e for e in self.dump()]
+        broken = [dict(e, pmd_spec="70:%%%") if e["name"] == "own" else e for e in self.dump()]
         self.pm2("delete", "all")
         self.write(self.file(), json.dumps(broken))
         out = self.pm2("resurrect", check=False)

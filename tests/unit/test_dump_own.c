@@ -30,7 +30,6 @@ static const char *const not_ours[] = {
 	"out_file",
 	"error_file",
 	"log_file",
-	"pid_file",
 	"merge_logs",
 	"disable_logs",
 	"log_type",
@@ -126,6 +125,7 @@ static void given(struct spec_builder *b)
 	set_one(b, "log_max_size", "10M");
 	set_one(b, "drain_timeout", "7s");
 	set_one(b, "depends_on", "db");
+	set_one(b, "pid_file", "/run/web.pid");
 }
 
 static void what_is_given_comes_back(void **state)
@@ -147,6 +147,7 @@ static void what_is_given_comes_back(void **state)
 	assert_int_equal(b.spec->n_listen, 1);
 	assert_string_equal(b.spec->listen[0], a.spec->listen[0]);
 	assert_non_null(b.spec->ready);
+	assert_string_equal(b.spec->pid_file, "/run/web.pid");
 	assert_string_equal(b.spec->name, "web");
 	dump_own_write(b.spec, &second);
 	assert_string_equal(second.bytes, first.bytes);
@@ -165,7 +166,7 @@ static void an_older_text_leaves_newer_keys(void **state)
 	plain(&b);
 	b.spec->drain_timeout_ms = 1234;
 	dump_own_write(a.spec, &text);
-	pm_buf_printf(&older, "17%s", strchr(text.bytes, ':')); /* up to kill_signal */
+	pm_buf_printf(&older, "70%s", strchr(text.bytes, ':')); /* of kill_signal only */
 	assert_int_equal(dump_own_read(older.bytes, b.spec, &err), 0);
 	assert_int_equal(b.spec->kill_signal, 3);
 	assert_int_equal(b.spec->drain_timeout_ms, 1234);
@@ -175,9 +176,11 @@ static void an_older_text_leaves_newer_keys(void **state)
 
 static void what_is_none_of_ours_changes_nothing(void **state)
 {
-	/* The last two: a member of another type, and a value that no app can have. */
-	static const char *const texts[] = { "",        "true", "27",      "27:%%%",
-		                             "27:AAAA", "-1:",  "27:ogYA", "27:sAT//wM=" };
+	/* The last two: a member of another type, and a signal that there is not. */
+	static const char *const texts[] = {
+		"",    "true", "70",   "70:%%%",  "70:AAAA",
+		"-1:", ",70:", "70,:", "22:sgEA", "70:sAT//wM=",
+	};
 	struct spec_builder b;
 	struct pm_error err;
 
