@@ -31,17 +31,7 @@ struct packer {
 
 static int write_all(int fd, const char *bytes, size_t len, struct pm_error *err)
 {
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return pm_fail_errno(err, n < 0 ? errno : ENOSPC, "write");
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return pm_write_all(fd, bytes, len) < 0 ? pm_fail_errno(err, errno, "write") : 0;
 }
 
 static ssize_t read_some(struct packer *p, struct pm_error *err)

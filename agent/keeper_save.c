@@ -54,23 +54,6 @@ static char fail_spec[512];
 
 /* ---- writing ---- */
 
-static bool write_all(int fd, const void *bytes, size_t len)
-{
-	const char *p = bytes;
-
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 static void keep_open(int fd, bool keep)
 {
 	if (fd >= 0)
@@ -121,7 +104,7 @@ static bool write_tables(const struct keeper *k, int fd)
 			continue;
 		saved.record = k->slots[i].r;
 		memcpy(saved.fds, k->slots[i].fds, sizeof(saved.fds));
-		if (!write_all(fd, &saved, sizeof(saved)))
+		if (pm_write_all(fd, &saved, sizeof(saved)) < 0)
 			return false;
 	}
 	for (uint32_t i = 0; i < k->n_held; i++) {
@@ -129,7 +112,7 @@ static bool write_tables(const struct keeper *k, int fd)
 
 		memcpy(saved.name, k->held[i].name, sizeof(saved.name));
 		saved.fd = k->held[i].fd;
-		if (!write_all(fd, &saved, sizeof(saved)))
+		if (pm_write_all(fd, &saved, sizeof(saved)) < 0)
 			return false;
 	}
 	return true;
@@ -154,7 +137,7 @@ static int new_state(const struct state_head *h)
 {
 	PM_CLOSE int fd = memfd_create("pmd-keeper", MFD_CLOEXEC);
 
-	if (fd < 0 || !write_all(fd, h, sizeof(*h)))
+	if (fd < 0 || pm_write_all(fd, h, sizeof(*h)) < 0)
 		return -1;
 	return PM_STEAL_FD(fd);
 }
@@ -469,8 +452,8 @@ static bool write_promoted(int fd, const struct keeper_saved_slot *slots, size_t
 			keep_open(slots[i].fds[role], true);
 	for (size_t i = 0; i < n_held; i++)
 		keep_open(held[i].fd, true);
-	return write_all(fd, slots, n_slots * sizeof(*slots)) &&
-	       write_all(fd, held, n_held * sizeof(*held));
+	return pm_write_all(fd, slots, n_slots * sizeof(*slots)) == 0 &&
+	       pm_write_all(fd, held, n_held * sizeof(*held)) == 0;
 }
 
 int keeper_promote(const char *home, int lock_fd, const struct keeper_saved_slot *slots,

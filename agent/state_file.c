@@ -47,21 +47,6 @@ static int open_dir(const char *home, int *fd, struct pm_error *err)
 
 /* ---- writing ---- */
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* An errno that a fail point asks for becomes the result of the call it stands before. */
 static int injected(int errnum)
 {
@@ -88,7 +73,8 @@ static int write_tmp(int dir, const char *tmp, const uint8_t *bytes, size_t len,
 	          openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 	if (fd < 0 || BETWEEN("state.after_open") < 0)
 		return pm_fail_errno(err, errno, "make %s", tmp);
-	if (STEP("state.write", write_all(fd, bytes, len)) < 0 || BETWEEN("state.after_write") < 0)
+	if (STEP("state.write", pm_write_all(fd, bytes, len)) < 0 ||
+	    BETWEEN("state.after_write") < 0)
 		return pm_fail_errno(err, errno, "write %s", tmp);
 	if (STEP("state.fsync", fsync(fd)) < 0 || BETWEEN("state.after_fsync") < 0)
 		return pm_fail_errno(err, errno, "flush %s", tmp);

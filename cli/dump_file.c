@@ -88,5 +88,5 @@ void dump_make_module_conf(const char *home)
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	/* There already, or not ours to write: nothing here depends on it. */
 	if (fd >= 0)
-		(void)file_write_all(fd, "{}", 2);
+		(void)pm_write_all(fd, "{}", 2);
 }

@@ -9,21 +9,6 @@
 
 #include "proto/limits.h"
 
-int file_write_all(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* The directory's entry must be on the disk too, before "saved" is said. */
 static int sync_dir(const char *path)
 {
@@ -52,7 +37,7 @@ int file_replace(const char *path, const char *bytes, size_t len, struct pm_erro
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return pm_fail_errno(err, errno, "make %.150s", tmp);
-	if (file_write_all(fd, bytes, len) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0) {
+	if (pm_write_all(fd, bytes, len) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0) {
 		int saved = errno;
 
 		(void)unlink(tmp); /* the error before is the one to tell */

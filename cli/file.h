@@ -5,9 +5,6 @@
 #include "proto/buf.h"
 #include "proto/error.h"
 
-/* 0, or -1 with errno. */
-int file_write_all(int fd, const char *bytes, size_t len);
-
 /*
  * Replace a file, or make it, with mode 0600: a crash leaves the old one or the new one, whole.
  *

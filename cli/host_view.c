@@ -14,23 +14,6 @@
 #define IN_FULL_FEW    3  /* hosts whose failure is shown in full, of 21 to HOST_VIEW_ODD */
 #define GROUPS_MAX     20 /* groups of equal failures; the others by their number */
 
-static void add_clean(const char *text, struct pm_buf *out)
-{
-	pm_sanitize(text, strlen(text), PM_SANITIZE_ONE_LINE, out);
-}
-
-static void add_padded(const char *text, unsigned width, struct pm_buf *out)
-{
-	PM_BUF clean = { 0 };
-	unsigned used;
-
-	add_clean(text, &clean);
-	if (clean.failed || clean.bytes == NULL)
-		return;
-	used = text_cut(out, clean.bytes, PM_MAX(width, 1u), TEXT_CUT_MIDDLE, "…");
-	text_pad(out, width > used ? width - used : 0);
-}
-
 unsigned host_view_width(const struct hosts *h)
 {
 	unsigned width = 0;
@@ -109,7 +92,7 @@ static void add_counts(const struct host *h, struct pm_buf *out)
 				ok += h->outcomes[k]->code == PM_OK;
 			}
 		pm_buf_str(out, comma);
-		add_clean(name, out);
+		text_add_clean(out, name);
 		pm_buf_printf(out, " %zu/%zu", ok, n);
 		comma = ", ";
 	}
@@ -123,13 +106,13 @@ static void add_reason(const struct host_view *v, const struct host *h, struct p
 			add_counts(h, out);
 		} else if (h->text != NULL) {
 			pm_buf_str(out, "  ");
-			add_clean(h->text, out);
+			text_add_clean(out, h->text);
 		}
 		return;
 	}
 	if (h->text != NULL) {
 		pm_buf_str(out, "  ");
-		add_clean(h->text, out);
+		text_add_clean(out, h->text);
 	}
 	if (h->n_ok > 0) {
 		pm_buf_str(out, "; ");
@@ -144,7 +127,7 @@ static void add_reason(const struct host_view *v, const struct host *h, struct p
 
 void host_view_line(const struct host_view *v, const struct host *h, struct pm_buf *out)
 {
-	add_padded(h->name, v->width, out);
+	text_add_padded(out, h->name, v->width);
 	pm_buf_str(out, "  ");
 	color_add(out, v->color, state_color(h->state), state_word(v, h));
 	add_reason(v, h, out);
@@ -178,16 +161,16 @@ static void add_tails(const struct host_view *v, const struct host *h, struct pm
 		if (o->code == PM_OK)
 			continue;
 		pm_buf_str(out, "  ");
-		add_clean(h->name, out);
+		text_add_clean(out, h->name);
 		pm_buf_str(out, ": ");
-		add_clean(o->name, out);
+		text_add_clean(out, o->name);
 		if (o->has_id)
 			pm_buf_printf(out, " (%u)", o->pm_id);
 		pm_buf_str(out, ": ");
-		add_clean(o->text, out);
+		text_add_clean(out, o->text);
 		if (o->hint[0] != '\0') {
 			pm_buf_str(out, "; ");
-			add_clean(o->hint, out);
+			text_add_clean(out, o->hint);
 		}
 		pm_buf_char(out, '\n');
 		while (left > 0) {
@@ -236,7 +219,7 @@ static void add_group(const struct host_view *v, const struct fold_group *g, str
 		out->failed = true;
 	if (g->text[0] != '\0') {
 		pm_buf_str(out, "  ");
-		add_clean(g->text, out);
+		text_add_clean(out, g->text);
 	}
 	pm_buf_char(out, '\n');
 }

@@ -28,23 +28,6 @@ struct row {
 	uint64_t memory, uptime_ms; /* of the youngest */
 };
 
-static void add_clean(const char *text, struct pm_buf *out)
-{
-	pm_sanitize(text, strlen(text), PM_SANITIZE_ONE_LINE, out);
-}
-
-static void add_padded(const char *text, unsigned width, struct pm_buf *out)
-{
-	PM_BUF clean = { 0 };
-	unsigned used;
-
-	add_clean(text, &clean);
-	if (clean.failed)
-		return;
-	used = clean.bytes == NULL ? 0 : text_cut(out, clean.bytes, width, TEXT_CUT_MIDDLE, "…");
-	text_pad(out, width - used);
-}
-
 /* ---- apps of a host ---- */
 
 static void count(struct row *row, const Pm__InstanceStatus *s)
@@ -123,7 +106,7 @@ static void add_version(const char *version, struct pm_buf *out)
 	else
 		(void)snprintf(text, sizeof(text), "%s%.60s",
 		               version[0] >= '0' && version[0] <= '9' ? "v" : "", version);
-	add_padded(text, VERSION_WIDTH, out);
+	text_add_padded(out, text, VERSION_WIDTH);
 }
 
 static void add_colored(bool on, enum color color, const struct pm_buf *text, struct pm_buf *out)
@@ -139,9 +122,9 @@ static void add_row(const struct list_view *v, const struct row *row, struct pm_
 	char uptime[FMT_MAX] = "-", memory[PM_BYTES_TEXT];
 
 	add_state(row, &state);
-	add_padded(row->host->name, v->width, out);
+	text_add_padded(out, row->host->name, v->width);
 	pm_buf_str(out, "  ");
-	add_padded(row->app, APP_WIDTH, out);
+	text_add_padded(out, row->app, APP_WIDTH);
 	pm_buf_str(out, "  ");
 	add_version(row->version, out);
 	pm_buf_str(out, "  ");
@@ -160,7 +143,7 @@ static void add_absent(const struct list_view *v, const struct host *h, struct p
 	color_add(out, v->color, COLOR_YELLOW, hosts_state_name(h->state));
 	if (h->text != NULL) {
 		pm_buf_str(out, "  ");
-		add_clean(h->text, out);
+		text_add_clean(out, h->text);
 	}
 	if (h->state == HOST_OFFLINE && h->last_seen_wall_ms > 0) {
 		pm_buf_str(out, "  last seen ");
@@ -176,7 +159,7 @@ static void add_titles(struct list_view *v, struct pm_buf *out)
 		return;
 	v->titled = true;
 	v->width = PM_MAX(v->width, 4u);
-	add_padded("host", v->width, &line);
+	text_add_padded(&line, "host", v->width);
 	pm_buf_printf(&line, "  %-*s  %-*s  %-*s  %8s  %10s  %7s  %s", APP_WIDTH, "app",
 	              VERSION_WIDTH, "version", STATE_WIDTH, "status", "restarts", "uptime", "cpu",
 	              "memory");
@@ -201,7 +184,7 @@ void list_view_rows(struct list_view *v, const struct host *const *hosts, size_t
 			add_row(v, &rows[k], out);
 		if (n_rows > 0)
 			continue;
-		add_padded(hosts[i]->name, v->width, out);
+		text_add_padded(out, hosts[i]->name, v->width);
 		pm_buf_str(out, "  ");
 		if (hosts[i]->state != HOST_DONE)
 			add_absent(v, hosts[i], out);
@@ -364,7 +347,7 @@ static int add_app(const struct list_view *v, const struct sorting *s, size_t fr
 			left += groups[i].n;
 			continue;
 		}
-		add_padded(i == v->diff ? s->rows[from].app : "", APP_WIDTH, out);
+		text_add_padded(out, i == v->diff ? s->rows[from].app : "", APP_WIDTH);
 		add_answer(v, &groups[i], n_all, out);
 		if (i > 0)
 			pm_buf_printf(out, "  <- differs: %s",
@@ -419,7 +402,7 @@ static int add_others(const struct list_view *v, const struct host *const *hosts
 			          hosts_state_name(hosts_group_state(g)));
 		if (g->text[0] != '\0') {
 			pm_buf_str(out, "  ");
-			add_clean(g->text, out);
+			text_add_clean(out, g->text);
 		}
 		pm_buf_str(out, "  ");
 		if (hostlist_fold(g->hosts, g->n, out, err) < 0)

@@ -98,21 +98,6 @@ static int systemctl(const struct startup_plan *p, const char *verb, const char 
 	return run(p->user_unit ? user : system, out, err);
 }
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* Make the directories on the way, which a new account does not have. */
 static int make_dirs(const char *path, struct pm_error *err)
 {
@@ -149,7 +134,7 @@ static int write_unit(const struct startup_plan *p, const char *unit, const stru
 	if (fd < 0)
 		return pm_fail_errno(err, errno, "make %.100s in %.100s", tmp, p->unit_dir);
 	/* fchmod, because systemd wants to read it whatever the caller's umask is. */
-	if (fchmod(fd, 0644) < 0 || write_all(fd, text->bytes, text->len) < 0 || fsync(fd) < 0 ||
+	if (fchmod(fd, 0644) < 0 || pm_write_all(fd, text->bytes, text->len) < 0 || fsync(fd) < 0 ||
 	    renameat(dir, tmp, dir, unit) < 0 || fsync(dir) < 0) {
 		int saved = errno;
 

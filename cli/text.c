@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "proto/sanitize.h"
 #include "proto/width.h"
 
 size_t text_decode(const char *bytes, size_t len, uint32_t *code)
@@ -134,4 +135,23 @@ void text_pad(struct pm_buf *out, unsigned columns)
 {
 	while (columns-- > 0)
 		pm_buf_char(out, ' ');
+}
+
+void text_add_clean(struct pm_buf *out, const char *text)
+{
+	pm_sanitize(text, strlen(text), PM_SANITIZE_ONE_LINE, out);
+}
+
+void text_add_padded(struct pm_buf *out, const char *text, unsigned width)
+{
+	PM_BUF clean = { 0 };
+	unsigned used;
+
+	text_add_clean(&clean, text);
+	if (clean.failed) {
+		out->failed = true;
+		return;
+	}
+	used = clean.bytes == NULL ? 0 : text_cut(out, clean.bytes, width, TEXT_CUT_MIDDLE, "…");
+	text_pad(out, width > used ? width - used : 0);
 }

@@ -36,6 +36,12 @@ enum text_cut {
 unsigned text_cut(struct pm_buf *out, const char *text, unsigned width, enum text_cut how,
                   const char *mark);
 
+/* Append text from elsewhere as one harmless line. */
+void text_add_clean(struct pm_buf *out, const char *text);
+
+/* The same in so many columns, cut in the middle or with blanks behind it. */
+void text_add_padded(struct pm_buf *out, const char *text, unsigned width);
+
 void text_pad(struct pm_buf *out, unsigned columns); /* that many blanks */
 
 #endif

@@ -28,6 +28,27 @@ void pm_closep(int *fd)
 	errno = saved;
 }
 
+int pm_write_all(int fd, const void *bytes, size_t len)
+{
+	const char *p = bytes;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0) { /* of no file that we know: it would go on for ever */
+			errno = ENOSPC;
+			return -1;
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 void pm_alloc_fail_at(unsigned n)
 {
 	atomic_store_explicit(&fail_at, n, memory_order_relaxed);

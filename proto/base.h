@@ -37,6 +37,9 @@
 void pm_freep(void *p);  /* p points at a pointer */
 void pm_closep(int *fd); /* closes when >= 0 and sets it to -1; errno is kept */
 
+/* Write all of it; 0, or -1 with errno, and a part may be written. */
+int pm_write_all(int fd, const void *bytes, size_t len);
+
 /*
  * Allocation. Zeroed memory, or NULL with errno ENOMEM; every result is checked.
  * pm_alloc_fail_at(n) makes the n-th allocation from now fail, and those after it; 0 turns that off
