@@ -458,8 +458,6 @@ static int hello_agent(struct coord *c, struct pm_link *l, const Pm__Hello *hell
 	fleet->agent_id = node->id_text;
 	fleet->cluster_id = c->cluster_text;
 	fleet->heartbeat_ms = c->heartbeat_ms;
-	fleet->generation = node->epoch;
-	fleet->resume = PM__RESUME__RESUME_FULL_STATUS;
 	return 0;
 }
 
@@ -507,18 +505,6 @@ static void on_heartbeat(struct node *node, const Pm__Heartbeat *beat)
 		node->clock_offset_ms = beat->wall_ms - node->last_seen_ms;
 }
 
-static void on_event(struct coord *c, struct pm_link *l, const Pm__Event *event)
-{
-	Pm__Envelope env = PM__ENVELOPE__INIT;
-	Pm__EventAck ack = PM__EVENT_ACK__INIT;
-
-	(void)c;
-	ack.sequence = event->sequence;
-	env.body_case = PM__ENVELOPE__BODY_EVENT_ACK;
-	env.event_ack = &ack;
-	(void)pm_link_send(l, &env); /* it is told again if this is lost */
-}
-
 static void not_for_us(struct pm_link *l, const Pm__Envelope *env)
 {
 	struct pm_error err;
@@ -542,8 +528,6 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
 			(void)forward_on_answer(&node->forwards, env); /* late ones are nobody's */
 		else if (env->body_case == PM__ENVELOPE__BODY_HEARTBEAT)
 			on_heartbeat(node, env->heartbeat);
-		else if (env->body_case == PM__ENVELOPE__BODY_EVENT)
-			on_event(c, l, env->event);
 		else if (kind == PM_EVENT_REQUEST)
 			not_for_us(l, env);
 		return;

@@ -328,8 +328,6 @@ pm_ops pm_ops_of(const Pm__Envelope *env)
 	case PM__ENVELOPE__BODY_ENROL:
 	case PM__ENVELOPE__BODY_ENROLLED:
 	case PM__ENVELOPE__BODY_FORWARDED:
-	case PM__ENVELOPE__BODY_EVENT:
-	case PM__ENVELOPE__BODY_EVENT_ACK:
 	case PM__ENVELOPE__BODY_FLEET_REPLY:
 		return 0;
 	case PM__ENVELOPE__BODY__NOT_SET:

@@ -310,7 +310,7 @@ static enum pm_event_kind plain_kind(const Pm__Envelope *env)
 	case PM__ENVELOPE__BODY_ERROR:
 		return env->re != 0 ? PM_EVENT_ANSWER : PM_EVENT_NOTICE;
 	default:
-		return PM_EVENT_NOTICE; /* Goodbye, Heartbeat, UplinkState, Event, EventAck */
+		return PM_EVENT_NOTICE; /* Goodbye, Heartbeat, UplinkState */
 	}
 }
 
