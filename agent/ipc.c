@@ -301,6 +301,11 @@ void ipc_close(struct ipc *c)
 	uv_close((uv_handle_t *)&c->poll, on_closed);
 }
 
+bool ipc_has_ended(const struct ipc *c)
+{
+	return c->ended;
+}
+
 uint64_t ipc_dropped(const struct ipc *c)
 {
 	return c->dropped;

@@ -36,6 +36,9 @@ bool ipc_send(struct ipc *c, const char *json);
 /* The same with a descriptor, which is duplicated here. */
 bool ipc_send_fd(struct ipc *c, const char *json, int fd);
 
+/* The app has closed its end. */
+bool ipc_has_ended(const struct ipc *c);
+
 uint64_t ipc_dropped(const struct ipc *c); /* messages over PM_IPC_LINE_MAX */
 
 #endif

@@ -24,6 +24,7 @@ struct handle {
 	struct handle *next;
 	char *json; /* owned */
 	int fd;     /* owned */
+	bool is_connection;
 };
 
 struct node_primary {
@@ -36,6 +37,7 @@ struct node_primary {
 	struct handle *queue, **queue_end; /* owned; the first is under way when `waiting` */
 	unsigned n_queue;
 	bool waiting;
+	bool leaving; /* it is sent nothing but texts any more: see node_primary_disconnect() */
 	unsigned n_listening;
 };
 
@@ -128,13 +130,14 @@ static void on_handle_ack(struct node_primary *p)
 	send_next_handle(p);
 }
 
-static bool queue_handle(struct node_primary *p, json_t *message, int fd)
+static bool queue_handle(struct node_primary *p, json_t *message, int fd, bool is_connection)
 {
 	struct handle *h = p->n_queue == HANDLES_MAX ? NULL : pm_calloc(1, sizeof(*h));
 
 	if (h == NULL)
 		goto fail;
 	h->fd = -1;
+	h->is_connection = is_connection;
 	h->json = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
 	h->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (h->json == NULL || h->fd < 0)
@@ -239,8 +242,8 @@ static void on_query_server(struct node_primary *p, const json_t *m)
 	char name[192], text[160];
 	int fd = -1, errnum = EINVAL;
 
-	if (!json_is_integer(seq))
-		return; /* it could not be answered */
+	if (p->leaving || !json_is_integer(seq))
+		return; /* as node's own primary does; or it could not be answered */
 	if (parse_key(m, &key) &&
 	    sockets_get(p->sockets, &key, p->seat, p->generation, &fd, &errnum, &err) == 0)
 		errnum = 0;
@@ -257,7 +260,7 @@ static void on_query_server(struct node_primary *p, const json_t *m)
 	                      key.type == SOCK_DGRAM ? "dgram.Native" : "net.Native", "msg",
 	                      answer(seq, name, 0,
 	                             shared_data(p->shared, name, json_object_get(m, "data")))),
-		    fd))
+		    fd, false))
 		send_json(p, answer(seq, name, ENOMEM, NULL));
 }
 
@@ -339,19 +342,31 @@ void node_primary_on_line(struct node_primary *p, const char *line, size_t len)
 
 bool node_primary_has_room(const struct node_primary *p)
 {
-	return p->n_queue < HANDLES_MAX / 2; /* the rest is for the sockets that it asks for */
+	/* The rest is for the sockets that it asks for. */
+	return !p->leaving && p->n_queue < HANDLES_MAX / 2;
+}
+
+unsigned node_primary_n_given(const struct node_primary *p)
+{
+	unsigned n = 0;
+
+	for (const struct handle *h = p->queue; h != NULL && !ipc_has_ended(p->ipc); h = h->next)
+		n += h->is_connection;
+	return n;
 }
 
 bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd)
 {
 	char name[192];
 
+	if (p->leaving)
+		return false;
 	handle_name(key, name, sizeof(name));
 	return queue_handle(p,
 	                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "cmd", "NODE_HANDLE", "type",
 	                              "net.Native", "msg", "cmd", "NODE_CLUSTER", "act", "newconn",
 	                              "key", name),
-	                    fd);
+	                    fd, true);
 }
 
 bool node_primary_drain(struct node_primary *p)
@@ -359,8 +374,17 @@ bool node_primary_drain(struct node_primary *p)
 	return ipc_send(p->ipc, PRELOAD_DRAIN_MESSAGE);
 }
 
+void node_primary_is_leaving(struct node_primary *p)
+{
+	p->leaving = true;
+	while (p->queue != NULL)
+		drop_first(p);
+	p->waiting = false;
+}
+
 bool node_primary_disconnect(struct node_primary *p)
 {
+	node_primary_is_leaving(p);
 	return ipc_send(p->ipc, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"disconnect\"}");
 }
 

@@ -53,14 +53,26 @@ bool node_primary_has_room(const struct node_primary *p);
 /* Hand it a connection (duplicated here) that was accepted on the socket of a key, as node's own
  * primary does when it deals them out. false: it cannot be told. */
 bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd);
+/* Of these, how many it has not acknowledged; 0 when it cannot any more. */
+unsigned node_primary_n_given(const struct node_primary *p);
 
 /* Tell what we have preloaded into it (preload.h) that no connection is to be kept for further
  * requests; without it nothing happens. false: it cannot be told. */
 bool node_primary_drain(struct node_primary *p);
 
-/* Node's graceful way out: it closes its servers, waits for their connections, leaves. false: it
- * cannot be told. */
+/*
+ * Node's graceful way out: it closes its servers, waits for their connections, leaves.
+ *
+ * No descriptor follows, and what it still asks for is not answered, as node's own primary does
+ * (queryServer() of lib/internal/cluster/primary.js): one that comes when the worker has closed its
+ * channel ends it with ERR_INTERNAL_ASSERTION. What is queued is dropped: wait for
+ * node_primary_n_given() to be 0 first.
+ *
+ * returns  false when it cannot be told
+ */
 bool node_primary_disconnect(struct node_primary *p);
+/* A former supervisor has told it so. */
+void node_primary_is_leaving(struct node_primary *p);
 
 /* Addresses it listens on now. */
 unsigned node_primary_n_listening(const struct node_primary *p);

@@ -383,6 +383,15 @@ static int count_connections(const struct instance *inst, unsigned *n, struct pm
 	return rc;
 }
 
+/* What it is still to accept. */
+static unsigned count_waiting(const struct instance *inst)
+{
+	const struct process *p = inst->process;
+
+	return cluster_waiting(inst) +
+	       (p == NULL || p->worker == NULL ? 0 : worker_n_given(p->worker));
+}
+
 static void look_at_retiree(struct reload *r)
 {
 	struct instance *old = r->old;
@@ -404,7 +413,7 @@ static void look_at_retiree(struct reload *r)
 		pm_log(PM_LOG_WARN, "reload.connections", "%s", err.what);
 		connections = 1; /* nobody knows: it has all its time */
 	}
-	step = retire_plan(&r->retire, cluster_waiting(old), connections, pm_now_ms());
+	step = retire_plan(&r->retire, count_waiting(old), connections, pm_now_ms());
 	switch (step.verdict) {
 	case RETIRE_TELL:
 		tell_to_finish(old);

@@ -111,6 +111,11 @@ bool worker_give_connection(struct worker *w, const struct socket_key *key, int 
 	return node_primary_give(w->node, key, fd);
 }
 
+unsigned worker_n_given(const struct worker *w)
+{
+	return w->node == NULL ? 0 : node_primary_n_given(w->node);
+}
+
 void worker_drain(struct worker *w)
 {
 	if (w->node != NULL && !node_primary_drain(w->node))
@@ -157,6 +162,9 @@ int worker_create(struct process *p, const struct cluster_seat *seat, struct ipc
 	    node_primary_create(ipc, seat->sockets, seat->shared, seat->number, seat->generation,
 	                        &hooks, &w->node, err) < 0)
 		goto fail;
+	if (w->node != NULL && p->inst != NULL && instance_core(p->inst)->told != 0 &&
+	    !instance_spec(p->inst)->shutdown_with_message)
+		node_primary_is_leaving(w->node);
 	*out = w;
 	return 0;
 fail:

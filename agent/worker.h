@@ -40,10 +40,13 @@ void worker_on_line(struct worker *w, const char *line, size_t len);
  */
 bool worker_takes_connections(const struct worker *w);
 bool worker_give_connection(struct worker *w, const struct socket_key *key, int fd);
+/* Connections that it was handed and has not taken yet. */
+unsigned worker_n_given(const struct worker *w);
 
 /* Tell it to finish: no further requests on the connections it has. */
 void worker_drain(struct worker *w);
-/* Node's graceful way out. false: it has none, or cannot be told. */
+/* Node's graceful way out; it gets no socket and no connection after that. false: it has none, or
+ * cannot be told. */
 bool worker_disconnect(struct worker *w);
 
 #endif

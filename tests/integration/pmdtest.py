@@ -97,6 +97,18 @@ class PmdTestCase(unittest.TestCase):
                 raise
         return run
 
+    @contextlib.contextmanager
+    def subTest(self, *args, **params):
+        """As unittest's; what a failed one leaves is printed while it is there."""
+        with super().subTest(*args, **params):
+            try:
+                yield
+            except unittest.SkipTest:
+                raise
+            except BaseException:
+                self.explain()
+                raise
+
     def setUp(self):
         for program in ("pmd", "pmctl"):
             if not os.path.exists(os.path.join(BUILD, program)):

@@ -4,8 +4,28 @@ import os
 import signal
 import unittest
 
-from clusters import SOAK, ClusterTestCase, Load
-from pmdtest import kill
+from clusters import SOAK, ClusterTestCase, Load, helper
+from pmdtest import PATIENCE, kill, process
+
+# The first serves. Each other one is at work before it asks for its socket, and again before it hears of anything.
+LATE = """
+const fs = require('fs');
+const server = require('http').createServer((req, res) => res.end('hello'));
+const pause = new Int32Array(new SharedArrayBuffer(4));
+function work(done, until) {
+    fs.writeFileSync(done, '');
+    while (!fs.existsSync(until))
+        Atomics.wait(pause, 0, 0, 5);
+}
+if (process.env.NODE_APP_INSTANCE === '0') {
+    server.listen(PORT, '127.0.0.1');
+} else {
+    process.on('SIGINT', () => {}); // it may come before it hears
+    work('late', 'go');
+    server.listen(PORT, '127.0.0.1');
+    work('asked', 'on');
+}
+"""
 
 
 class Scale(ClusterTestCase):
@@ -20,6 +40,31 @@ class Scale(ClusterTestCase):
             self.start(node, mode)
             with self.load(keep) as load:
                 self.scale_rounds(load)
+
+        self.each_way(body)
+
+    def test_one_that_is_to_leave_gets_no_socket_after_that(self):
+        """It asks for one before it hears that it is to leave: a descriptor behind that ends node with an error."""
+        def body(node, mode, keep):
+            for name in ("late", "go", "asked", "on"):
+                if os.path.exists(self.path(name)):
+                    os.unlink(self.path(name))
+            self.start_app(script=self.write("late.js", LATE.replace("PORT", str(self.port))), interpreter=node,
+                           instances=2, exec_mode="cluster")
+            leaver = max(self.instances("api"), key=lambda a: a["pm_id"])["pid"]
+            self.wait(lambda: os.path.exists(self.path("late")), message="a worker at work")
+            supervisor = self.supervisor_pid()
+            self.run_command([helper("arm"), self.home, "reload.after_drain=stop"])
+            scale = self.pmctl_popen("scale", "api", "1", text=True)
+            self.wait(lambda: process(supervisor).state == "T", message="the word to leave")
+            self.write("go", "")
+            self.wait(lambda: os.path.exists(self.path("asked")), message="what it asks for")
+            os.kill(supervisor, signal.SIGCONT)
+            self.apps()  # what it asks for has been dealt with
+            self.write("on", "")
+            out, err = scale.communicate(timeout=30 * PATIENCE)
+            self.assertEqual(scale.returncode, 0, out + err)
+            self.assertIn(f"pid={leaver} exited with code 0", self.read(os.path.join(self.home, "pmd.log")))
 
         self.each_way(body)
 

@@ -27,11 +27,11 @@ class StateCase(PmdTestCase):
         return sorted(a["name"] for a in self.apps())
 
     def spoil(self, name):
-        with open(self.state(name), "r+b") as file:
-            file.seek(-1, os.SEEK_END)
-            last = file.read(1)[0]
-            file.seek(-1, os.SEEK_END)
-            file.write(bytes([last ^ 1]))
+        """Damages what has this name, and only that: within a save, two generations are one file with two names."""
+        data = bytearray(self.bytes_of(name))
+        data[-1] ^= 1
+        self.write(self.state("spoilt"), bytes(data))
+        os.rename(self.state("spoilt"), self.state(name))
 
     def bytes_of(self, name):
         with open(self.state(name), "rb") as file:
