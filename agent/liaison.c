@@ -232,6 +232,7 @@ static void on_session_closed(void *arg, struct session *s)
 {
 	struct liaison *f = arg;
 
+	remote_closed(f->remote, s);
 	if (s != f->session)
 		return;
 	is_over(f);

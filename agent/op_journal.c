@@ -15,15 +15,16 @@
 #include "proto/limits.h"
 #include "proto/log.h"
 
-#define FILE_NAME "ops"
-#define TMP_NAME  "ops.tmp"
+#define TMP_NAME OP_FILE ".tmp"
 /* A file this small is not worth writing anew. */
 #define COMPACT_LEAST (64u << 10)
 
 struct entry {
 	struct op_record rec;
-	enum op_known known; /* OP_NEW: a free slot */
-	bool unwritten;      /* its end is not in the file yet */
+	uint8_t *bytes; /* owned: those of rec.result; NULL: not kept */
+	enum op_known known;
+	bool unwritten; /* its end is not in the file yet */
+	bool missed;    /* it changed since the file that is being written was begun */
 };
 
 struct op_journal {
@@ -32,11 +33,16 @@ struct op_journal {
 	size_t max;
 	struct entry *entries; /* owned: a ring, the oldest at `first` */
 	size_t first, n;
+	size_t result_bytes; /* of all entries */
 	uint64_t counter;
-	size_t size;   /* of the file */
-	size_t live;   /* bytes of it that still say something */
-	bool torn;     /* a write ended in the middle of a record, and could not be taken back */
-	bool deferred; /* some entry is unwritten */
+	size_t size;     /* of the file */
+	bool torn;       /* a write ended in the middle of a record, and could not be taken back */
+	bool deferred;   /* some entry is unwritten */
+	bool rewriting;  /* from begin() to end(): copy and copy_fd are the worker's */
+	bool distrusted; /* a flush failed: what was written before it may be lost */
+	bool dir_dirty;  /* the file's name is not on the disk for sure */
+	struct pm_buf copy;
+	int copy_fd; /* owned; -1: none */
 };
 
 static struct entry *at(const struct op_journal *j, size_t i)
@@ -44,87 +50,53 @@ static struct entry *at(const struct op_journal *j, size_t i)
 	return &j->entries[(j->first + i) % j->max];
 }
 
-static struct entry *find(const struct op_journal *j, const uint8_t id[OP_ID_BYTES])
+/* returns    where it is, counted from the oldest; j->n: nowhere */
+static size_t index_of(const struct op_journal *j, const uint8_t id[OP_ID_BYTES])
 {
 	for (size_t i = j->n; i-- > 0;) /* a repeat is of a late one, mostly */
 		if (memcmp(at(j, i)->rec.id, id, OP_ID_BYTES) == 0)
-			return at(j, i);
-	return NULL;
+			return i;
+	return j->n;
+}
+
+static struct entry *find(const struct op_journal *j, const uint8_t id[OP_ID_BYTES])
+{
+	size_t i = index_of(j, id);
+
+	return i == j->n ? NULL : at(j, i);
 }
 
 /* ---- writing ---- */
 
-static int append(struct op_journal *j, const struct pm_buf *b, struct pm_error *err)
+/* At the end of a file; what could not be written whole is taken back, or `torn` is set. */
+static int append_to(int fd, const struct pm_buf *b, size_t *size, bool *torn, struct pm_error *err)
 {
 	ssize_t n;
 	int saved;
 
 	if (b->failed)
 		return pm_fail(err, PM_NO_MEMORY, "write the journal");
-	if (j->torn && ftruncate(j->fd, (off_t)j->size) < 0)
+	if (*torn && ftruncate(fd, (off_t)*size) < 0)
 		return pm_fail_errno(err, errno, "mend the journal");
-	j->torn = false;
+	*torn = false;
 	errno = PM_FAIL_POINT("ops.write");
 	if (errno != 0)
 		return pm_fail_errno(err, errno, "write the journal");
-	n = write(j->fd, b->bytes, b->len);
+	do {
+		n = write(fd, b->bytes, b->len);
+	} while (n < 0 && errno == EINTR);
 	if (n == (ssize_t)b->len) {
-		j->size += b->len;
+		*size += b->len;
 		return 0;
 	}
 	saved = n < 0 ? errno : ENOSPC;
-	j->torn = n > 0 && ftruncate(j->fd, (off_t)j->size) < 0;
+	*torn = n > 0 && ftruncate(fd, (off_t)*size) < 0;
 	return pm_fail_errno(err, saved, "write the journal");
 }
 
-/* Everything that is remembered, in a new file that then takes the place of the old one. */
-static int write_tmp(const struct op_journal *j, const struct pm_buf *b, int *out,
-                     struct pm_error *err)
+static int append(struct op_journal *j, const struct pm_buf *b, struct pm_error *err)
 {
-	PM_CLOSE int fd = -1;
-
-	(void)unlinkat(j->dir, TMP_NAME, 0); /* of an earlier death */
-	fd = openat(j->dir, TMP_NAME, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
-	            0600);
-	if (fd < 0)
-		return pm_fail_errno(err, errno, "make " TMP_NAME);
-	errno = PM_FAIL_POINT("ops.compact");
-	if (errno != 0 || write(fd, b->bytes, b->len) != (ssize_t)b->len)
-		return pm_fail_errno(err, errno == 0 ? ENOSPC : errno, "write " TMP_NAME);
-	errno = PM_FAIL_POINT("ops.fsync");
-	if (errno != 0 || fsync(fd) < 0)
-		return pm_fail_errno(err, errno, "flush " TMP_NAME);
-	*out = PM_STEAL_FD(fd);
-	return 0;
-}
-
-static int compact(struct op_journal *j, struct pm_error *err)
-{
-	PM_BUF b = { 0 };
-	int fd = -1;
-
-	op_record_header(j->counter, &b);
-	for (size_t i = 0; i < j->n; i++)
-		op_record_put(&at(j, i)->rec, &b);
-	if (b.failed)
-		return pm_fail(err, PM_NO_MEMORY, "write the journal anew");
-	if (write_tmp(j, &b, &fd, err) < 0)
-		return -1;
-	errno = PM_FAIL_POINT("ops.rename");
-	if (errno != 0 || renameat(j->dir, TMP_NAME, j->dir, FILE_NAME) < 0) {
-		(void)pm_fail_errno(err, errno, "rename " TMP_NAME);
-		pm_closep(&fd);
-		return -1;
-	}
-	(void)PM_FAIL_POINT("ops.renamed");
-	pm_closep(&j->fd);
-	j->fd = fd;
-	j->size = j->live = b.len;
-	j->torn = j->deferred = false;
-	for (size_t i = 0; i < j->n; i++)
-		at(j, i)->unwritten = false;
-	return fsync(j->dir) < 0 ? pm_fail_errno(err, errno, "flush the directory of the journal")
-	                         : 0;
+	return append_to(j->fd, b, &j->size, &j->torn, err);
 }
 
 /* Ends that could not be written when they came. */
@@ -142,7 +114,6 @@ static int write_deferred(struct op_journal *j, struct pm_error *err)
 		if (append(j, &b, err) < 0)
 			return -1;
 		e->unwritten = false;
-		j->live += b.len;
 	}
 	j->deferred = false;
 	return 0;
@@ -155,15 +126,51 @@ static int write_record(struct op_journal *j, const struct op_record *rec, struc
 	if (write_deferred(j, err) < 0)
 		return -1;
 	op_record_put(rec, &b);
-	if (append(j, &b, err) < 0)
-		return -1;
-	j->live += b.len;
-	return 0;
+	return append(j, &b, err);
 }
 
 /* ---- what is remembered ---- */
 
-/* Forget the oldest that is not under way.  The ring stays in order. */
+static void forget_bytes(struct op_journal *j, struct entry *e)
+{
+	j->result_bytes -= e->rec.result.len;
+	free(e->bytes);
+	e->bytes = NULL;
+	e->rec.result.bytes = NULL;
+	e->rec.result.len = 0;
+}
+
+/* Without memory the bytes are forgotten, but not that there was a result. */
+static void keep_result(struct op_journal *j, struct entry *e, const struct op_result *r)
+{
+	forget_bytes(j, e);
+	e->rec.ended = true;
+	e->rec.result = (struct op_result){ .code = r->code, .wall_ms = r->wall_ms };
+	if (r->len == 0 || r->len > PM_OP_RESULT_MAX)
+		return;
+	e->bytes = pm_calloc(r->len, 1);
+	if (e->bytes == NULL)
+		return;
+	memcpy(e->bytes, r->bytes, r->len);
+	e->rec.result.bytes = e->bytes;
+	e->rec.result.len = r->len;
+	j->result_bytes += r->len;
+	for (size_t i = 0; j->result_bytes > PM_OP_RESULTS_MAX && at(j, i) != e; i++)
+		forget_bytes(j, at(j, i));
+}
+
+/* The ring stays in order. */
+static void forget(struct op_journal *j, size_t i)
+{
+	forget_bytes(j, at(j, i));
+	for (; i > 0; i--)
+		*at(j, i) = *at(j, i - 1);
+	*at(j, 0) = (struct entry){ .known = OP_NEW };
+	j->first = (j->first + 1) % j->max;
+	j->n--;
+}
+
+/* Forget the oldest that is not under way. */
 static bool make_room(struct op_journal *j)
 {
 	size_t i = 0;
@@ -174,20 +181,22 @@ static bool make_room(struct op_journal *j)
 		i++;
 	if (i == j->n)
 		return false;
-	j->live -= PM_MIN(j->live, op_record_size(&at(j, i)->rec));
-	for (; i > 0; i--)
-		*at(j, i) = *at(j, i - 1);
-	at(j, 0)->known = OP_NEW;
-	j->first = (j->first + 1) % j->max;
-	j->n--;
+	forget(j, i);
 	return true;
 }
 
-static void remember(struct op_journal *j, const struct op_record *rec, enum op_known known)
+/* There is room. */
+static struct entry *remember(struct op_journal *j, const struct op_record *rec,
+                              enum op_known known)
 {
-	*at(j, j->n) = (struct entry){ .rec = *rec, .known = known };
-	j->n++;
+	struct entry *e = at(j, j->n++);
+
+	*e = (struct entry){ .rec = *rec, .known = known, .missed = j->rewriting };
+	e->rec.result = (struct op_result){ 0 };
+	if (rec->ended)
+		keep_result(j, e, &rec->result);
 	j->counter = PM_MAX(j->counter, rec->number);
+	return e;
 }
 
 enum op_known op_journal_find(const struct op_journal *j, const uint8_t id[OP_ID_BYTES],
@@ -206,19 +215,17 @@ int op_journal_begin(struct op_journal *j, const uint8_t id[OP_ID_BYTES], uint64
                      struct pm_error *err)
 {
 	struct op_record rec = { .number = number };
-	struct pm_error ignored;
 
 	if (find(j, id) != NULL)
 		return pm_fail(err, PM_EXISTS, "this command is known");
-	if (j->n == j->max && !make_room(j))
+	if (j->size > PM_OPS_FILE_MAX)
+		return pm_fail(err, PM_LIMIT, "the journal is too large and cannot be written anew");
+	if (!make_room(j))
 		return pm_fail(err, PM_LIMIT, "%zu commands are under way", j->max);
 	memcpy(rec.id, id, OP_ID_BYTES);
 	if (write_record(j, &rec, err) < 0)
 		return -1;
-	remember(j, &rec, OP_BEGUN);
-	/* What fails here is tried again with the next; the old file is whole and goes on. */
-	if (j->size > COMPACT_LEAST && j->size > 4 * j->live && compact(j, &ignored) < 0)
-		pm_log(PM_LOG_WARN, "ops.compact", "%s", ignored.what);
+	(void)remember(j, &rec, OP_BEGUN);
 	return 0;
 }
 
@@ -226,33 +233,144 @@ int op_journal_end(struct op_journal *j, const uint8_t id[OP_ID_BYTES],
                    const struct op_result *result, struct pm_error *err)
 {
 	struct entry *e = find(j, id);
-	size_t begun;
 
 	if (e == NULL || e->known == OP_ENDED)
 		return pm_fail(err, PM_NOT_FOUND, "no such command is under way");
-	begun = op_record_size(&e->rec);
+	keep_result(j, e, result);
 	e->known = OP_ENDED;
-	e->rec.ended = true;
-	e->rec.result = *result;
-	e->rec.result.text[OP_TEXT_MAX] = '\0';
-	if (write_record(j, &e->rec, err) < 0) {
-		e->unwritten = j->deferred = true;
-		return -1;
-	}
-	j->live -= PM_MIN(j->live, begun);
-	return 0;
+	e->missed = j->rewriting;
+	if (write_record(j, &e->rec, err) == 0)
+		return 0;
+	e->unwritten = j->deferred = true;
+	return -1;
 }
 
-int op_journal_sync(const struct op_journal *j, struct pm_error *err)
+void op_journal_withdraw(struct op_journal *j, const uint8_t id[OP_ID_BYTES])
 {
-	errno = PM_FAIL_POINT("ops.sync");
-	return errno != 0 || fdatasync(j->fd) < 0 ? pm_fail_errno(err, errno, "flush the journal")
-	                                          : 0;
+	size_t i = index_of(j, id);
+
+	if (i < j->n && at(j, i)->known == OP_BEGUN)
+		forget(j, i);
 }
 
 uint64_t op_journal_counter(const struct op_journal *j)
 {
 	return j->counter;
+}
+
+/* ---- waiting for the disk ---- */
+
+int op_journal_sync(struct op_journal *j, struct pm_error *err)
+{
+	if (j->distrusted)
+		return pm_fail(err, PM_FAILED, "the journal could not be flushed before");
+	errno = PM_FAIL_POINT("ops.sync");
+	if (errno != 0 || fdatasync(j->fd) < 0) {
+		j->distrusted = true;
+		return pm_fail_errno(err, errno, "flush the journal");
+	}
+	if (j->dir_dirty && fsync(j->dir) < 0)
+		return pm_fail_errno(err, errno, "flush the directory of the journal");
+	j->dir_dirty = false;
+	return 0;
+}
+
+bool op_journal_wants_rewrite(const struct op_journal *j)
+{
+	size_t live = 0;
+
+	if (j->distrusted || j->size > PM_OPS_REWRITE_BYTES)
+		return true;
+	if (j->size <= COMPACT_LEAST)
+		return false;
+	for (size_t i = 0; i < j->n; i++)
+		live += op_record_size(&at(j, i)->rec);
+	return j->size > 4 * live;
+}
+
+int op_journal_rewrite_begin(struct op_journal *j, struct pm_error *err)
+{
+	op_record_header(j->counter, &j->copy);
+	for (size_t i = 0; i < j->n; i++)
+		op_record_put(&at(j, i)->rec, &j->copy);
+	if (j->copy.failed) {
+		pm_buf_finish(&j->copy);
+		return pm_fail(err, PM_NO_MEMORY, "write the journal anew");
+	}
+	for (size_t i = 0; i < j->n; i++)
+		at(j, i)->missed = false;
+	j->rewriting = true;
+	return 0;
+}
+
+int op_journal_rewrite_work(struct op_journal *j, struct pm_error *err)
+{
+	PM_CLOSE int fd = -1;
+
+	(void)unlinkat(j->dir, TMP_NAME, 0); /* of an earlier death */
+	fd = openat(j->dir, TMP_NAME, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
+	            0600);
+	if (fd < 0)
+		return pm_fail_errno(err, errno, "make " TMP_NAME);
+	errno = PM_FAIL_POINT("ops.compact");
+	if (errno != 0 || write(fd, j->copy.bytes, j->copy.len) != (ssize_t)j->copy.len)
+		return pm_fail_errno(err, errno == 0 ? ENOSPC : errno, "write " TMP_NAME);
+	errno = PM_FAIL_POINT("ops.fsync");
+	if (errno != 0 || fsync(fd) < 0)
+		return pm_fail_errno(err, errno, "flush " TMP_NAME);
+	j->copy_fd = PM_STEAL_FD(fd);
+	return 0;
+}
+
+static int add_missed(struct op_journal *j, size_t *size, struct pm_error *err)
+{
+	PM_BUF b = { 0 };
+	bool torn = false;
+
+	for (size_t i = 0; i < j->n; i++)
+		if (at(j, i)->missed)
+			op_record_put(&at(j, i)->rec, &b);
+	return b.len == 0 && !b.failed ? 0 : append_to(j->copy_fd, &b, size, &torn, err);
+}
+
+static int put_in_place(struct op_journal *j, struct pm_error *err)
+{
+	size_t size = j->copy.len;
+
+	if (add_missed(j, &size, err) < 0)
+		return -1;
+	errno = PM_FAIL_POINT("ops.rename");
+	if (errno != 0 || renameat(j->dir, TMP_NAME, j->dir, OP_FILE) < 0)
+		return pm_fail_errno(err, errno, "rename " TMP_NAME);
+	(void)PM_FAIL_POINT("ops.renamed");
+	pm_closep(&j->fd);
+	j->fd = PM_STEAL_FD(j->copy_fd);
+	j->size = size;
+	j->torn = j->deferred = j->distrusted = false;
+	j->dir_dirty = true;
+	for (size_t i = 0; i < j->n; i++)
+		at(j, i)->unwritten = false;
+	return 0;
+}
+
+int op_journal_rewrite_end(struct op_journal *j, int rc, struct pm_error *err)
+{
+	if (rc == 0)
+		rc = put_in_place(j, err);
+	pm_closep(&j->copy_fd);
+	j->copy_fd = -1;
+	pm_buf_finish(&j->copy);
+	j->rewriting = false;
+	return rc;
+}
+
+/* All of it at once. */
+static int rewrite(struct op_journal *j, struct pm_error *err)
+{
+	if (op_journal_rewrite_begin(j, err) < 0 ||
+	    op_journal_rewrite_end(j, op_journal_rewrite_work(j, err), err) < 0)
+		return -1;
+	return op_journal_sync(j, err);
 }
 
 /* ---- reading ---- */
@@ -262,13 +380,14 @@ static void take_record(struct op_journal *j, const struct op_record *rec)
 	struct entry *known = find(j, rec->id);
 
 	if (known != NULL) {
-		known->rec = *rec;
 		known->known = rec->ended ? OP_ENDED : OP_INTERRUPTED;
-		return;
+		keep_result(j, known, &rec->result); /* of one that began, none */
+		known->rec.ended = rec->ended;
+		known->rec.number = rec->number;
+		j->counter = PM_MAX(j->counter, rec->number);
+	} else if (make_room(j)) { /* always: none is under way while we read */
+		(void)remember(j, rec, rec->ended ? OP_ENDED : OP_INTERRUPTED);
 	}
-	/* None is under way while we read, so that there is always room to make. */
-	if (make_room(j))
-		remember(j, rec, rec->ended ? OP_ENDED : OP_INTERRUPTED);
 }
 
 static int read_all(int fd, struct pm_buf *out, struct pm_error *err)
@@ -278,8 +397,8 @@ static int read_all(int fd, struct pm_buf *out, struct pm_error *err)
 
 	if (fstat(fd, &st) < 0)
 		return pm_fail_errno(err, errno, "stat the journal");
-	if (!S_ISREG(st.st_mode))
-		return pm_fail(err, PM_DENIED, "the journal is no regular file");
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		return pm_fail(err, PM_DENIED, "the journal is not a file of ours");
 	while (n > 0) {
 		uint8_t bytes[16384];
 
@@ -331,18 +450,18 @@ static int put_aside(struct op_journal *j, struct pm_error *err)
 
 	(void)gmtime_r(&now, &tm);
 	(void)strftime(date, sizeof(date), "%Y%m%dT%H%M%S", &tm);
-	(void)snprintf(name, sizeof(name), FILE_NAME ".corrupt-%s", date);
-	if (renameat(j->dir, FILE_NAME, j->dir, name) < 0)
+	(void)snprintf(name, sizeof(name), OP_FILE ".corrupt-%s", date);
+	if (renameat(j->dir, OP_FILE, j->dir, name) < 0)
 		return pm_fail_errno(err, errno, "put the journal aside");
-	return compact(j, err);
+	return rewrite(j, err);
 }
 
 static int load(struct op_journal *j, struct op_journal_report *report, struct pm_error *err)
 {
-	PM_BUF b = { .max = PM_STATE_MAX };
+	PM_BUF b = { .max = 2 * PM_OPS_FILE_MAX }; /* nothing of ours gets that large */
 	size_t good = 0;
 
-	j->fd = openat(j->dir, FILE_NAME,
+	j->fd = openat(j->dir, OP_FILE,
 	               O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (j->fd < 0 && errno == ELOOP)
 		return pm_fail(err, PM_DENIED, "the journal is a symbolic link");
@@ -353,8 +472,9 @@ static int load(struct op_journal *j, struct op_journal_report *report, struct p
 	if (report->damaged)
 		return put_aside(j, err);
 	if (good == 0) /* new, or torn within its header */
-		return compact(j, err);
-	j->size = j->live = good;
+		return rewrite(j, err);
+	j->size = good;
+	j->dir_dirty = true; /* who put it there may have died before that was flushed */
 	if (report->torn_bytes > 0 && ftruncate(j->fd, (off_t)good) < 0)
 		return pm_fail_errno(err, errno, "mend the journal");
 	return 0;
@@ -369,7 +489,7 @@ int op_journal_open(int dir, size_t max, struct op_journal **out, struct op_jour
 	if (j == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "open the journal");
 	j->dir = dir;
-	j->fd = -1;
+	j->fd = j->copy_fd = -1;
 	j->max = max == 0 ? PM_OP_JOURNAL_MAX : max;
 	j->entries = pm_calloc(j->max, sizeof(*j->entries));
 	if (j->entries == NULL) {
@@ -388,7 +508,11 @@ void op_journal_close(struct op_journal *j)
 {
 	if (j == NULL)
 		return;
+	for (size_t i = 0; j->entries != NULL && i < j->n; i++)
+		free(at(j, i)->bytes);
+	pm_closep(&j->copy_fd);
 	pm_closep(&j->fd);
+	pm_buf_finish(&j->copy);
 	free(j->entries);
 	free(j);
 }

@@ -10,7 +10,7 @@ struct op_record {
 	uint8_t id[OP_ID_BYTES];
 	uint64_t number;
 	bool ended;
-	struct op_result result; /* when ended */
+	struct op_result result; /* when ended; its bytes are borrowed */
 };
 
 enum op_read {
@@ -27,7 +27,7 @@ enum op_read op_record_read_header(const uint8_t *bytes, size_t len, size_t *use
 
 void op_record_put(const struct op_record *rec, struct pm_buf *out);
 size_t op_record_size(const struct op_record *rec);
-/* *used is how many bytes it took; set for OP_READ_OK only. */
+/* *used is how many bytes it took; set for OP_READ_OK only.  The result is where it was read. */
 enum op_read op_record_read(const uint8_t *bytes, size_t len, struct op_record *out, size_t *used);
 
 #endif

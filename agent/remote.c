@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/op_memory.h"
+#include "agent/op_sync.h"
 #include "agent/rate.h"
 #include "agent/remote_policy.h"
 #include "agent/trail.h"
@@ -17,6 +17,7 @@
 #define WAITERS_MAX 4 /* repeats of a command that is under way; more are refused */
 #define ACTOR_TEXT  192
 #define TARGET_TEXT 256
+#define OPS         "commands of the fleet" /* in the words of 'agent status' */
 
 /* Somebody who asked for the same once more. */
 struct waiter {
@@ -31,6 +32,7 @@ struct pending {
 	uint64_t id;
 	bool has_op;
 	uint8_t op[OP_ID_BYTES];
+	uint64_t ticket; /* of the journal; 0: it is being carried out */
 	Pm__Verb verb;
 	char actor[ACTOR_TEXT], target[TARGET_TEXT];
 	struct pm_buf result; /* packed, of the first page */
@@ -44,7 +46,7 @@ struct pending {
 
 struct remote {
 	struct super *su;             /* borrowed */
-	struct op_memory *memory;     /* owned */
+	struct op_sync *ops;          /* owned */
 	struct trail *trail;          /* owned */
 	struct remote_policy *policy; /* owned */
 	struct rate refusals, notes;
@@ -223,14 +225,16 @@ static struct pending *find_op(const struct remote *r, const uint8_t *op)
 	return p;
 }
 
-static void reply_known(struct session *s, uint64_t id, const uint8_t *bytes, size_t len)
+static void reply_known(struct session *s, uint64_t id, const struct op_result *known)
 {
-	Pm__Result *result = len == 0 ? NULL : pm__result__unpack(NULL, len, bytes);
+	Pm__Result *result =
+		known->len == 0 ? NULL : pm__result__unpack(NULL, known->len, known->bytes);
 	struct pm_error err;
 
 	if (result == NULL) {
 		(void)pm_fail(&err, PM_UNKNOWN,
-		              "it was done; what came of it is not known any more");
+		              "it was done before, and ended with '%s'; more is not known any more",
+		              pm_code_name(known->code));
 		session_reply_error(s, id, &err);
 		return;
 	}
@@ -253,22 +257,22 @@ static enum session_permit wait_with(struct pending *p, struct session *s, uint6
 static enum session_permit known_command(struct remote *r, struct session *s,
                                          const Pm__Envelope *env, struct pm_error *err)
 {
-	const uint8_t *op = env->command->op_id.data, *result;
+	const uint8_t *op = env->command->op_id.data;
+	struct op_result result;
 	struct pending *p;
-	size_t len;
 
-	switch (op_memory_find(r->memory, op, &result, &len)) {
-	case OP_UNHEARD:
+	switch (op_sync_find(r->ops, op, &result)) {
+	case OP_NEW:
 		return SESSION_PERMIT;
 	case OP_BEGUN:
 		p = find_op(r, op);
 		if (p != NULL)
 			return wait_with(p, s, env->id, err);
 		break;
-	case OP_CUT:
+	case OP_INTERRUPTED:
 		break;
-	case OP_DONE:
-		reply_known(s, env->id, result, len);
+	case OP_ENDED:
+		reply_known(s, env->id, &result);
 		return SESSION_ANSWERED;
 	}
 	(void)pm_fail(err, PM_UNKNOWN,
@@ -306,7 +310,7 @@ static int begin(struct remote *r, struct session *s, const Pm__Envelope *env, s
 	describe_actor(actor_of(env), p->actor);
 	describe_target(env, p->target);
 	if (account(r, p->actor, pm_verb_name(p->verb), p->target, "allowed", err) < 0 ||
-	    (p->has_op && op_memory_begin(r->memory, p->op, err) < 0)) {
+	    (p->has_op && op_sync_begin(r->ops, p->op, &p->ticket, err) < 0)) {
 		free(p);
 		return -1;
 	}
@@ -358,27 +362,42 @@ static void remember_result(struct pending *p)
 	pack_result(&p->result, &result);
 }
 
-static void end(struct remote *r, struct pending **at)
+static struct pending *take_out(struct remote *r, struct pending **at)
 {
 	struct pending *p = *at;
-	char outcome[256], action[48];
-	struct pm_error err;
 
 	*at = p->next;
 	r->n_pending--;
-	remember_result(p);
-	if (p->has_op && op_memory_done(r->memory, p->op, (const uint8_t *)p->result.bytes,
-	                                p->result.len, &err) < 0)
-		super_degraded(r->su, "fleet", err.what);
+	return p;
+}
+
+static void account_end(struct remote *r, const struct pending *p)
+{
+	char outcome[256], action[48];
+	struct pm_error err;
+
 	(void)snprintf(action, sizeof(action), "%s.end", pm_verb_name(p->verb));
 	(void)snprintf(outcome, sizeof(outcome), "%s%s%s", pm_code_name(p->code),
 	               *p->text == '\0' ? "" : ": ", p->text);
 	(void)account(r, p->actor, action, p->target, outcome, &err); /* shown as degraded */
 	pm_log(PM_LOG_INFO, "remote.done", "who=\"%s\" what=%s target=\"%s\" %s", p->actor,
 	       pm_verb_name(p->verb), p->target, outcome);
+}
+
+static void end(struct remote *r, struct pending **at)
+{
+	struct pending *p = take_out(r, at);
+	struct op_result result = { .code = p->code, .wall_ms = pm_wall_ms() };
+	struct pm_error err;
+
+	remember_result(p);
+	result.bytes = (const uint8_t *)p->result.bytes;
+	result.len = p->result.len;
+	if (p->has_op && op_sync_end(r->ops, p->op, &result, &err) < 0)
+		super_degraded(r->su, OPS, err.what);
+	account_end(r, p);
 	for (unsigned i = 0; i < p->n_waiters; i++)
-		reply_known(p->waiters[i].session, p->waiters[i].id,
-		            (const uint8_t *)p->result.bytes, p->result.len);
+		reply_known(p->waiters[i].session, p->waiters[i].id, &result);
 	pending_free(p);
 }
 
@@ -433,6 +452,73 @@ void remote_answer(struct remote *r, struct session *s, const Pm__Envelope *env)
 	}
 }
 
+/* ---- commands that wait for the disk ---- */
+
+/* It is not carried out; a repeat of it is a new command. */
+static void drop(struct remote *r, struct pending **at, const struct pm_error *why)
+{
+	struct pending *p = take_out(r, at);
+
+	op_sync_withdraw(r->ops, p->op);
+	p->code = why->code;
+	(void)snprintf(p->text, sizeof(p->text), "not carried out: %.120s", why->what);
+	account_end(r, p);
+	for (unsigned i = 0; i < p->n_waiters; i++)
+		session_reply_error(p->waiters[i].session, p->waiters[i].id, why);
+	if (session_is_open(p->session))
+		session_go_back(p->session, why);
+	pending_free(p);
+}
+
+static void drop_of_closed(struct remote *r, struct pending **at)
+{
+	struct pm_error err;
+
+	(void)pm_fail(&err, PM_UNREACHABLE, "the link was cut before it began");
+	drop(r, at, &err);
+}
+
+static struct pending **find_called(struct remote *r, uint64_t ticket)
+{
+	struct pending **at = &r->pending;
+
+	while (*at != NULL && ((*at)->ticket == 0 || (*at)->ticket > ticket))
+		at = &(*at)->next;
+	return *at == NULL ? NULL : at;
+}
+
+/* What is carried out here may end at once, and let others in: the list is searched anew. */
+static void on_called(void *arg, uint64_t ticket, const struct pm_error *err)
+{
+	struct remote *r = arg;
+	struct pending **at, *p;
+	struct pm_error failed;
+
+	super_degraded(r->su, OPS, err == NULL ? NULL : err->what);
+	while ((at = find_called(r, ticket)) != NULL) {
+		p = *at;
+		if (err != NULL) {
+			drop(r, at, err);
+		} else if (!session_is_open(p->session)) {
+			drop_of_closed(r, at);
+		} else {
+			p->ticket = 0;
+			if (session_go_on(p->session, &failed) < 0)
+				drop(r, at, &failed);
+		}
+	}
+}
+
+void remote_closed(struct remote *r, struct session *s)
+{
+	struct pending **at = &r->pending;
+
+	while (*at != NULL && ((*at)->session != s || (*at)->ticket == 0))
+		at = &(*at)->next;
+	if (*at != NULL) /* a session waits with one at a time */
+		drop_of_closed(r, at);
+}
+
 /* ---- all of it ---- */
 
 static int ask_policy(struct remote *r, struct session *s, const Pm__Envelope *env, pm_ops ops,
@@ -456,8 +542,9 @@ static enum session_permit permit_command(struct remote *r, struct session *s,
 		known = known_command(r, s, env, err);
 	if (known != SESSION_PERMIT)
 		return known;
-	return ask_policy(r, s, env, ops, err) < 0 || begin(r, s, env, err) < 0 ? SESSION_REFUSE
-	                                                                        : SESSION_PERMIT;
+	if (ask_policy(r, s, env, ops, err) < 0 || begin(r, s, env, err) < 0)
+		return SESSION_REFUSE;
+	return env->command->op_id.len == OP_ID_BYTES ? SESSION_HOLD : SESSION_PERMIT;
 }
 
 enum session_permit remote_permit(struct remote *r, struct session *s, const Pm__Envelope *env,
@@ -487,7 +574,7 @@ int remote_create(struct super *su, struct remote **out, struct pm_error *err)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	r->su = su;
 	if (remote_policy_create(su, &r->policy, err) < 0 ||
-	    op_memory_open(su->home, &r->memory, err) < 0 ||
+	    op_sync_create(su->loop, su->home, on_called, r, &r->ops, err) < 0 ||
 	    trail_create(su->loop, su->home, on_trail_failed, r, &r->trail, err) < 0) {
 		remote_close(r);
 		return -1;
@@ -507,7 +594,7 @@ void remote_close(struct remote *r)
 		pending_free(p);
 	}
 	trail_close(r->trail);
-	op_memory_close(r->memory);
+	op_sync_close(r->ops);
 	remote_policy_destroy(r->policy);
 	free(r);
 }

@@ -106,6 +106,8 @@ void session_close_now(struct session *s)
 		s->guard->closed(s->guard->arg, s);
 	pm_session_finish(&s->core);
 	pm_record_finish(&s->reader);
+	pm_buf_finish(&s->request);
+	pm_buf_finish(&s->behind);
 	pm_buf_finish(&s->out);
 	uv_close((uv_handle_t *)&s->poll, on_handle_closed);
 	pm_closep(&s->fd);
@@ -182,7 +184,8 @@ void session_flush(struct session *s)
 		s->out_at = 0;
 	}
 	if (session_is_open(s))
-		watch(s, UV_READABLE | (session_queued(s) > 0 || s->wants_room ? UV_WRITABLE : 0));
+		watch(s, (s->held ? 0 : UV_READABLE) |
+			         (session_queued(s) > 0 || s->wants_room ? UV_WRITABLE : 0));
 }
 
 static void settle(struct session *s, uint64_t id)
@@ -286,17 +289,18 @@ bool session_permits(struct session *s, const Pm__Envelope *env)
 		break;
 	case SESSION_ANSWERED:
 		break;
+	case SESSION_HOLD:
+		s->held = true;
+		break;
 	}
 	return false;
 }
 
-static void handle_request(struct session *s, const Pm__Envelope *env)
+static void handle_permitted(struct session *s, const Pm__Envelope *env)
 {
 	const struct control_handlers *h = s->host->handlers;
 	struct pm_error err;
 
-	if (!session_permits(s, env))
-		return;
 	if (env->body_case == PM__ENVELOPE__BODY_SPEC_PUSH) {
 		h->spec_push(s->host->arg, s, env->id, env->spec_push);
 		return;
@@ -333,7 +337,8 @@ static void handle_event(struct session *s, const Pm__Envelope *env, const struc
 		handle_hello(s, env);
 		break;
 	case PM_EVENT_REQUEST:
-		handle_request(s, env);
+		if (session_permits(s, env))
+			handle_permitted(s, env);
 		break;
 	case PM_EVENT_UNKNOWN:
 		(void)pm_fail(&err, PM_UNSUPPORTED, "this agent (%s) does not know that request",
@@ -369,6 +374,14 @@ static void handle_event(struct session *s, const Pm__Envelope *env, const struc
 	}
 }
 
+/* Without memory for it the session is over: whoever holds it learns that. */
+static void keep(struct session *s, struct pm_buf *b, const uint8_t *bytes, size_t len)
+{
+	pm_buf_add(b, bytes, len);
+	if (b->failed)
+		session_doom(s);
+}
+
 static int handle_record(struct session *s, const uint8_t *record, size_t n, struct pm_error *err)
 {
 	struct pm_arena *arena = &s->host->arena;
@@ -383,6 +396,10 @@ static int handle_record(struct session *s, const uint8_t *record, size_t n, str
 		handle_event(s, env, &ev);
 		s->actor = NULL;
 	}
+	if (rc == 0 && s->held) {
+		keep(s, &s->request, record, n);
+		s->request_id = env->id;
+	}
 	pm_arena_reset(arena);
 	return rc;
 }
@@ -395,12 +412,14 @@ static void handle_bytes(struct session *s, const uint8_t *bytes, size_t len)
 	int rc = 1;
 
 	s->corked = true;
-	while (rc > 0 && session_is_open(s) && !s->draining) {
+	while (rc > 0 && session_is_open(s) && !s->draining && !s->held) {
 		rc = pm_record_next(&s->reader, &bytes, &len, &record, &n, &err);
 		if (rc > 0 && handle_record(s, record, n, &err) < 0)
 			rc = -1;
 	}
 	s->corked = false;
+	if (s->held && session_is_open(s))
+		keep(s, &s->behind, bytes, len);
 	if (!session_is_open(s))
 		return;
 	if (rc < 0) {
@@ -408,6 +427,47 @@ static void handle_bytes(struct session *s, const uint8_t *bytes, size_t len)
 		s->draining = true;
 	}
 	session_flush(s);
+}
+
+/* Then what was read behind it, which may hold the session once more. */
+static void take_what_is_behind(struct session *s)
+{
+	PM_BUF behind = s->behind;
+
+	s->behind = (struct pm_buf){ 0 };
+	pm_buf_finish(&s->request);
+	if (session_is_open(s))
+		handle_bytes(s, (const uint8_t *)behind.bytes, behind.len);
+}
+
+int session_go_on(struct session *s, struct pm_error *err)
+{
+	struct pm_arena *arena = &s->host->arena;
+	Pm__Envelope *env;
+
+	if (pm_decode(arena, (const uint8_t *)s->request.bytes, s->request.len, &env, err) < 0) {
+		pm_arena_reset(arena);
+		session_doom(s);
+		return -1;
+	}
+	(void)session_ref(s);
+	s->held = false;
+	s->actor = env->actor;
+	handle_permitted(s, env);
+	s->actor = NULL;
+	pm_arena_reset(arena);
+	take_what_is_behind(s);
+	session_unref(s);
+	return 0;
+}
+
+void session_go_back(struct session *s, const struct pm_error *why)
+{
+	(void)session_ref(s);
+	s->held = false;
+	session_reply_error(s, s->request_id, why);
+	take_what_is_behind(s);
+	session_unref(s);
 }
 
 /* false: the session is over. */

@@ -33,7 +33,8 @@ bool session_is_pm2(const struct session *s);
 enum session_permit {
 	SESSION_PERMIT,  /* go on */
 	SESSION_REFUSE,  /* in the words of err */
-	SESSION_ANSWERED /* it was answered, or will be: nothing more is done */
+	SESSION_ANSWERED, /* it was answered, or will be: nothing more is done */
+	SESSION_HOLD      /* a command: go on when session_go_on() or session_go_back() says so */
 };
 struct session_guard {
 	/* Each request, and each stream that is to be opened. */
@@ -48,6 +49,17 @@ struct session_guard {
 	void *arg;
 };
 bool session_is_remote(const struct session *s);
+
+/*
+ * End a hold.  Until then the session, which is open (or nothing of it is done), takes nothing more
+ * from its peer, so that the order of what was asked for stays as it is; what it has to say goes
+ * out.  Not to be called from within permit().
+ *
+ * errors     PM_NO_MEMORY: the session ends, and nothing was carried out
+ */
+PM_MUST_CHECK int session_go_on(struct session *s, struct pm_error *err);
+void session_go_back(struct session *s, const struct pm_error *why); /* it is refused after all */
+
 /* Who is behind the request that is being handled: an operator's name, else session_program(). */
 const char *session_who(const struct session *s);
 

@@ -56,11 +56,14 @@ struct session {
 	bool open;
 	bool doomed;        /* to be closed by the reaper */
 	bool draining;      /* to be closed once the queue is sent */
+	bool held;          /* a request waits for session_go_on() */
 	bool corked;        /* answers are gathered until the input is dealt with */
 	bool wants_room;    /* pages or a stream wait for the queue to get shorter */
 	unsigned unlimited; /* an answer is being queued that must come whole */
 	struct pm_session core;
 	struct pm_record_reader reader;
+	struct pm_buf request, behind; /* while held: its record, and what was read after it */
+	uint64_t request_id;
 	struct pm_buf out; /* the queue, from out_at on */
 	size_t out_at;
 	uid_t uid;

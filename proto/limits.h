@@ -60,12 +60,16 @@
 #define PM_REMOTE_REFUSALS_HOUR 240
 /* Remote commands under way; further ones are refused. */
 #define PM_REMOTE_PENDING_MAX 256
-/* Commands by op_id whose result an agent remembers; the oldest is forgotten. */
-#define PM_OPS_KEPT 1024
-/* What is remembered of one result; of a longer one only that it was there. */
-#define PM_OP_RESULT_MAX 4096
-/* The file of both; then it is written anew with what is still remembered. */
-#define PM_OPS_FILE_MAX (8u << 20)
+/* Commands from afar that an agent remembers; older ones would be done again. */
+#define PM_OP_JOURNAL_MAX 4096
+/* What is remembered of one result, and of all: of a longer one, and of the oldest, only that they
+ * were there and with which code. */
+#define PM_OP_RESULT_MAX  4096
+#define PM_OP_RESULTS_MAX (4u << 20)
+/* The file of it: over the first it is written anew with what is still remembered, while further
+ * commands are added; over the second none is begun, and those under way still end in it. */
+#define PM_OPS_REWRITE_BYTES (6u << 20)
+#define PM_OPS_FILE_MAX      (8u << 20)
 /* Audit entries that wait while the ones before them are brought to the disk; more are refused. */
 #define PM_TRAIL_WAITING_MAX 64
 /* Bytes that an uplink holds for a supervisor that does not read: then its session ends. */
@@ -157,8 +161,6 @@
 #define PM_STORE_AUDIT_MAX 1000000
 /* Lines that are shown of what differs between two answers; the rest is counted. */
 #define PM_FOLD_DIFF_MAX 100
-/* Commands from afar that an agent remembers with their results; older ones would be done again. */
-#define PM_OP_JOURNAL_MAX 4096
 /* A policy file, its rules, and counters of their rates; a larger file is refused, and with it all
  * that comes over the network. */
 #define PM_POLICY_MAX        (64u << 10)

@@ -6,6 +6,7 @@
 
 #include "agent/op_record.h"
 #include "proto/buf.h"
+#include "proto/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,7 +18,8 @@ static void read_one(const uint8_t *bytes, size_t len)
 
 	if (op_record_read(bytes, len, &rec, &used) != OP_READ_OK)
 		return;
-	if (used > len || strlen(rec.result.text) > OP_TEXT_MAX)
+	if (used > len || rec.result.len > PM_OP_RESULT_MAX ||
+	    (rec.result.len > 0 && rec.result.bytes + rec.result.len > bytes + used))
 		abort();
 	if (!rec.ended)
 		return; /* what it says of a result is left out */

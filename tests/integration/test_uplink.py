@@ -11,7 +11,8 @@ import uuid
 
 from coordinators import (
     AGENT_STATUS, ALICE, Coordinator, DELETE, DENIED, FAIL_POINT, FLEET, FLUSH, KILL, OK, PING, RELOAD, RESET,
-    RESTART, RESURRECT, ROOT, SAVE, SCALE, SEND, SIGNAL, START, START_OR_RESTART, STOP, UPGRADE, Wire, order_uplink)
+    RESTART, RESURRECT, ROOT, SAVE, SCALE, SEND, SIGNAL, START, START_OR_RESTART, STOP, UNKNOWN, UPGRADE, Wire,
+    order_uplink)
 from pmdtest import BUILD, PmdTestCase, kill, require
 
 STAY = "#!/bin/sh\nwhile :; do sleep 0.05; done\n"
@@ -23,10 +24,10 @@ class Joined(PmdTestCase):
         super().setUp()
         self.fleet = Coordinator(self)
 
-    def join(self, port=None):
+    def join(self, port=None, **env):
         """Starts the agent with a token, and waits until it is there."""
         mark = self.fleet.mark()
-        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": self.fleet.token(port)})
+        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": self.fleet.token(port), **env})
         self.fleet.wait("up", mark)
         self.wait(lambda: self.uplink().get("connected"), message=lambda: f"connected: {self.uplink()}")
 
@@ -215,6 +216,74 @@ class Uplink(Joined):
         self.assertEqual(again["outcomes"], first["outcomes"])
         self.assertEqual(self.pid("web"), pid)
         self.assertEqual(self.restarts("web"), 1)
+        # And by another version.
+        mark = self.fleet.mark()
+        self.pmctl("agent", "upgrade", timeout=60)
+        self.fleet.wait("up", mark, timeout=60)
+        again = self.fleet.command(RESTART, "web", op_id=op)["result"]
+        self.assertEqual(again["outcomes"], first["outcomes"])
+        self.assertEqual((self.pid("web"), self.restarts("web")), (pid, 1))
+
+    def kill_agent(self):
+        """Kills keeper and supervisor, neither of which sees the other's end, and starts the agent again."""
+        pids = self.keeper_pid(), self.supervisor_pid()
+        for pid in pids:
+            kill(pid, signal.SIGSTOP)
+        for pid in pids:
+            kill(pid, signal.SIGKILL)
+        for pid in pids:
+            self.wait_dead(pid)
+        mark = self.fleet.mark()
+        self.pmctl("list")
+        self.fleet.wait("up", mark)
+
+    def test_x46_a_command_is_done_once_though_the_whole_agent_is_killed(self):
+        self.join()
+        self.start_app()
+        self.start_app("slow", "#!/bin/sh\ntrap '' INT\nwhile :; do sleep 0.05; done\n", kill_timeout=60000)
+        done, cut = uuid.uuid4().hex, uuid.uuid4().hex
+        first = self.fleet.command(RESTART, "web", op_id=done)["result"]
+        pid = self.pid("web")
+        self.fleet.send(ALICE, command={"verb": RESTART, "targets": [{"text": "slow"}], "op_id": cut})
+        self.wait_status("slow", "stopping")
+        self.kill_agent()
+        for _ in range(2):
+            again = self.fleet.command(RESTART, "web", op_id=done)["result"]
+            self.assertEqual(again["outcomes"], first["outcomes"])
+            # Of the one that was under way nobody knows.
+            error = self.fleet.command(RESTART, "slow", op_id=cut)["error"]
+            self.assertEqual(error["code"], UNKNOWN)
+            self.assertIn("begun before", error["what"])
+        self.assertEqual((self.pid("web"), self.restarts("web")), (pid, 1))
+        begun = [e for e in self.audit() if "restart" in e and "allowed" in e]
+        self.assertEqual(len(begun), 2, begun)
+        self.assertEqual(os.stat(f"{self.home}/state/fleet.ops").st_mode & 0o777, 0o600)
+        self.fleet.command(RESTART, "web", op_id=uuid.uuid4().hex)
+        self.assertEqual(self.restarts("web"), 2)
+
+    def test_x46_a_command_is_not_done_before_the_disk_has_it(self):
+        # The first flush is that of the new file.
+        self.join(PMD_FAIL="ops.sync=1+EIO")
+        self.start_app()
+        pid, op = self.pid("web"), uuid.uuid4().hex
+        error = self.fleet.command(RESTART, "web", op_id=op)["error"]
+        self.assertIn("flush the journal", error["what"])
+        self.assertEqual(self.pid("web"), pid)
+        self.assertIn("commands of the fleet", " ".join(self.pmctl("agent", "status", "--json").json()["degraded"]))
+        self.assertTrue(any("not carried out" in str(e) for e in self.audit()), self.audit())
+        self.assertIn("result", self.fleet.command(RESTART, "web", op_id=op))  # a new one, therefore
+        self.assertEqual(self.restarts("web"), 1)
+        self.assertEqual(self.pmctl("agent", "status", "--json").json()["degraded"], [])
+
+    def test_x46_a_command_that_began_and_was_not_done_is_not_done_later(self):
+        self.join(PMD_FAIL="ops.sync=1+kill")
+        self.start_app()
+        pid, op, mark, old = self.pid("web"), uuid.uuid4().hex, self.fleet.mark(), self.supervisor_pid()
+        self.fleet.send(ALICE, command={"verb": RESTART, "targets": [{"text": "web"}], "op_id": op})
+        self.wait_dead(old)
+        self.fleet.wait("up", mark)
+        self.assertEqual(self.fleet.command(RESTART, "web", op_id=op)["error"]["code"], UNKNOWN)
+        self.assertEqual((self.pid("web"), self.restarts("web")), (pid, 0))
 
     def test_x46_a_command_is_done_once_whoever_repeats_it_meanwhile(self):
         self.join()

@@ -237,6 +237,158 @@ static void a_late_answer_to_a_closed_session_goes_nowhere(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- a guard that holds commands ---- */
+
+static struct {
+	int n_asked, n_answers, n_closed;
+	struct session *session; /* a reference, from the first request */
+	int n_to_hold;
+} g;
+
+static enum session_permit guard_permit(void *arg, struct session *s, const Pm__Envelope *env,
+                                        struct pm_error *err)
+{
+	(void)arg;
+	(void)err;
+	if (g.session == NULL)
+		g.session = session_ref(s);
+	g.n_asked++;
+	if (env->body_case != PM__ENVELOPE__BODY_COMMAND || g.n_to_hold == 0)
+		return SESSION_PERMIT;
+	g.n_to_hold--;
+	return SESSION_HOLD;
+}
+
+static void guard_answer(void *arg, struct session *s, const Pm__Envelope *env)
+{
+	(void)arg;
+	(void)s;
+	(void)env;
+	g.n_answers++;
+}
+
+static void guard_notice(void *arg, struct session *s, const Pm__Envelope *env)
+{
+	(void)arg;
+	(void)s;
+	(void)env;
+}
+
+static void guard_closed(void *arg, struct session *s)
+{
+	(void)arg;
+	assert_false(session_is_open(s));
+	g.n_closed++;
+}
+
+static void greet_guarded(struct peer *p, int n_to_hold)
+{
+	static const struct session_guard guard = { guard_permit, guard_answer, guard_notice,
+		                                    guard_closed, NULL };
+	struct session *s;
+	struct pm_error err;
+	int fds[2];
+
+	memset(&g, 0, sizeof(g));
+	g.n_to_hold = n_to_hold;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+	                 0);
+	assert_int_equal(control_adopt_remote(f.control, fds[0], &guard, &s, &err), 0);
+	peer_init(p, fds[1]);
+	peer_hello(p);
+	(void)expect(p, PM__ENVELOPE__BODY_WELCOME);
+}
+
+static void turn_a_lot(void)
+{
+	for (int i = 0; i < 50; i++)
+		turn();
+}
+
+static void a_held_command_holds_what_comes_behind_it(void **state)
+{
+	struct pm_error err;
+	struct peer p;
+
+	(void)state;
+	f.pages_left = 1;
+	greet_guarded(&p, 2);
+	peer_command(&p, 2, PM__VERB__VERB_PING); /* these are read in one go */
+	peer_command(&p, 3, PM__VERB__VERB_STOP);
+	peer_status(&p, 4);
+	run_until(&g.n_asked, 1);
+	peer_command(&p, 5, PM__VERB__VERB_STOP); /* this is not */
+	turn_a_lot();
+	assert_int_equal(g.n_asked, 1);
+	assert_int_equal(f.n_commands, 0);
+	assert_int_equal(session_go_on(g.session, &err), 0);
+	assert_int_equal(f.n_commands, 1);
+	assert_int_equal(g.n_asked, 2); /* the next is held, too */
+	assert_string_equal(expect(&p, PM__ENVELOPE__BODY_RESULT)->result->text, "pong");
+	turn_a_lot();
+	assert_int_equal(f.n_status, 0);
+	(void)pm_fail(&err, PM_NO_SPACE, "the disk is full");
+	session_go_back(g.session, &err);
+	assert_int_equal(f.n_commands, 1); /* that one was not done */
+	assert_int_equal(f.n_status, 1);
+	{
+		Pm__Envelope *env = expect(&p, PM__ENVELOPE__BODY_ERROR);
+
+		assert_int_equal(env->re, 3);
+		assert_int_equal(env->error->code, PM_NO_SPACE);
+	}
+	assert_int_equal(expect(&p, PM__ENVELOPE__BODY_STATUS_LIST)->re, 4);
+	assert_int_equal(expect(&p, PM__ENVELOPE__BODY_RESULT)->re, 5);
+	session_unref(g.session);
+	peer_finish(&p);
+}
+
+static void a_held_session_can_end(void **state)
+{
+	struct pm_error err;
+	struct peer p;
+
+	(void)state;
+	/* It is told so. */
+	greet_guarded(&p, 1);
+	peer_command(&p, 2, PM__VERB__VERB_PING);
+	run_until(&g.n_asked, 1);
+	session_goodbye(g.session, "", 0);
+	run_until(&g.n_closed, 1);
+	session_unref(g.session);
+	peer_finish(&p);
+	/* Its peer has gone: that is seen when it goes on. */
+	greet_guarded(&p, 1);
+	peer_command(&p, 2, PM__VERB__VERB_PING);
+	run_until(&g.n_asked, 1);
+	peer_finish(&p);
+	turn_a_lot();
+	assert_int_equal(g.n_closed, 0);
+	assert_int_equal(session_go_on(g.session, &err), 0);
+	run_until(&g.n_closed, 1);
+	assert_int_equal(f.n_commands, 1); /* as any that was asked for */
+	session_unref(g.session);
+	/* There is no memory to keep the command. */
+	greet_guarded(&p, 1);
+	peer_command(&p, 2, PM__VERB__VERB_PING);
+	pm_alloc_fail_at(1);
+	run_until(&g.n_closed, 1);
+	pm_alloc_fail_at(0);
+	assert_int_equal(g.n_asked, 1);
+	assert_int_equal(f.n_commands, 1);
+	session_unref(g.session);
+	peer_finish(&p);
+	/* All are closed. */
+	greet_guarded(&p, 1);
+	peer_command(&p, 2, PM__VERB__VERB_PING);
+	run_until(&g.n_asked, 1);
+	control_close(f.control);
+	f.control = NULL;
+	assert_int_equal(g.n_closed, 1);
+	session_unref(g.session);
+	peer_finish(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +400,8 @@ int main(void)
 		TEST(a_stream_ends_with_the_peer_or_with_the_session),
 		TEST(a_refused_stream_says_why),
 		TEST(a_late_answer_to_a_closed_session_goes_nowhere),
+		TEST(a_held_command_holds_what_comes_behind_it),
+		TEST(a_held_session_can_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
