@@ -219,7 +219,8 @@ int op_journal_begin(struct op_journal *j, const uint8_t id[OP_ID_BYTES], uint64
 	if (find(j, id) != NULL)
 		return pm_fail(err, PM_EXISTS, "this command is known");
 	if (j->size > PM_OPS_FILE_MAX)
-		return pm_fail(err, PM_LIMIT, "the journal is too large and cannot be written anew");
+		return pm_fail(err, PM_LIMIT,
+		               "the journal is too large and cannot be written anew");
 	if (!make_room(j))
 		return pm_fail(err, PM_LIMIT, "%zu commands are under way", j->max);
 	memcpy(rec.id, id, OP_ID_BYTES);

@@ -11,7 +11,8 @@
 #define MAGIC      "PMOPS\n"
 #define VERSION    1
 #define HEADER_LEN 24
-/* Record: result's length (2), flags (1), id (16), number (8), code (4), time (8), result, sum (8). */
+/* Record: result's length (2), flags (1), id (16), number (8), code (4), time (8), result, sum (8).
+ */
 #define FIXED_LEN 39
 #define SUM_LEN   8
 #define ENDED     1

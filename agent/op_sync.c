@@ -9,15 +9,15 @@
 #include "proto/paths.h"
 
 struct op_sync {
-	uv_loop_t *loop;          /* borrowed */
-	struct op_journal *ops;   /* owned */
-	int dir;                  /* owned: of the journal */
-	op_sync_fn *called;       /* borrowed, with arg */
+	uv_loop_t *loop;        /* borrowed */
+	struct op_journal *ops; /* owned */
+	int dir;                /* owned: of the journal */
+	op_sync_fn *called;     /* borrowed, with arg */
 	void *arg;
 	uv_work_t work;
-	bool busy;        /* the worker has a step to do, or its end is being told */
-	bool again;       /* something was written since that step began */
-	bool rewriting;   /* the step is a rewrite, else a flush */
+	bool busy;      /* the worker has a step to do, or its end is being told */
+	bool again;     /* something was written since that step began */
+	bool rewriting; /* the step is a rewrite, else a flush */
 	bool closing;
 	uint64_t tickets; /* given out */
 	uint64_t covered; /* of them, by the step */
@@ -79,7 +79,7 @@ static void on_step(uv_work_t *work, int status)
 {
 	struct op_sync *o = work->data;
 
-	(void)status; /* nobody cancels it */
+	(void)status;       /* nobody cancels it */
 	if (o->rewriting) { /* what it says is on the disk when a flush says so */
 		o->rewriting = false;
 		if (op_journal_rewrite_end(o->ops, o->rc, &o->err) < 0)
@@ -144,7 +144,8 @@ static int open_journal(struct op_sync *o, const char *home, struct pm_error *er
 		return pm_wrap(err, "%.180s/" OP_FILE, path);
 	if (report.damaged)
 		pm_log(PM_LOG_WARN, "fleet.ops",
-		       "it was damaged and is kept as " OP_FILE ".corrupt-DATE; what came after the "
+		       "it was damaged and is kept as " OP_FILE
+		       ".corrupt-DATE; what came after the "
 		       "damage is forgotten, and done again if it is repeated");
 	else if (report.torn_bytes > 0)
 		pm_log(PM_LOG_INFO, "fleet.ops", "%zu bytes at the end are cut off",

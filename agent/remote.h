@@ -4,8 +4,8 @@
  * In the supervisor, so that neither a stolen coordinator nor a subverted uplink gets past it: who
  * asks must say so, their role must allow it, and so must this machine's policy (S-08, S-09), at
  * the rate that it allows (S-12).  Each change and each refusal is in the audit (S-14) and in the
- * own log. A command that was carried out before is answered from a journal, and none is carried out
- * before that has its beginning on the disk: its session is held so long.
+ * own log. A command that was carried out before is answered from a journal, and none is carried
+ * out before that has its beginning on the disk: its session is held so long.
  */
 #ifndef PM_AGENT_REMOTE_H
 #define PM_AGENT_REMOTE_H

@@ -185,7 +185,7 @@ void session_flush(struct session *s)
 	}
 	if (session_is_open(s))
 		watch(s, (s->held ? 0 : UV_READABLE) |
-			         (session_queued(s) > 0 || s->wants_room ? UV_WRITABLE : 0));
+		                 (session_queued(s) > 0 || s->wants_room ? UV_WRITABLE : 0));
 }
 
 static void settle(struct session *s, uint64_t id)

@@ -31,8 +31,8 @@ bool session_is_pm2(const struct session *s);
  * session.
  */
 enum session_permit {
-	SESSION_PERMIT,  /* go on */
-	SESSION_REFUSE,  /* in the words of err */
+	SESSION_PERMIT,   /* go on */
+	SESSION_REFUSE,   /* in the words of err */
 	SESSION_ANSWERED, /* it was answered, or will be: nothing more is done */
 	SESSION_HOLD      /* a command: go on when session_go_on() or session_go_back() says so */
 };

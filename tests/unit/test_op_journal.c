@@ -414,7 +414,8 @@ static void damage_is_put_aside_and_what_was_before_it_kept(void **state)
 	op_journal_close(j);
 	d = opendir(path);
 	while ((entry = readdir(d)) != NULL)
-		aside += strncmp(entry->d_name, OP_FILE ".corrupt-", strlen(OP_FILE ".corrupt-")) == 0;
+		aside += strncmp(entry->d_name, OP_FILE ".corrupt-", strlen(OP_FILE ".corrupt-")) ==
+		         0;
 	(void)closedir(d);
 	assert_int_equal(aside, 1);
 	j = open_journal(0);
@@ -574,7 +575,7 @@ static void one_that_is_withdrawn_may_begin_again(void **state)
 	assert_int_equal(known(j, 1), OP_ENDED);
 	assert_int_equal(known(j, 3), OP_BEGUN);
 	assert_int_equal(known_to_the_next(2), OP_INTERRUPTED); /* never done, at worst */
-	op_journal_withdraw(j, id_of(1)); /* one that ended stays */
+	op_journal_withdraw(j, id_of(1));                       /* one that ended stays */
 	op_journal_withdraw(j, id_of(9));
 	assert_int_equal(known(j, 1), OP_ENDED);
 	assert_int_equal(op_journal_begin(j, id_of(2), 2, &err), 0);
@@ -634,12 +635,8 @@ static void a_death_at_any_step_keeps_every_promise(void **state)
 	static const struct {
 		const char *point;
 		unsigned step;
-	} points[] = { { "ops.write", 97 },
-		       { "ops.sync", 11 },
-		       { "ops.compact", 1 },
-		       { "ops.fsync", 1 },
-		       { "ops.rename", 1 },
-		       { "ops.renamed", 1 } };
+	} points[] = { { "ops.write", 97 }, { "ops.sync", 11 },  { "ops.compact", 1 },
+		       { "ops.fsync", 1 },  { "ops.rename", 1 }, { "ops.renamed", 1 } };
 	struct pm_error err;
 	unsigned deaths = 0;
 
