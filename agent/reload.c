@@ -7,53 +7,21 @@
 #include "agent/app.h"
 #include "agent/cluster.h"
 #include "agent/events.h"
-#include "agent/instance_priv.h"
 #include "agent/order.h"
 #include "agent/process.h"
-#include "agent/reload_plan.h"
+#include "agent/reload_priv.h"
 #include "agent/store.h"
-#include "agent/worker.h"
 #include "proto/failpoint.h"
 #include "proto/log.h"
 
-enum phase {
-	PHASE_STARTING, /* next is hidden: it starts and proves itself */
-	PHASE_RETIRING, /* old is hidden: it finishes */
-	PHASE_FAILED,   /* next is hidden, and being ended */
-};
-
-struct reload {
-	struct super *su;
-	struct app *app;
-	struct instance *old, *next; /* borrowed; NULL: gone, or never there */
-	uv_timer_t timer;            /* owned */
-	enum phase phase;
-	uint64_t began_ms, ready_ms;
-	bool late;
-	struct retire retire;
-	/* Who asked for it: borrowed, NULL when nobody waits. Not among the waiters of the
-	 * instance, which hear what becomes of its own process. */
-	struct order *order;
-	uint32_t at;
-	/* What is answered when the failed one has gone. */
-	enum pm_code code;
-	char what[256], hint[160];
-	char *tail; /* owned */
-	size_t tail_len;
-	/* Another is to follow. */
-	bool again;
-	struct instance_order again_order;
-	char again_who[16];
-};
-
 static void on_timer(uv_timer_t *timer);
 
-static void look_after(struct reload *r, uint64_t ms)
+void reload_look_after(struct reload *r, uint64_t ms)
 {
 	(void)uv_timer_start(&r->timer, on_timer, ms, 0); /* fails only while closing */
 }
 
-static struct reload *reload_new(struct app *app, struct instance *old, struct instance *next)
+struct reload *reload_new(struct app *app, struct instance *old, struct instance *next)
 {
 	struct reload *r = pm_calloc(1, sizeof(*r));
 
@@ -81,7 +49,7 @@ static void on_timer_closed(uv_handle_t *handle)
 	free(r);
 }
 
-static void release(struct reload *r)
+void reload_release(struct reload *r)
 {
 	if (r->old != NULL)
 		r->old->reload = NULL;
@@ -122,7 +90,7 @@ static void answer_words(struct reload *r, struct instance *shown, enum pm_code 
 
 /* ---- orders to the hidden ones ---- */
 
-static void order_hidden(struct instance *inst, enum life_event event, enum cause cause)
+void reload_order_hidden(struct instance *inst, enum life_event event, enum cause cause)
 {
 	const struct instance_order order = { .event = event, .cause = cause, .who = "agent" };
 
@@ -177,7 +145,7 @@ int reload_begin(struct instance *old, const struct instance_order *o, struct pm
 	inst_note(old, "reloading: its successor is starting");
 	(void)PM_FAIL_POINT("reload.before_start");
 	instance_give_order(next, &start);
-	look_after(r, 0);
+	reload_look_after(r, 0);
 	return 0;
 }
 
@@ -236,7 +204,7 @@ static void fail(struct reload *r, enum pm_code code, const char *what, const ch
 	       r->next->core.pm_id, what);
 	r->tail = inst_log_tail(r->next, &r->tail_len);
 	(void)PM_FAIL_POINT("reload.before_fail");
-	order_hidden(r->next, EV_DELETE, CAUSE_RELOAD);
+	reload_order_hidden(r->next, EV_DELETE, CAUSE_RELOAD);
 	(void)PM_FAIL_POINT("reload.after_fail");
 }
 
@@ -249,23 +217,6 @@ static void fail_by_itself(struct reload *r)
 	               r->old != NULL && r->old->core.life.state == LIFE_UP ? " serves on"
 	                                                                    : " is not running");
 	fail(r, PM_FAILED, words, r->next->hint != NULL ? r->next->hint : "");
-}
-
-/* From its record: whoever goes on with it after us gives it no more time. */
-static void retire(struct reload *r)
-{
-	struct inst_core *core = &r->old->core;
-
-	if (core->retired_ms == 0) {
-		core->retired_ms = pm_now_ms();
-		inst_commit(r->old);
-	}
-	inst_refresh_checks(r->old, false);
-	r->phase = PHASE_RETIRING;
-	r->retire = (struct retire){ .began_ms = core->retired_ms,
-		                     .timeout_ms = instance_spec(r->old)->drain_timeout_ms,
-		                     .told = core->told != 0 };
-	look_after(r, 0);
 }
 
 /* The successor takes the place of the old one. */
@@ -294,9 +245,9 @@ static void swap(struct reload *r)
 	events_tell(r->su, next, "online", false);
 	events_tell(r->su, next, "reload", true);
 	store_touched(r->su->store);
-	retire(r);
+	reload_begin_retiring(r);
 	if (!life_has_process(&old->core.life)) /* or its restart would be due */
-		order_hidden(old, EV_DELETE, CAUSE_RELOAD);
+		reload_order_hidden(old, EV_DELETE, CAUSE_RELOAD);
 }
 
 static void look_at_successor(struct reload *r)
@@ -324,7 +275,7 @@ static void look_at_successor(struct reload *r)
 	switch (step.verdict) {
 	case RELOAD_WAIT:
 		if (step.wait_ms > 0)
-			look_after(r, step.wait_ms);
+			reload_look_after(r, step.wait_ms);
 		break;
 	case RELOAD_SWAP:
 		swap(r);
@@ -335,118 +286,6 @@ static void look_at_successor(struct reload *r)
 		fail_by_itself(r);
 		break;
 	}
-}
-
-/* ---- the one that goes ---- */
-
-static void tell_to_finish(struct instance *inst)
-{
-	struct process *p = inst->process;
-
-	(void)PM_FAIL_POINT("reload.before_drain");
-	if (p == NULL || p->worker == NULL)
-		return;
-	/* Before it hears: node takes a second disconnect for an end of its own channel. */
-	inst->core.told = 1;
-	inst_commit(inst);
-	worker_drain(p->worker);
-	/* An app that is ended by a message needs its channel for that. */
-	if (!instance_spec(inst)->shutdown_with_message)
-		(void)worker_disconnect(p->worker);
-	(void)PM_FAIL_POINT("reload.after_drain");
-}
-
-static void end_retiree(struct reload *r, unsigned connections)
-{
-	struct instance *old = r->old;
-
-	if (connections > 0)
-		pm_log(PM_LOG_WARN, "reload.cut",
-		       "app=%s pm_id=%u pid=%d: %u connections are still open after %u ms",
-		       r->app->spec->name, old->core.pm_id, old->core.pid, connections,
-		       r->retire.timeout_ms);
-	(void)PM_FAIL_POINT("reload.before_stop");
-	order_hidden(old, EV_DELETE,
-	             (enum cause)old->core.cause != CAUSE_NONE ? (enum cause)old->core.cause
-	                                                       : CAUSE_RELOAD);
-}
-
-/* Each time is a walk of /proc, and many may be leaving at once: not more than a fifth of our time.
- */
-static int count_connections(const struct instance *inst, unsigned *n, struct pm_error *err)
-{
-	uint64_t began = pm_now_ms();
-	int rc = cluster_connections(inst, n, err);
-	uint64_t now = pm_now_ms();
-
-	inst->su->connections_ms = now + 4 * (now - began);
-	return rc;
-}
-
-/* What it is still to accept. */
-static unsigned count_waiting(const struct instance *inst)
-{
-	const struct process *p = inst->process;
-
-	return cluster_waiting(inst) +
-	       (p == NULL || p->worker == NULL ? 0 : worker_n_given(p->worker));
-}
-
-static void look_at_retiree(struct reload *r)
-{
-	struct instance *old = r->old;
-	unsigned connections = 0;
-	struct retire_step step;
-	struct pm_error err;
-
-	if (life_is_ending(&old->core.life))
-		return;
-	if (!life_has_process(&old->core.life)) {
-		order_hidden(old, EV_DELETE, CAUSE_RELOAD);
-		return;
-	}
-	if (r->retire.told && pm_now_ms() < r->su->connections_ms) {
-		look_after(r, r->su->connections_ms - pm_now_ms());
-		return;
-	}
-	if (r->retire.told && count_connections(old, &connections, &err) < 0) {
-		pm_log(PM_LOG_WARN, "reload.connections", "%s", err.what);
-		connections = 1; /* nobody knows: it has all its time */
-	}
-	step = retire_plan(&r->retire, count_waiting(old), connections, pm_now_ms());
-	switch (step.verdict) {
-	case RETIRE_TELL:
-		tell_to_finish(old);
-		look_after(r, step.wait_ms);
-		break;
-	case RETIRE_WAIT:
-		look_after(r, step.wait_ms);
-		break;
-	case RETIRE_END:
-		end_retiree(r, connections);
-		break;
-	}
-}
-
-int reload_retire(struct instance *inst, const struct instance_order *o, struct pm_error *err)
-{
-	struct reload *r = reload_new(inst->app, inst, NULL);
-
-	if (r == NULL || (o->order != NULL && !inst_add_waiter(inst, o)) ||
-	    app_hide(inst->app, inst, err) < 0) {
-		if (o->order != NULL)
-			instance_drop_order(inst, o->order);
-		if (r != NULL)
-			release(r);
-		return pm_fail(err, PM_NO_MEMORY, "let an instance go");
-	}
-	inst->core.role = ROLE_RETIREE;
-	inst->core.cause = o->cause;
-	inst_commit(inst);
-	(void)PM_FAIL_POINT("reload.after_retire");
-	cluster_refresh(inst);
-	retire(r);
-	return 0;
 }
 
 /* ---- what happens meanwhile ---- */
@@ -461,7 +300,7 @@ static void on_timer(uv_timer_t *timer)
 		break;
 	case PHASE_RETIRING:
 		if (r->old != NULL)
-			look_at_retiree(r);
+			reload_look_at_retiree(r);
 		break;
 	case PHASE_FAILED:
 		break;
@@ -476,7 +315,7 @@ void reload_poke(struct instance *inst)
 		return;
 	/* While retiring what the successor does is nobody's business here. */
 	if (r->phase == PHASE_STARTING || inst == r->old)
-		look_after(r, 0);
+		reload_look_after(r, 0);
 }
 
 bool reload_listened(const struct instance *inst)
@@ -499,7 +338,7 @@ void reload_not_ready(struct instance *inst)
 	if (inst->reload == NULL)
 		return; /* it is being ended */
 	inst->reload->late = true;
-	look_after(inst->reload, 0);
+	reload_look_after(inst->reload, 0);
 }
 
 void reload_give_up(struct instance *inst)
@@ -521,7 +360,7 @@ void reload_hurry(struct instance *inst)
 		reload_give_up(inst);
 	} else if (r->phase == PHASE_RETIRING && inst == r->next && r->old != NULL) {
 		answer_words(r, inst, PM_OK, ""); /* it was replaced, and the rest is cut short */
-		order_hidden(r->old, EV_DELETE, CAUSE_RELOAD);
+		reload_order_hidden(r->old, EV_DELETE, CAUSE_RELOAD);
 	}
 }
 
@@ -533,39 +372,6 @@ void reload_interrupt(struct instance *inst)
 	reload_hurry(inst);
 }
 
-static bool is_wanted(const struct app *app)
-{
-	for (size_t i = 0; i < app->n; i++)
-		if (life_is_wanted(&app->instances[i]->core.life))
-			return true;
-	return false;
-}
-
-void reload_end_retirees(struct app *app)
-{
-	if (is_wanted(app))
-		return;
-	for (size_t i = app->n_hidden; i > 0; i--)
-		if (i <= app->n_hidden && app->hidden[i - 1]->core.role == ROLE_RETIREE)
-			order_hidden(app->hidden[i - 1], EV_DELETE, CAUSE_STOP);
-}
-
-struct instance *reload_left(const struct instance *inst)
-{
-	const struct app *app = inst->app;
-	bool all = !is_wanted(app);
-
-	for (size_t i = 0; i < app->n_hidden; i++) {
-		struct instance *other = app->hidden[i];
-
-		if (other != inst && life_has_process(&other->core.life) &&
-		    (other->core.pm_id == inst->core.pm_id ||
-		     (all && other->core.role == ROLE_RETIREE)))
-			return other;
-	}
-	return NULL;
-}
-
 /* ---- the end ---- */
 
 /* What was to follow. */
@@ -575,7 +381,7 @@ static void go_on(struct reload *r, struct instance *shown)
 	char who[16];
 
 	memcpy(who, r->again_who, sizeof(who));
-	release(r); /* r stays in memory until the loop has closed its timer */
+	reload_release(r); /* r stays in memory until the loop has closed its timer */
 	if (r->again && shown != NULL)
 		instance_give_order(shown, &(struct instance_order){
 						   .event = o.event,
@@ -659,7 +465,7 @@ void reload_close(struct instance *inst)
 	struct reload *r = inst->reload;
 
 	if (r != NULL)
-		release(r);
+		reload_release(r);
 }
 
 /* ---- after a death ---- */
@@ -672,7 +478,7 @@ static void resume_one(struct app *app, struct instance *hidden)
 	if (hidden->reload != NULL)
 		return;
 	if (hidden->core.role == ROLE_SUCCESSOR && (shown == NULL || shown->reload != NULL)) {
-		order_hidden(hidden, EV_DELETE, CAUSE_RELOAD);
+		reload_order_hidden(hidden, EV_DELETE, CAUSE_RELOAD);
 		return;
 	}
 	r = hidden->core.role == ROLE_SUCCESSOR
@@ -680,15 +486,15 @@ static void resume_one(struct app *app, struct instance *hidden)
 	            : reload_new(app, hidden,
 	                         shown != NULL && shown->reload == NULL ? shown : NULL);
 	if (r == NULL) {
-		order_hidden(hidden, EV_DELETE, CAUSE_RELOAD);
+		reload_order_hidden(hidden, EV_DELETE, CAUSE_RELOAD);
 		return;
 	}
 	pm_log(PM_LOG_INFO, "reload.resume", "app=%s pm_id=%u role=%u", app->spec->name,
 	       hidden->core.pm_id, hidden->core.role);
 	if (hidden->core.role == ROLE_SUCCESSOR)
-		look_after(r, 0);
+		reload_look_after(r, 0);
 	else
-		retire(r);
+		reload_begin_retiring(r);
 	if (hidden->core.role == ROLE_RETIREE && shown != NULL)
 		inst_write_pid_file(shown); /* the swap may not have got to that */
 }
