@@ -21,7 +21,7 @@ class FullDisk(FaultCase):
         """An agent in a mount namespace of its own, where self.small is a small disk; returns its path from outside."""
         self.small = os.path.join(self.dir, "small")
         os.mkdir(self.small)
-        agent = self.popen([require("unshare"), "-Urm", "sh", "-c",
+        agent = self.popen([require("unshare"), "-m" if os.geteuid() == 0 else "-Urm", "sh", "-c",
                             f"mount -t tmpfs -o size={size} none {self.small} && exec {BUILD}/pmd agent --home {self.home}"])
         self.wait(lambda: os.path.exists(os.path.join(self.home, "agent.sock")), message="the agent's socket")
         self.pmctl("ping")
