@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import unittest
 
 from clusters import SOAK, ClusterTestCase, Load, helper
@@ -113,7 +114,10 @@ class Workers(ClusterTestCase):
         victim = self.pids()[0]
         os.kill(victim, signal.SIGSTOP)
         with Load(self.address, False, count=200) as load:
-            load.wait_for(20)
+            answered = -1
+            while (now := load.now()["requests"]) != answered:  # until most connections, or all, wait for it
+                answered = now
+                time.sleep(0.25)
             kill(victim)
             account = load.wait_for(200)
         failed = {kind: n for kind, n in account["failed"].items() if n}
