@@ -12,6 +12,7 @@
 #include "agent/process.h"
 #include "agent/user.h"
 #include "agent/worker.h"
+#include "proto/failpoint.h"
 #include "proto/log.h"
 
 /* How long after a worker's end its queue is looked at again: handshakes take a round trip, or two
@@ -264,6 +265,19 @@ int cluster_connections(const struct instance *inst, unsigned *n, struct pm_erro
 	                                     instance_core(inst)->tag, n, err);
 }
 
+/* No process is left, but for those that a stop without treekill leaves: what they have from the
+ * main process is theirs. */
+static void close_sockets(struct cluster *c)
+{
+	const struct app *app = c->app;
+
+	if (c->sockets != NULL && app->spec->treekill &&
+	    (app->former == NULL || app->former->treekill))
+		sockets_shut(c->sockets);
+	(void)PM_FAIL_POINT("cluster.after_shut");
+	sockets_destroy(PM_STEAL(c->sockets), true);
+}
+
 void cluster_rest(struct app *app)
 {
 	struct cluster *c = app->cluster;
@@ -281,7 +295,7 @@ void cluster_rest(struct app *app)
 			return;
 		}
 	}
-	sockets_destroy(PM_STEAL(c->sockets), true);
+	close_sockets(c);
 	node_shared_finish(&c->shared);
 }
 
@@ -490,7 +504,10 @@ void cluster_destroy(struct cluster *c, bool close)
 		return;
 	while (c->late != NULL)
 		late_close(c->late);
-	sockets_destroy(c->sockets, close);
+	if (close)
+		close_sockets(c);
+	else
+		sockets_destroy(c->sockets, false);
 	node_shared_finish(&c->shared);
 	free(c);
 }

@@ -127,6 +127,9 @@ void inst_act(struct instance *inst, uint32_t actions)
 
 	if (actions & (ACT_CANCEL_DELAY | ACT_CANCEL_READY | ACT_CANCEL_KILL))
 		inst_disarm(inst);
+	/* Before who ordered it hears, and may listen there. */
+	if (!life_has_process(&inst->core.life) && !life_is_wanted(&inst->core.life))
+		cluster_rest(inst->app);
 	if ((actions & ACT_REPLY_OK) && !hand_on(inst))
 		inst_settle(inst, PM_OK, inst->core.life.state == LIFE_UP);
 	if (actions & (ACT_REPLY_FAIL | ACT_REPORT_NOT_READY))
@@ -187,8 +190,6 @@ void inst_after_step(struct instance *inst)
 {
 	if (inst->closing)
 		return;
-	if (!life_has_process(&inst->core.life) && !life_is_wanted(&inst->core.life))
-		cluster_rest(inst->app);
 	reload_poke(inst);
 }
 

@@ -81,6 +81,12 @@ bool sockets_restore(struct sockets *s, const char *name, int fd);
  *         forgotten), those of sockets_set_seats()
  */
 PM_MUST_CHECK int sockets_restored(struct sockets *s, struct pm_error *err);
+/*
+ * Whoever holds them, nobody listens any more where connections are taken: another may listen there
+ * at once, and not only when the keeper has closed what it is told to forget. For when no process
+ * of the app is left.
+ */
+void sockets_shut(const struct sockets *s);
 /* close: the keeper forgets them too, and nobody listens any more. Else they stay for the next
  * supervisor. */
 void sockets_destroy(struct sockets *s, bool close);

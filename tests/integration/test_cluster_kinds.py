@@ -1,11 +1,12 @@
 """Cluster mode at its edges: addresses that are taken, programs that cannot be preloaded, many workers, what triggers do."""
 
 import os
+import signal
 import socket
 import unittest
 
 from loads import Load
-from pmdtest import alive, kill, require
+from pmdtest import alive, kill, process, require
 from reloads import ReloadCase
 from ports import free_port
 
@@ -24,6 +25,11 @@ class H(http.server.BaseHTTPRequestHandler):
 class S(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 128
 S(('127.0.0.1', int(os.environ['PORT'])), H).serve_forever()
+"""
+
+FORKS = """
+os.setsid() if os.fork() == 0 else None
+server.serve_forever()
 """
 
 STATIC = """
@@ -66,6 +72,20 @@ class Addresses(ReloadCase):
         self.assert_whole()
         self.pmctl("delete", "api")
         self.assert_port_is_free()
+
+    def test_the_port_is_free_before_the_keeper_has_let_go(self):
+        self.start_api(2)
+        for verb in ("stop", "delete"):
+            with self.subTest(verb=verb):
+                self.pmctl("start", "api")
+                self.assert_whole()
+                supervisor = self.supervisor_pid()
+                self.arm("cluster.after_shut=stop")
+                child = self.begin(verb, "api")
+                self.wait(lambda: process(supervisor).state == "T", message="sockets that nobody needs")
+                self.assert_port_is_free()
+                os.kill(supervisor, signal.SIGCONT)
+                self.assertEqual(self.finish(child)[0], 0)
 
     def test_two_ports_a_path_with_a_space_and_udp(self):
         other, path = free_port(), self.path("the socket")
@@ -150,6 +170,22 @@ class Kinds(ReloadCase):
         self.pmctl("reload", "api")
         self.assert_whole(1)
         self.assertFalse(alive(before[0]))
+
+    def test_what_it_started_serves_on_where_that_was_asked_for(self):
+        self.write("py.py", PY.replace("S((", "server = S((").replace(".serve_forever()", FORKS))
+        self.start([self.api(1, script=self.path("py.py"), interpreter=require("python3"), treekill=False)])
+        self.wait(lambda: len(self.python_servers()) == 2, 60, "two servers")
+        self.wait_open()
+        main = self.pids()[0]
+        child = next(pid for pid in self.python_servers() if pid != main)
+        self.pmctl("delete", "api")
+        self.assertFalse(alive(main))
+        try:
+            self.assertEqual(self.workers(), {child})
+        finally:
+            kill(child)
+        self.wait_dead(child)
+        self.assert_port_is_free()
 
     def test_many_workers(self):
         n = 64
