@@ -20,8 +20,7 @@ def line(writer, number, length=20):
     return f"{writer}:{number:010d}:{length:05d}:{chr(97 + number % 26) * length};"
 
 
-def read_log(path):
-    """The bytes of a log file, compressed or not."""
+def _read(path):
     if path.endswith(".gz"):
         with gzip.open(path, "rb") as file:
             return file.read()
@@ -29,6 +28,17 @@ def read_log(path):
         return subprocess.run(["zstd", "-dcq", path], check=True, stdout=subprocess.PIPE).stdout
     with open(path, "rb") as file:
         return file.read()
+
+
+def read_log(path):
+    """The bytes of a log file, compressed or not, or compressed since its name was listed: the twin is there before it goes."""
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        twin = next((path + ext for ext in (".gz", ".zst") if os.path.exists(path + ext)), None)
+        if twin is None:
+            raise
+        return _read(twin)
 
 
 def rotated(path):

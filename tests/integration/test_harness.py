@@ -48,6 +48,17 @@ class Numbered(PmdTestCase):
         self.assertEqual(rotated(self.path("x.log")), [self.path(name) for name in names])
         self.assertEqual(check_lines(rotated(self.path("x.log"))), {"a": 60})
 
+    def test_a_generation_that_is_compressed_after_it_was_listed_is_read_and_one_that_is_gone_is_missed(self):
+        text = line("a", 0) + "\n"
+        for pack in ([require("gzip")], [require("zstd"), "-q", "--rm"]):
+            path = self.write("x__2026-01-01_00-00-00.log", text)
+            listed = rotated(self.path("x.log"))
+            self.run_command([*pack, path])
+            self.assertEqual(check_lines(listed), {"a": 1})
+            os.unlink(rotated(self.path("x.log"))[0])
+            with self.assertRaises(FileNotFoundError):
+                check_lines(listed)
+
     def test_a_line_may_go_on_in_the_next_file_only_when_allowed(self):
         text = line("a", 0) + "\n" + line("a", 1) + "\n"
         files = [self.write("x__2026-01-01_00-00-00.log", text[:50]), self.write("x.log", text[50:])]
