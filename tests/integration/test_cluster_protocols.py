@@ -152,19 +152,27 @@ class Protocols(ClusterTestCase):
     def test_http2_over_tls_under_load(self):
         self.http2("http2s", "https", self.certificate())
 
+    def is_open(self):
+        with socket.socket() as s:
+            return s.connect_ex(self.address) == 0
+
+    def account_of(self, client, number):
+        client.send_signal(number)
+        return json.loads(client.stdout.readline())
+
     def http2(self, kind, scheme, env):
         def body(node):
             self.serve(node, f"{kind}:127.0.0.1:{self.port}", env=env)
+            self.wait(self.is_open, message="a worker that listens: the start is answered after min_uptime without")
             client = self.popen([node, os.path.join(APPS, "cluster", "h2client.js"),
                                  f"{scheme}://127.0.0.1:{self.port}", "8"], stdout=subprocess.PIPE, text=True)
             self.assertEqual(client.stdout.readline(), "ready\n")
             for _ in range(min(ROUNDS, 10)):
                 self.pmctl("reload", "api", timeout=60)
-            client.send_signal(signal.SIGTERM)
-            account = json.loads(client.stdout.readline())
+            self.wait(lambda: self.account_of(client, signal.SIGUSR1)["ok"] > 100, 60, "100 answers")
+            account = self.account_of(client, signal.SIGTERM)
             self.assertEqual(account["failures"], 0, account)
             self.assertGreater(account["goaways"], 0, account)
-            self.assertGreater(account["ok"], 100, account)
 
         self.each(body)
 
