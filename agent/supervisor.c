@@ -536,7 +536,6 @@ int supervisor_run(const char *home, bool foreground, int keeper_fd, int lock_fd
 	(void)signal(SIGXFSZ,
 	             SIG_IGN); /* a file-size limit is an error of a write, not our death */
 	(void)umask(0077);
-	pm_failpoint_arm_from_env();
 	/* Large buffers go back to the system when they are freed, and workers share the one arena.
 	 */
 	(void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
