@@ -22,7 +22,7 @@ APPS = "apps=api:4:1.4.2:online,web:2:2.0.0:online"
 
 class RealAgent(FleetTestCase):
     def test_a_machine_that_joined_is_seen_and_steered_as_its_policy_lets(self):
-        script = self.write("ticker.sh", "#!/bin/bash\nwhile echo tick $((n++)); do sleep 0.05; done\n", 0o755)
+        script = self.write("ticker.sh", "#!/bin/bash\ntrap exit INT\nwhile echo tick $((n++)); do sleep 0.05; done\n", 0o755)
         self.pmctl("start", script, "-n", "api", "-i", "2", "-f")
         self.coordinator()
         self.login()

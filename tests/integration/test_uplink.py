@@ -240,7 +240,8 @@ class Uplink(Joined):
     def test_x46_a_command_is_done_once_though_the_whole_agent_is_killed(self):
         self.join()
         self.start_app()
-        self.start_app("slow", "#!/bin/sh\ntrap '' INT\nwhile :; do sleep 0.05; done\n", kill_timeout=60000)
+        until = self.path("until")
+        self.start_app("slow", f"#!/bin/sh\ntrap '' INT\nwhile [ ! -e {until} ]; do sleep 0.05; done\n", kill_timeout=60000)
         done, cut = uuid.uuid4().hex, uuid.uuid4().hex
         first = self.fleet.command(RESTART, "web", op_id=done)["result"]
         pid = self.pid("web")
@@ -260,6 +261,7 @@ class Uplink(Joined):
         self.assertEqual(os.stat(f"{self.home}/state/fleet.ops").st_mode & 0o777, 0o600)
         self.fleet.command(RESTART, "web", op_id=uuid.uuid4().hex)
         self.assertEqual(self.restarts("web"), 2)
+        self.write("until", "")  # or the end of the agent waits for its kill_timeout
 
     def test_x46_a_command_is_not_done_before_the_disk_has_it(self):
         # The first flush is that of the new file.
