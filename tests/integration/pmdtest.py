@@ -297,11 +297,12 @@ class PmdTestCase(unittest.TestCase):
         return self.wait(only, timeout, lambda: f"one keeper: {list(self.agents().values())}")
 
     def supervisor_pid(self, timeout=20):
-        """The pid of the supervisor. What has the very arguments of the keeper is one of its, between fork and exec."""
+        """The pid of the supervisor. What has the very arguments of the keeper is one of its, between fork and exec; and
+        an app that is executed while it is looked at has a program of pmd's and arguments of its own."""
         def only():
             table = self.agents()
             below = [p.pid for p in table.values() if p.ppid in table and p.argv != table[p.ppid].argv and
-                     "uplink" not in p.argv[1:2]]
+                     "--supervisor" in p.argv]
             return below[0] if len(below) == 1 else None
         return self.wait(only, timeout, lambda: f"one supervisor: {list(self.agents().values())}")
 

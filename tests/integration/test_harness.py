@@ -127,7 +127,7 @@ class Pretended(PmdTestCase):
 
     def pretend(self):
         os.mkfifo(self.path("fifo"))
-        self.popen([os.path.join(pmdtest.BUILD, "pmd"), "-c", '"$0" -c "read x <fifo" & wait'])
+        self.popen([os.path.join(pmdtest.BUILD, "pmd"), "-c", '"$0" -c "read x <fifo" --supervisor & wait'])
         supervisor, keeper = self.supervisor_pid(), self.keeper_pid()
         assert process(supervisor).ppid == keeper
         app = os.path.join(pmdtest.BUILD, "app")
