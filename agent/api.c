@@ -55,8 +55,12 @@ static void on_command(void *arg, struct session *s, uint64_t id, const Pm__Comm
 	for (size_t i = 0; i < PM_COUNT(verbs); i++) {
 		if (verbs[i].verb != cmd->verb)
 			continue;
-		if (verbs[i].run(&r, &err) < 0)
+		if (api_check_expected(&r, &err) < 0 ||
+		    (cmd->dry_run ? api_plan : verbs[i].run)(&r, &err) < 0) {
 			session_reply_error(s, id, &err);
+			if (cmd->use_staged)
+				api_staged_clear(api_staged(s)); /* they were for this one */
+		}
 		return;
 	}
 	pm_fail(&err, PM_UNSUPPORTED, "this agent does not know that command");
@@ -166,6 +170,7 @@ int api_new_order(const struct request *r, uint32_t parallel, bool settle, struc
 		.gated = r->cmd->verb == PM__VERB__VERB_RELOAD ||
 		         r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD,
 		.force = r->cmd->force,
+		.gives_up = r->cmd->give_up,
 	};
 
 	return order_create(&config, out, err);

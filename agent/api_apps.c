@@ -27,8 +27,7 @@ static enum cause cause_of(Pm__Verb verb)
 
 /* ---- declared apps ---- */
 
-/* What this agent cannot run is refused before anything is changed. */
-static int check_spec(const Pm__AppSpec *spec, struct pm_error *err)
+int api_check_spec(const Pm__AppSpec *spec, struct pm_error *err)
 {
 	struct user user;
 
@@ -62,15 +61,15 @@ static bool can_reload(const struct app *app)
 	return false;
 }
 
-static bool is_gated(const struct request *r)
+bool api_is_gated(const struct request *r)
 {
 	return r->cmd->verb == PM__VERB__VERB_RELOAD ||
 	       r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD;
 }
 
-static int may_take_spec(const struct request *r, const struct app *app, struct pm_error *err)
+int api_may_take_spec(const struct request *r, const struct app *app, struct pm_error *err)
 {
-	if (app->former == NULL || !is_gated(r) || r->cmd->force)
+	if (app->former == NULL || !api_is_gated(r) || r->cmd->force)
 		return 0;
 	pm_fail(err, PM_LOCKED, "a reload of %.100s with other settings is under way",
 	        app->spec->name);
@@ -81,7 +80,7 @@ static int may_take_spec(const struct request *r, const struct app *app, struct 
 /* spec is taken. A reload that fails shall have changed nothing. */
 static void take_spec(const struct request *r, struct app *app, Pm__AppSpec *spec)
 {
-	if (is_gated(r) && cluster_can_share(spec) && can_reload(app))
+	if (api_is_gated(r) && cluster_can_share(spec) && can_reload(app))
 		app_try_spec(app, spec);
 	else
 		app_set_spec(app, spec);
@@ -99,7 +98,7 @@ static int update_app(const struct request *r, struct order *o, struct app *app,
 		spec->instances = app->spec->instances;
 		spec->exec_mode = app->spec->exec_mode;
 	}
-	if (may_take_spec(r, app, err) < 0)
+	if (api_may_take_spec(r, app, err) < 0 || (!is_new && order_about(o, app, err) < 0))
 		return -1;
 	take_spec(r, app, PM_STEAL(*spec_at));
 	if (fit_instances(o, app, want, err) < 0)
@@ -114,7 +113,7 @@ static int update_app(const struct request *r, struct order *o, struct app *app,
 	return 0;
 }
 
-static bool any_up(const struct app *app)
+bool api_any_up(const struct app *app)
 {
 	for (size_t i = 0; i < app->n; i++)
 		if (life_has_process(&instance_core(app->instances[i])->life))
@@ -129,7 +128,7 @@ static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spe
 	struct pm_error exists;
 	size_t n_up;
 
-	if (app != NULL && r->cmd->verb == PM__VERB__VERB_START && any_up(app)) {
+	if (app != NULL && r->cmd->verb == PM__VERB__VERB_START && api_any_up(app)) {
 		pm_fail(&exists, PM_EXISTS, "%s is running already", (*spec)->name);
 		pm_hint(&exists,
 		        "'pmctl restart %.60s' takes the new settings; --force starts a second one",
@@ -161,7 +160,7 @@ static int start_staged(const struct request *r, struct pm_error *err)
 	if (st == NULL || st->n == 0)
 		return pm_fail(err, PM_USAGE, "nothing to start");
 	for (size_t i = 0; i < st->n; i++)
-		if (check_spec(st->specs[i], err) < 0)
+		if (api_check_spec(st->specs[i], err) < 0)
 			return -1;
 	if (app_deps_check(r->su, st->specs, st->n, err) < 0 ||
 	    api_new_order(r, r->cmd->parallel, true, &o, err) < 0)
@@ -181,32 +180,32 @@ static int start_staged(const struct request *r, struct pm_error *err)
 
 /* ---- existing ones ---- */
 
-static int order_list(const struct request *r, struct instance *const *list, size_t n,
-                      enum life_event event, enum cause cause, uint32_t parallel, bool settle,
-                      struct pm_error *err)
+static void order_list(struct order *o, struct instance *const *list, size_t n,
+                       enum life_event event, enum cause cause)
 {
-	struct order *o;
+	struct pm_error err;
 
-	if (parallel == 0 && (event == EV_RESTART))
-		parallel = default_parallel(n);
-	if (api_new_order(r, parallel, settle, &o, err) < 0)
-		return -1;
 	for (size_t i = 0; i < n; i++)
-		if (order_add(o, list[i], event, cause, true, err) < 0)
+		if (order_add(o, list[i], event, cause, true, &err) < 0)
 			break; /* out of memory: run what could be added */
 	order_run(o);
-	return 0;
 }
 
 static int order_targets(const struct request *r, enum life_event event, enum cause cause,
                          uint32_t parallel, bool settle, struct pm_error *err)
 {
 	PM_FREE struct instance **list = NULL;
+	struct order *o;
 	size_t n;
 
 	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
 		return -1;
-	return order_list(r, list, n, event, cause, parallel, settle, err);
+	if (parallel == 0 && event == EV_RESTART)
+		parallel = default_parallel(n);
+	if (api_new_order(r, parallel, settle, &o, err) < 0)
+		return -1;
+	order_list(o, list, n, event, cause);
+	return 0;
 }
 
 static void set_watching(const struct request *r, bool on)
@@ -276,14 +275,12 @@ static int update_env(Pm__AppSpec *spec, const Pm__Command *cmd, struct pm_error
 	return 0;
 }
 
-static int patch_app(const struct request *r, struct app *app, struct pm_error *err)
+int api_patched_spec(const struct request *r, const struct app *app, Pm__AppSpec **out,
+                     struct pm_error *err)
 {
 	const Pm__Command *cmd = r->cmd;
 	PM_SPEC *spec = NULL;
 
-	if (may_take_spec(r, app, err) < 0)
-		return -1;
-	app_decide_spec(app); /* which of the two it is that is changed */
 	if (spec_clone(app->spec, &spec, err) < 0)
 		return -1;
 	if (cmd->patch != NULL && cmd->patch->spec != NULL &&
@@ -291,15 +288,28 @@ static int patch_app(const struct request *r, struct app *app, struct pm_error *
 		return -1;
 	if (cmd->update_env && update_env(spec, cmd, err) < 0)
 		return -1;
-	if (spec_validate(spec, err) < 0 || check_spec(spec, err) < 0 ||
+	if (spec_validate(spec, err) < 0 || api_check_spec(spec, err) < 0 ||
 	    app_deps_check(app->su, &spec, 1, err) < 0)
+		return -1;
+	*out = PM_STEAL(spec);
+	return 0;
+}
+
+static int patch_app(const struct request *r, struct app *app, struct pm_error *err)
+{
+	PM_SPEC *spec = NULL;
+
+	if (api_may_take_spec(r, app, err) < 0)
+		return -1;
+	app_decide_spec(app); /* which of the two it is that is changed */
+	if (api_patched_spec(r, app, &spec, err) < 0)
 		return -1;
 	take_spec(r, app, PM_STEAL(spec));
 	return 0;
 }
 
-static int patch_list(const struct request *r, struct instance *const *list, size_t n,
-                      struct pm_error *err)
+static int patch_list(const struct request *r, struct order *o, struct instance *const *list,
+                      size_t n, struct pm_error *err)
 {
 	struct app *last = NULL;
 
@@ -308,7 +318,7 @@ static int patch_list(const struct request *r, struct instance *const *list, siz
 	for (size_t i = 0; i < n; i++) {
 		struct app *app = instance_app(list[i]);
 
-		if (app != last && patch_app(r, app, err) < 0)
+		if (app != last && (order_about(o, app, err) < 0 || patch_app(r, app, err) < 0))
 			return pm_wrap(err, "%s", app->spec->name);
 		last = app;
 	}
@@ -322,6 +332,8 @@ static int patch_list(const struct request *r, struct instance *const *list, siz
 int api_restart(const struct request *r, struct pm_error *err)
 {
 	PM_FREE struct instance **list = NULL;
+	struct order *o;
+	uint32_t parallel;
 	size_t n;
 	int rc;
 
@@ -331,11 +343,17 @@ int api_restart(const struct request *r, struct pm_error *err)
 		return rc;
 	}
 	/* Found once: the options may give the app another name. */
-	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0 ||
-	    patch_list(r, list, n, err) < 0)
+	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
 		return -1;
-	return order_list(r, list, n, EV_RESTART, cause_of(r->cmd->verb), r->cmd->parallel, true,
-	                  err);
+	parallel = r->cmd->parallel == 0 ? default_parallel(n) : r->cmd->parallel;
+	if (api_new_order(r, parallel, true, &o, err) < 0)
+		return -1;
+	if (patch_list(r, o, list, n, err) < 0) {
+		order_cancel(o);
+		return -1;
+	}
+	order_list(o, list, n, EV_RESTART, cause_of(r->cmd->verb));
+	return 0;
 }
 
 /* ---- scale ---- */
@@ -347,14 +365,13 @@ static int scale_to(const struct request *r, struct app *app, size_t want, struc
 	struct instance *inst;
 	struct order *o;
 
-	if (want > SOCKETS_SEATS_MAX && cluster_can_share(app->spec))
-		return pm_fail(err, PM_LIMIT, "%s: instances that share a socket: at most %d",
-		               app->spec->name, SOCKETS_SEATS_MAX);
 	if (api_new_order(r, 0, true, &o, err) < 0)
 		return -1;
-	app->spec->instances = (uint32_t)want;
-	if (app->former != NULL)
-		app->former->instances = (uint32_t)want;
+	if (order_about(o, app, err) < 0) {
+		order_cancel(o);
+		return -1;
+	}
+	app_set_count(app, (uint32_t)want);
 	for (size_t i = have; i < want; i++) {
 		struct pm_error failed;
 
@@ -376,7 +393,8 @@ static int scale_to(const struct request *r, struct app *app, size_t want, struc
 	return 0;
 }
 
-int api_scale(const struct request *r, struct pm_error *err)
+int api_scale_target(const struct request *r, struct app **out, uint32_t *want_out,
+                     struct pm_error *err)
 {
 	PM_FREE struct instance **list = NULL;
 	struct app *app;
@@ -399,5 +417,18 @@ int api_scale(const struct request *r, struct pm_error *err)
 	if (want < 1 || want > PM_SLOTS_MAX)
 		return pm_fail(err, PM_USAGE, "scale: from 1 to %d instances; use delete for none",
 		               PM_SLOTS_MAX);
-	return scale_to(r, app, (size_t)want, err);
+	if (want > SOCKETS_SEATS_MAX && cluster_can_share(app->spec))
+		return pm_fail(err, PM_LIMIT, "%s: instances that share a socket: at most %d",
+		               app->spec->name, SOCKETS_SEATS_MAX);
+	*out = app;
+	*want_out = (uint32_t)want;
+	return 0;
+}
+
+int api_scale(const struct request *r, struct pm_error *err)
+{
+	struct app *app;
+	uint32_t want;
+
+	return api_scale_target(r, &app, &want, err) < 0 ? -1 : scale_to(r, app, want, err);
 }

@@ -37,6 +37,32 @@ void api_staged_clear(struct staged *st);
 PM_MUST_CHECK int api_new_order(const struct request *r, uint32_t parallel, bool settle,
                                 struct order **out, struct pm_error *err);
 
+/*
+ * Refuse the command, all of it, unless every app is as it says that it is (F-26).
+ *
+ * errors     PM_LOCKED
+ */
+PM_MUST_CHECK int api_check_expected(const struct request *r, struct pm_error *err);
+/* Answer what the command would do, app by app, and do nothing. errors: as the command itself */
+api_verb_fn api_plan;
+
+/* ---- what a command and its plan go by alike ---- */
+
+/* What this agent cannot run is refused before anything is changed. */
+PM_MUST_CHECK int api_check_spec(const Pm__AppSpec *spec, struct pm_error *err);
+/* Whether instances are replaced by successors where that can be. */
+bool api_is_gated(const struct request *r);
+/* Another reload with other settings may have to be settled first. errors: PM_LOCKED */
+PM_MUST_CHECK int api_may_take_spec(const struct request *r, const struct app *app,
+                                    struct pm_error *err);
+bool api_any_up(const struct app *app);
+/* The app's spec with the options and variables of the command. *out is the caller's. */
+PM_MUST_CHECK int api_patched_spec(const struct request *r, const struct app *app,
+                                   Pm__AppSpec **out, struct pm_error *err);
+/* Which app is to have how many instances. */
+PM_MUST_CHECK int api_scale_target(const struct request *r, struct app **app, uint32_t *want,
+                                   struct pm_error *err);
+
 /* An answer without outcomes. */
 void api_reply_text(const struct request *r, const char *text);
 

@@ -53,6 +53,16 @@ static void drop_spec(struct app *app)
 	app->spec = NULL;
 }
 
+static struct spec_hash hash_of(const Pm__AppSpec *spec)
+{
+	struct spec_hash hash = { 0 };
+	struct pm_error err;
+
+	if (spec_hash_make(spec, &hash, &err) < 0)
+		pm_log(PM_LOG_WARN, "app.hash", "%s", err.what); /* it has no name, then */
+	return hash;
+}
+
 /* One block, if there is memory for that. */
 static Pm__AppSpec *freeze(Pm__AppSpec *spec, bool *frozen)
 {
@@ -81,6 +91,7 @@ int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struc
 		return pm_fail(err, PM_NO_MEMORY, "declare %s", spec->name);
 	app->su = su;
 	app->spec = spec;
+	app->hash = hash_of(spec);
 	app->serial = serial;
 	app->created_wall_ms = pm_wall_ms();
 	*(su->last_app == NULL ? &su->apps : &su->last_app->next) = app;
@@ -366,6 +377,7 @@ static void install(struct app *app, Pm__AppSpec *spec, bool frozen)
 	triggers_stop(app);
 	lookup_remove_app(&app->su->lookup, app); /* the name may be another */
 	app->spec = spec;
+	app->hash = hash_of(spec);
 	app->frozen = frozen;
 	app_freeze_spec(app);
 	lookup_add_app(&app->su->lookup, app);
@@ -385,6 +397,7 @@ void app_try_spec(struct app *app, Pm__AppSpec *spec)
 {
 	app_decide_spec(app);
 	app->former = app->spec;
+	app->former_hash = app->hash;
 	app->former_frozen = app->frozen;
 	app->spec_no++;
 	install(app, spec, false);
@@ -393,6 +406,33 @@ void app_try_spec(struct app *app, Pm__AppSpec *spec)
 const Pm__AppSpec *app_spec_of(const struct app *app, uint32_t spec_no)
 {
 	return app->former != NULL && spec_no != app->spec_no ? app->former : app->spec;
+}
+
+const struct spec_hash *app_hash_of(const struct app *app, uint32_t spec_no)
+{
+	return app->former != NULL && spec_no != app->spec_no ? &app->former_hash : &app->hash;
+}
+
+void app_set_count(struct app *app, uint32_t instances)
+{
+	struct spec_hash before = app->hash, former = app->former_hash;
+
+	app->spec->instances = instances;
+	app->hash = hash_of(app->spec);
+	if (app->former != NULL) {
+		app->former->instances = instances;
+		app->former_hash = hash_of(app->former);
+	}
+	/* What runs has what is declared now as much as it had it before. */
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		struct instance *inst = app_any(app, i);
+
+		if (spec_hash_equal(&instance_core(inst)->spec_hash, &before))
+			instance_set_hash(inst, &app->hash);
+		else if (app->former != NULL &&
+		         spec_hash_equal(&instance_core(inst)->spec_hash, &former))
+			instance_set_hash(inst, &app->former_hash);
+	}
 }
 
 void app_refresh_triggers(struct app *app)

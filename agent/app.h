@@ -16,7 +16,8 @@ struct app {
 	Pm__AppSpec *former; /* owned: what those run with whose spec_no is another, while a
 	                        reload decides between the two; NULL: that is settled */
 	bool former_frozen;
-	struct instance **instances; /* owned, by pm_id */
+	struct spec_hash hash, former_hash; /* of both */
+	struct instance **instances;        /* owned, by pm_id */
 	size_t n, cap;
 	struct instance **hidden; /* owned: successors and retirees (reload.h) */
 	size_t n_hidden, cap_hidden;
@@ -75,6 +76,9 @@ void app_set_spec(struct app *app, Pm__AppSpec *spec);
  */
 void app_try_spec(struct app *app, Pm__AppSpec *spec);
 const Pm__AppSpec *app_spec_of(const struct app *app, uint32_t spec_no);
+const struct spec_hash *app_hash_of(const struct app *app, uint32_t spec_no);
+/* The number of instances that is declared; what runs is not touched. */
+void app_set_count(struct app *app, uint32_t instances);
 /* How many instances have the app's spec, and are up. */
 size_t app_n_new(const struct app *app);
 

@@ -16,6 +16,7 @@
 #include "agent/life.h"
 #include "agent/logs.h"
 #include "agent/restart.h"
+#include "agent/spec_hash.h"
 #include "proto/limits.h"
 
 #define ARENA_VERSION 1u
@@ -103,7 +104,8 @@ struct inst_core {
 	uint32_t told;       /* bool: a retiree that was asked to finish */
 	uint64_t retired_ms; /* pm_now_ms() when it became one; 0: it has not */
 	uint32_t spec_no;    /* which of the app's specs it runs with (app.h) */
-	uint8_t reserved[36];
+	struct spec_hash spec_hash; /* of the one that its last process was started with */
+	uint8_t reserved[20];
 };
 
 struct inst_record {

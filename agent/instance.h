@@ -95,6 +95,10 @@ const struct inst_core *instance_core(const struct instance *inst);
 const struct inst_record *instance_record(const struct instance *inst);
 /* What it runs with: until a reload with other settings is settled not always its app's (app.h). */
 const Pm__AppSpec *instance_spec(const struct instance *inst);
+/* The name of that version; of what its process was started with, if it has had one. */
+const struct spec_hash *instance_hash(const struct instance *inst);
+/* The same version has another name. */
+void instance_set_hash(struct instance *inst, const struct spec_hash *hash);
 struct app *instance_app(const struct instance *inst);
 struct super *instance_super(const struct instance *inst);
 struct process *instance_process(const struct instance *inst); /* NULL: none */

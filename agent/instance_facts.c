@@ -28,6 +28,19 @@ const Pm__AppSpec *instance_spec(const struct instance *inst)
 	return app_spec_of(inst->app, inst->core.spec_no);
 }
 
+const struct spec_hash *instance_hash(const struct instance *inst)
+{
+	return spec_hash_is_known(&inst->core.spec_hash)
+	               ? &inst->core.spec_hash
+	               : app_hash_of(inst->app, inst->core.spec_no);
+}
+
+void instance_set_hash(struct instance *inst, const struct spec_hash *hash)
+{
+	inst->core.spec_hash = *hash;
+	inst_commit(inst);
+}
+
 struct app *instance_app(const struct instance *inst)
 {
 	return inst->app;

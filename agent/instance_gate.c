@@ -120,6 +120,27 @@ static void late_words(const struct instance *inst, enum gate gate, const char *
 	}
 }
 
+static void say_late(struct instance *inst, enum gate gate, uint64_t ms, bool by_setting)
+{
+	const char *what, *hint;
+	char words[240];
+
+	late_words(inst, gate, &what, &hint);
+	(void)snprintf(words, sizeof(words), "not ready in time: %.160s within %llu ms", what,
+	               (unsigned long long)ms);
+	inst_fail_words(inst, PM_FAILED, words, by_setting ? hint : "");
+}
+
+void inst_gate_late(struct instance *inst, uint64_t ms)
+{
+	enum gate gate = gate_of(inst);
+
+	if (is_open(inst, gate))
+		inst_fail_words(inst, PM_FAILED, "it was ready too late to prove itself", "");
+	else
+		say_late(inst, gate, ms, false);
+}
+
 /* When the gate was armed the one before it did not listen yet, and little time was given. */
 static bool has_more_time(struct instance *inst)
 {
@@ -137,8 +158,6 @@ static bool has_more_time(struct instance *inst)
 void inst_gate_over(struct instance *inst)
 {
 	enum gate gate = gate_of(inst);
-	const char *what, *hint;
-	char words[240];
 
 	if (gate == GATE_NONE || gate == GATE_ALIVE) {
 		pass(inst);
@@ -146,10 +165,7 @@ void inst_gate_over(struct instance *inst)
 	}
 	if (has_more_time(inst))
 		return;
-	late_words(inst, gate, &what, &hint);
-	(void)snprintf(words, sizeof(words), "not ready in time: %.160s within %u ms", what,
-	               instance_spec(inst)->listen_timeout_ms);
-	inst_fail_words(inst, PM_FAILED, words, hint);
+	say_late(inst, gate, instance_spec(inst)->listen_timeout_ms, true);
 	if (inst->core.role == ROLE_SUCCESSOR) {
 		reload_not_ready(inst);
 		return;

@@ -59,6 +59,9 @@ void inst_disarm(struct instance *inst);
 void inst_arm_gate(struct instance *inst);
 /* The time for that is over. */
 void inst_gate_over(struct instance *inst);
+/* Whoever asked for it waited ms for it to get ready, and does not any longer: say what it lacks.
+ */
+void inst_gate_late(struct instance *inst, uint64_t ms);
 
 /* It may be over now. */
 void inst_try_gate(struct instance *inst);

@@ -218,6 +218,8 @@ void inst_spawn(struct instance *inst)
 	(void)PM_FAIL_POINT("instance.before_spawn");
 	inst_note(inst, "");
 	inst_remember_log_sizes(inst);
+	/* Before it runs: whoever looks after us shall not take it for what ran before. */
+	instance_set_hash(inst, app_hash_of(inst->app, inst->core.spec_no));
 	events_started(inst->su, inst);
 	if (process_spawn(inst, &inst->process, &err) < 0) {
 		inst->process = NULL;

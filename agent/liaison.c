@@ -9,6 +9,7 @@
 
 #include "agent/app.h"
 #include "agent/job.h"
+#include "agent/mark.h"
 #include "agent/remote.h"
 #include "agent/uplink.h"
 #include "proto/log.h"
@@ -23,6 +24,7 @@
 struct liaison {
 	struct super *su;
 	struct remote *remote; /* owned */
+	struct mark *mark;     /* owned */
 	struct session_guard guard;
 	struct session *session; /* borrowed; NULL: no process has it */
 	struct job *job;         /* borrowed; NULL: no process */
@@ -63,6 +65,13 @@ static void set_down(struct liaison *f, const char *why, uint64_t next_ms)
 	take(f->why, sizeof(f->why), why);
 }
 
+/* As which member the agent is there, and in which session. */
+static void take_mark(struct liaison *f, uint64_t generation)
+{
+	mark_take(f->mark, f->id, generation, remote_number(f->remote));
+	remote_set_base(f->remote, mark_base(f->mark));
+}
+
 static void on_state(struct liaison *f, const Pm__UplinkState *said)
 {
 	bool was = f->state.connected;
@@ -78,6 +87,7 @@ static void on_state(struct liaison *f, const Pm__UplinkState *said)
 		if (*said->name != '\0')
 			take(f->name, sizeof(f->name), said->name);
 		f->token[0] = '\0'; /* it has joined */
+		take_mark(f, said->generation);
 	}
 	if (said->connected && !was) {
 		pm_log(PM_LOG_INFO, "fleet.up", "coordinator=%s id=%s", f->address, f->id);
@@ -118,6 +128,8 @@ static void on_tell(uv_timer_t *timer)
 	if (f->session == NULL)
 		return;
 	count(f->su, &beat);
+	beat.generation = mark_generation(f->mark);
+	beat.command_number = remote_number(f->remote) - mark_base(f->mark);
 	beat.state_revision = f->revision;
 	beat.monotonic_ms = pm_now_ms();
 	env.body_case = PM__ENVELOPE__BODY_HEARTBEAT;
@@ -157,9 +169,10 @@ static void on_notice(void *arg, struct session *s, const Pm__Envelope *env)
 {
 	struct liaison *f = arg;
 
-	if (s != f->session || env->body_case != PM__ENVELOPE__BODY_UPLINK_STATE)
+	if (s != f->session)
 		return;
-	on_state(f, env->uplink_state);
+	if (env->body_case == PM__ENVELOPE__BODY_UPLINK_STATE)
+		on_state(f, env->uplink_state);
 	(void)uv_timer_start(&f->tell, on_tell, 0, 0); /* it may have missed something */
 }
 
@@ -307,6 +320,14 @@ static void tell_to_leave(struct liaison *f, const char *why)
 
 /* ---- life ---- */
 
+/* The generation of the session is on the disk: it can be confirmed. */
+static void on_marked(void *arg)
+{
+	struct liaison *f = arg;
+
+	(void)uv_timer_start(&f->tell, on_tell, 0, 0); /* cannot fail */
+}
+
 static int liaison_create(struct super *su, struct liaison **out, struct pm_error *err)
 {
 	struct liaison *f = pm_calloc(1, sizeof(*f));
@@ -315,10 +336,13 @@ static int liaison_create(struct super *su, struct liaison **out, struct pm_erro
 	if (f == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	f->su = su;
-	if (remote_create(su, &f->remote, err) < 0) {
+	if (mark_create(su->loop, su->home, on_marked, f, &f->mark, err) < 0 ||
+	    remote_create(su, &f->remote, err) < 0) {
+		mark_close(f->mark);
 		free(f);
 		return -1;
 	}
+	remote_set_base(f->remote, mark_base(f->mark));
 	f->guard = (struct session_guard){ on_permit, on_answer, on_notice, on_session_closed, f };
 	/* Of another supervisor's time there is none as large: the clock counts faster. */
 	f->revision = (uint64_t)PM_MAX(pm_wall_ms(), 1);
@@ -375,6 +399,7 @@ int liaison_start(struct super *su, struct pm_error *err)
 	if (su->liaison == NULL && liaison_create(su, &su->liaison, err) < 0)
 		return -1;
 	take_membership(su->liaison, &m);
+	take_mark(su->liaison, 0);
 	start(su->liaison);
 	return 0;
 }
@@ -433,6 +458,7 @@ void liaison_close(struct super *su)
 	if (f->job != NULL)
 		job_kill(f->job);
 	remote_close(f->remote);
+	mark_close(f->mark);
 	uv_close((uv_handle_t *)&f->restart, on_closed);
 	uv_close((uv_handle_t *)&f->tell, on_closed);
 	uv_close((uv_handle_t *)&f->leave, on_closed);

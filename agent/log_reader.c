@@ -5,6 +5,7 @@
 
 #include "agent/capture.h"
 #include "agent/log_source.h"
+#include "proto/facts.h"
 #include "proto/limits.h"
 
 /* Bytes around a line's text in a message. */
@@ -50,6 +51,8 @@ struct log_reader {
 	uint64_t n_lines;
 	int64_t since_ms, until_ms;
 	bool follow;
+	Pm__LogPosition *const *resume; /* borrowed while it is opened */
+	size_t n_resume;
 	enum phase phase;
 	struct log_source *sources; /* owned */
 	uv_idle_t idle;             /* runs while there is something to do */
@@ -94,6 +97,9 @@ static bool announce(struct log_reader *r, struct log_source *src)
 	source.err = src->s.err;
 	source.agent = src->s.agent;
 	source.merged = src->s.merged;
+	source.resumed = src->resumed;
+	source.boot_id.data = (uint8_t *)(uintptr_t)pm_facts_boot();
+	source.boot_id.len = 16;
 	data.what_case = PM__STREAM_DATA__WHAT_SOURCE;
 	data.source = &source;
 	src->announced = send_what(r, &data);
@@ -125,8 +131,10 @@ static bool send_gap(struct log_reader *r, struct log_source *src)
 	gap.source = src->s.source;
 	gap.bytes = src->gap;
 	gap.lines = src->tap == NULL ? 0 : src->tap->lost_lines;
-	gap.why = (char *)(uintptr_t)(src->tap == NULL ? "rotated away before it was read"
-	                                               : "the reader was too slow");
+	gap.why = (char *)(uintptr_t)(src->tap != NULL ? "client too slow"
+	                              : src->resumed && src->gap == 0
+	                                      ? "rotated away while nobody read"
+	                                      : "client too slow, and rotated away");
 	data.what_case = PM__STREAM_DATA__WHAT_GAP;
 	data.gap = &gap;
 	if (!send_what(r, &data))
@@ -188,6 +196,8 @@ static void put_line(struct log_source *src, struct log_scratch *x, struct cut *
 	line->live = live;
 	line->partial = partial;
 	line->offset = offset;
+	line->file = log_source_file(src);
+	line->monotonic_ms = live ? pm_now_ms() : 0;
 	c->n_text += len + LINE_OVERHEAD;
 }
 
@@ -599,6 +609,8 @@ static int add_source(struct log_reader *r, const struct log_reader_source *s, b
 		return -1; /* freed with the reader */
 	if (src->watch.file == NULL)
 		return r->follow ? tap_open(r->logs, src, err) : 0;
+	if (history_too && log_source_resume(src, r->resume, r->n_resume))
+		return 0;
 	if (history_too && (r->n_lines > 0 || r->since_ms != 0 || r->until_ms != 0))
 		log_source_want(src, r->n_lines, r->since_ms, r->until_ms);
 	if (s->agent && r->follow && r->agent_src == NULL &&
@@ -632,6 +644,8 @@ int log_reader_open(struct logs *l, const Pm__LogQuery *query,
 	r->since_ms = query->since_wall_ms;
 	r->until_ms = query->until_wall_ms;
 	r->follow = query->follow && query->until_wall_ms == 0;
+	r->resume = query->resume;
+	r->n_resume = query->n_resume;
 	r->idle.data = r;
 	rc = log_filter_init(&r->filter, query->grep, query->grep_invert, err);
 	if (rc < 0 || (rc = uv_idle_init(l->loop, &r->idle)) < 0) {
@@ -646,6 +660,8 @@ int log_reader_open(struct logs *l, const Pm__LogQuery *query,
 			log_reader_close(r);
 			return -1;
 		}
+	r->resume = NULL;
+	r->n_resume = 0;
 	wake(r);
 	*out = r;
 	return 0;

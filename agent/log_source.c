@@ -78,6 +78,7 @@ static void forget_input(struct log_source *src)
 	src->in = NULL;
 	logindex_finish(&src->index);
 	src->index_loaded = false;
+	src->file_id = 0;
 }
 
 void log_source_finish(struct log_source *src)
@@ -299,6 +300,7 @@ static bool go_to_file(struct log_source *src, size_t file)
 		forget_input(src);
 	}
 	src->file = file;
+	src->file_id = 0;
 	if (file == src->n_files && src->present != NULL) {
 		src->in = src->present;
 		src->present = NULL;
@@ -422,6 +424,63 @@ enum log_locate log_source_locate(struct log_source *src, const struct log_filte
 	return locate_block(src, filter, scratch);
 }
 
+/* ---- which file ---- */
+
+static uint64_t find_file(const struct log_source *src)
+{
+	const char *home = logfile_home(src->watch.file), *path;
+	uint64_t id, bytes;
+
+	if (src->in_history && src->file < src->n_files)
+		return logindex_file(home, src->files[src->file], 0);
+	id = logindex_file(home, src->s.path, src->ino);
+	/* It may have been renamed since we opened it. */
+	if (id == 0 && logfile_rotated(src->watch.file, src->generation, &path, &bytes) &&
+	    path != NULL)
+		id = logindex_file(home, path, src->ino);
+	return id;
+}
+
+uint64_t log_source_file(struct log_source *src)
+{
+	if (src->watch.file == NULL)
+		return 0;
+	if (src->file_id == 0)
+		src->file_id = find_file(src);
+	return src->file_id != 0 ? src->file_id : (uint64_t)src->ino;
+}
+
+static void resume_at(struct log_source *src, const Pm__LogPosition *from)
+{
+	const char *home = logfile_home(src->watch.file);
+
+	src->in_history = true;
+	src->resumed = true;
+	if (src->in != NULL && log_source_file(src) == from->file && from->offset <= src->seam) {
+		start_at(src, from->offset, 0);
+		return;
+	}
+	list_files(src);
+	for (size_t i = src->n_files; i-- > 0;)
+		if (logindex_file(home, src->files[i], 0) == from->file) {
+			(void)go_to_file(src, i);
+			start_at(src, from->offset, 0);
+			return;
+		}
+	src->lost = true;
+	log_source_want(src, 0, PM_MAX(from->wall_ms, (int64_t)1), src->until_ms);
+}
+
+bool log_source_resume(struct log_source *src, Pm__LogPosition *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i]->path, src->s.path) == 0) {
+			resume_at(src, list[i]);
+			return true;
+		}
+	return false;
+}
+
 /* ---- times ---- */
 
 int64_t log_source_time_of(const struct log_source *src, uint64_t offset)
@@ -468,10 +527,12 @@ void log_source_check_truncated(struct log_source *src)
 	    src->truncations != logfile_truncations(f)) {
 		src->truncations = logfile_truncations(f);
 		src->offset = 0;
+		src->file_id = 0;
 		src->mid_line = false;
 	} else if (src->in != NULL && !log_input_is_packed(src->in) &&
 	           log_input_stat(src->in, &st) == 0 && (uint64_t)st.st_size < src->offset) {
 		src->offset = 0;
+		src->file_id = 0;
 		src->mid_line = false;
 	}
 }

@@ -58,7 +58,9 @@ struct log_source {
 	int64_t mtime_ms;
 	uint64_t generation, truncations; /* of the logfile; what is known of it */
 	ino_t ino;
-	bool lost;    /* something is gone and that is not told yet */
+	uint64_t file_id; /* of the input; 0: not looked up */
+	bool resumed;     /* it goes on from where an earlier reader was */
+	bool lost;    /* something is gone and that is not told yet: `gap` bytes, 0: who knows */
 	uint64_t gap; /* ... as far as its bytes are known */
 };
 
@@ -73,6 +75,13 @@ void log_source_finish(struct log_source *src); /* NULL-safe parts; the watch mu
 
 /* Find where the last `lines` lines begin (0: all that are in bounds), a slice at a time. */
 void log_source_want(struct log_source *src, uint64_t lines, int64_t since_ms, int64_t until_ms);
+/*
+ * Begin behind what an earlier reader had, in whichever file that was; if it is not there any more,
+ * with what was written since then, and a gap is told.
+ *
+ * returns    false: none of the n positions is of this source
+ */
+bool log_source_resume(struct log_source *src, Pm__LogPosition *const *list, size_t n);
 enum log_locate log_source_locate(struct log_source *src, const struct log_filter *filter,
                                   char *scratch);
 
@@ -80,6 +89,9 @@ enum log_locate log_source_locate(struct log_source *src, const struct log_filte
 int64_t log_source_time(struct log_source *src);
 /* The time of a line, 0: not known. */
 int64_t log_source_time_of(const struct log_source *src, uint64_t offset);
+
+/* Which file its lines come from: logindex_file(), or its inode where that is not known. */
+uint64_t log_source_file(struct log_source *src);
 
 /* The input it is at, opened; NULL: there is none (now). */
 struct log_input *log_source_input(struct log_source *src);

@@ -106,6 +106,29 @@ void logindex_append(const char *home, const char *path, ino_t ino, int64_t wall
 		return; /* a hint is missing */
 }
 
+uint64_t logindex_file(const char *home, const char *path, ino_t ino)
+{
+	unsigned char hash[crypto_generichash_BYTES_MIN];
+	struct {
+		struct head head;
+		struct logindex_entry first;
+	} begin;
+	char file[PM_PATH_MAX];
+	PM_CLOSE int fd = -1;
+	uint64_t id;
+
+	if (!name_of(home, path, file, sizeof(file)))
+		return 0;
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || !head_matches(fd, ino) ||
+	    pread(fd, &begin, sizeof(begin), 0) != (ssize_t)sizeof(begin))
+		return 0;
+	(void)crypto_generichash(hash, sizeof(hash), (const unsigned char *)&begin, sizeof(begin),
+	                         NULL, 0); /* cannot fail with a length in range */
+	memcpy(&id, hash, sizeof(id));
+	return id;
+}
+
 void logindex_rename(const char *home, const char *from, const char *to)
 {
 	char a[PM_PATH_MAX], b[PM_PATH_MAX];

@@ -30,6 +30,15 @@ void logindex_append(const char *home, const char *path, ino_t ino, int64_t wall
 void logindex_rename(const char *home, const char *from, const char *to);
 void logindex_remove(const char *home, const char *path);
 
+/*
+ * What tells this file from every other one that has or had a path: it stays when it is renamed or
+ * packed.  An inode alone does not: it is used again.
+ *
+ * ino        as logindex_load()
+ * returns    0: not known
+ */
+uint64_t logindex_file(const char *home, const char *path, ino_t ino);
+
 struct logindex {
 	struct logindex_entry *entries; /* owned; ascending offsets */
 	size_t n_entries;

@@ -102,10 +102,10 @@ enum op_known op_sync_find(const struct op_sync *o, const uint8_t id[OP_ID_BYTES
 	return op_journal_find(o->ops, id, out);
 }
 
-int op_sync_begin(struct op_sync *o, const uint8_t id[OP_ID_BYTES], uint64_t *ticket,
-                  struct pm_error *err)
+int op_sync_begin(struct op_sync *o, const uint8_t id[OP_ID_BYTES], uint64_t number,
+                  uint64_t *ticket, struct pm_error *err)
 {
-	if (op_journal_begin(o->ops, id, 0, err) < 0) {
+	if (op_journal_begin(o->ops, id, number, err) < 0) {
 		kick(o); /* it may be the size that a rewrite would mend */
 		return -1;
 	}
@@ -121,6 +121,11 @@ int op_sync_end(struct op_sync *o, const uint8_t id[OP_ID_BYTES], const struct o
 
 	kick(o);
 	return rc;
+}
+
+uint64_t op_sync_counter(const struct op_sync *o)
+{
+	return op_journal_counter(o->ops);
 }
 
 void op_sync_withdraw(struct op_sync *o, const uint8_t id[OP_ID_BYTES])

@@ -34,10 +34,11 @@ void op_sync_close(struct op_sync *o);
 /* As those of op_journal. */
 enum op_known op_sync_find(const struct op_sync *o, const uint8_t id[OP_ID_BYTES],
                            struct op_result *out);
-PM_MUST_CHECK int op_sync_begin(struct op_sync *o, const uint8_t id[OP_ID_BYTES], uint64_t *ticket,
-                                struct pm_error *err);
+PM_MUST_CHECK int op_sync_begin(struct op_sync *o, const uint8_t id[OP_ID_BYTES], uint64_t number,
+                                uint64_t *ticket, struct pm_error *err);
 PM_MUST_CHECK int op_sync_end(struct op_sync *o, const uint8_t id[OP_ID_BYTES],
                               const struct op_result *result, struct pm_error *err);
+uint64_t op_sync_counter(const struct op_sync *o);
 void op_sync_withdraw(struct op_sync *o, const uint8_t id[OP_ID_BYTES]);
 
 #endif

@@ -7,7 +7,9 @@
 
 #include "agent/app.h"
 #include "agent/cluster.h"
+#include "agent/order_about.h"
 #include "agent/order_deps.h"
+#include "agent/reload.h"
 #include "agent/status.h"
 #include "agent/store.h"
 #include "proto/failpoint.h"
@@ -43,14 +45,15 @@ struct order {
 	struct session *session; /* a reference; NULL: nobody waits */
 	uint64_t id;
 	uint32_t parallel;
-	bool no_wait, settle, gated, force;
+	bool no_wait, settle, gated, force, gives_up;
 	uid_t uid;
 	char who[16];
 	struct item *items; /* owned */
 	size_t n, cap;
 	size_t n_running, n_done;
-	size_t first_waiting;    /* those before it wait no more */
-	struct order_deps *deps; /* owned; NULL: nothing here depends on anything */
+	size_t first_waiting;      /* those before it wait no more */
+	struct order_deps *deps;   /* owned; NULL: nothing here depends on anything */
+	struct order_about *about; /* owned; NULL: no app of it was there before */
 	uint64_t started_ms;
 	uv_timer_t *deadline; /* owned; NULL: none */
 	uv_timer_t *patience; /* owned; runs while an item may wait too long for a dependency */
@@ -85,6 +88,7 @@ int order_create(const struct order_config *config, struct order **out, struct p
 	o->settle = config->settle;
 	o->gated = config->gated;
 	o->force = config->force;
+	o->gives_up = config->gives_up;
 	(void)snprintf(o->who, sizeof(o->who), "agent");
 	if (config->session != NULL) {
 		o->session = session_ref(config->session);
@@ -124,11 +128,19 @@ static struct item *add_item(struct order *o, struct pm_error *err)
 	return &o->items[o->n++];
 }
 
+int order_about(struct order *o, const struct app *app, struct pm_error *err)
+{
+	return order_about_add(&o->about, app, err);
+}
+
 int order_add(struct order *o, struct instance *inst, enum life_event event, enum cause cause,
               bool existed, struct pm_error *err)
 {
-	struct item *it = add_item(o, err);
+	struct item *it;
 
+	if (existed && order_about(o, instance_app(inst), err) < 0)
+		return -1;
+	it = add_item(o, err);
 	if (it == NULL)
 		return -1;
 	it->inst = inst;
@@ -215,6 +227,8 @@ static void answer(struct order *o)
 	}
 	for (size_t i = 0; i < o->n; i++) {
 		fill_outcome(&o->items[i], &outcomes[i]);
+		if (o->items[i].app_serial != 0)
+			order_about_fill(o->about, o->su, o->items[i].app_serial, &outcomes[i]);
 		list[i] = &outcomes[i];
 	}
 	result.code = worst(o);
@@ -251,12 +265,17 @@ static void order_free(struct order *o)
 	if (o->patience != NULL)
 		uv_close((uv_handle_t *)o->patience, on_timer_closed);
 	order_deps_destroy(o->deps);
+	order_about_destroy(o->about);
 	session_unref(o->session);
 	free(o->items);
 	if (o->n >= TRIM_FROM)
-		(void)malloc_trim(
-			0); /* what so many messages left behind; whether it helped is no matter */
+		(void)malloc_trim(0); /* of so many messages; whether it helped is no matter */
 	free(o);
+}
+
+void order_cancel(struct order *o)
+{
+	order_free(o);
 }
 
 /* ---- running ---- */
@@ -300,7 +319,7 @@ static void tell(struct order *o, const struct item *it)
 
 	if (o->session == NULL || o->n < 2 || o->answered)
 		return;
-	fill_outcome(it, &message);
+	fill_outcome(it, &message); /* which version it came to is known at the end */
 	session_reply_progress(o->session, o->id, &message);
 }
 
@@ -540,7 +559,6 @@ static void special_words(const struct order *o, struct item *it, const struct i
 		free(it->text);
 		it->text = pm_strdup(text);
 	}
-
 	if (it->code == PM_OK && it->event == EV_DELETE && it->cause == CAUSE_SCALE) {
 		free(it->text);
 		it->text = pm_strdup("removed");
@@ -656,25 +674,27 @@ static void give_up_item(struct order *o, struct item *it)
 	item_done(o, it, PM_DEADLINE, words, "give it more time, or more at once with --parallel");
 }
 
-/* Time is up: say what is not done; what was begun goes on. */
+/* Time is up: say what is not done; what was begun goes on, unless it is to be given up. */
 void order_on_deadline(uv_timer_t *timer)
 {
 	struct order *o = timer->data;
 
+	o->running = true;
 	for (size_t i = 0; i < o->n; i++) {
 		struct item *it = &o->items[i];
 
-		if (it->state == ITEM_DONE)
-			continue;
 		if (it->state == ITEM_WAITING) {
 			give_up_item(o, it);
-			continue;
+		} else if (it->state == ITEM_RUNNING &&
+		           !(o->gives_up && reload_time_is_up(it->inst, o))) {
+			instance_drop_order(it->inst, o);
+			it->inst = NULL;
+			o->n_running--;
+			item_done(o, it, PM_DEADLINE,
+			          "not done in time; it goes on in the background",
+			          "see 'pmctl list'");
 		}
-		instance_drop_order(it->inst, o);
-		it->inst = NULL;
-		o->n_running--;
-		item_done(o, it, PM_DEADLINE, "not done in time; it goes on in the background",
-		          "see 'pmctl list'");
 	}
+	o->running = false;
 	finish_if_done(o);
 }

@@ -23,11 +23,21 @@ struct order_config {
 	bool gated;          /* restarts are reloads (reload.h), and the first that fails is the
 	                        last of its app */
 	bool force;
+	bool gives_up; /* gated: a reload that timeout_ms ends before the successor is ready is
+	                  given up */
 };
 
 PM_MUST_CHECK int order_create(const struct order_config *config, struct order **out,
                                struct pm_error *err);
 
+/* Nothing was begun: it goes as if it had never been. */
+void order_cancel(struct order *o);
+
+/*
+ * Something of an app that is there is about to change: its outcomes shall say what it was. Without
+ * this it is as it is when its first instance is added.
+ */
+PM_MUST_CHECK int order_about(struct order *o, const struct app *app, struct pm_error *err);
 /* Add an instance to act on; existed: for start, the entry was there. */
 PM_MUST_CHECK int order_add(struct order *o, struct instance *inst, enum life_event event,
                             enum cause cause, bool existed, struct pm_error *err);

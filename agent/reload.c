@@ -208,7 +208,7 @@ static void fail(struct reload *r, enum pm_code code, const char *what, const ch
 	(void)PM_FAIL_POINT("reload.after_fail");
 }
 
-static void fail_by_itself(struct reload *r)
+static void fail_by_itself(struct reload *r, enum pm_code code)
 {
 	const char *why = r->next->why != NULL ? r->next->why : "it did not get ready";
 	char words[240];
@@ -216,7 +216,7 @@ static void fail_by_itself(struct reload *r)
 	(void)snprintf(words, sizeof(words), "the new process failed: %.170s; the old one%s", why,
 	               r->old != NULL && r->old->core.life.state == LIFE_UP ? " serves on"
 	                                                                    : " is not running");
-	fail(r, PM_FAILED, words, r->next->hint != NULL ? r->next->hint : "");
+	fail(r, code, words, r->next->hint != NULL ? r->next->hint : "");
 }
 
 /* The successor takes the place of the old one. */
@@ -283,7 +283,7 @@ static void look_at_successor(struct reload *r)
 	case RELOAD_FAIL:
 		if (facts.unfit && facts.next == LIFE_UP)
 			inst_fail_words(r->next, PM_FAILED, instance_note(r->next, words), "");
-		fail_by_itself(r);
+		fail_by_itself(r, PM_FAILED);
 		break;
 	}
 }
@@ -350,6 +350,26 @@ void reload_give_up(struct instance *inst)
 	inst_note(inst, "");
 	answer_words(r, inst, PM_FAILED, replaced_words);
 	fail(r, PM_FAILED, replaced_words, "");
+}
+
+bool reload_time_is_up(struct instance *inst, const struct order *order)
+{
+	struct reload *r = inst->reload;
+
+	if (r == NULL || r->order != order)
+		return false;
+	switch (r->phase) {
+	case PHASE_STARTING:
+		inst_gate_late(r->next, pm_now_ms() - r->began_ms);
+		fail_by_itself(r, PM_DEADLINE);
+		break;
+	case PHASE_RETIRING:
+		answer_words(r, inst, PM_OK, "");
+		break;
+	case PHASE_FAILED:
+		break;
+	}
+	return true;
 }
 
 void reload_hurry(struct instance *inst)

@@ -30,6 +30,14 @@ PM_MUST_CHECK int reload_begin(struct instance *inst, const struct instance_orde
  * counts.
  */
 void reload_again(struct instance *inst, const struct instance_order *o);
+/*
+ * The order waits no longer: a successor that is not ready by now is ended, and nothing has
+ * changed; one that has taken over is what was asked for, and the old one finishes in its own time.
+ *
+ * returns  whether it is answered now, or when that one has gone; else no reload of its is under
+ * way
+ */
+bool reload_time_is_up(struct instance *inst, const struct order *order);
 /* The order waits no more. */
 void reload_drop_order(struct instance *inst, const struct order *order);
 

@@ -51,6 +51,7 @@ struct remote {
 	struct remote_policy *policy; /* owned */
 	struct rate refusals, notes;
 	uint64_t n_unsaid; /* refusals that the audit did not take */
+	uint64_t base;     /* of the numbers of commands */
 	struct pending *pending;
 	unsigned n_pending;
 };
@@ -246,7 +247,7 @@ static enum session_permit wait_with(struct pending *p, struct session *s, uint6
                                      struct pm_error *err)
 {
 	if (p->n_waiters == WAITERS_MAX) {
-		(void)pm_fail(err, PM_LOCKED, "that command is under way");
+		(void)pm_fail(err, PM_LIMIT, "that command is under way");
 		return SESSION_REFUSE;
 	}
 	p->waiters[p->n_waiters++] = (struct waiter){ session_ref(s), id };
@@ -294,6 +295,7 @@ static void pending_free(struct pending *p)
 
 static int begin(struct remote *r, struct session *s, const Pm__Envelope *env, struct pm_error *err)
 {
+	uint64_t number = env->command->number;
 	struct pending *p;
 
 	if (r->n_pending == PM_REMOTE_PENDING_MAX)
@@ -309,8 +311,9 @@ static int begin(struct remote *r, struct session *s, const Pm__Envelope *env, s
 		memcpy(p->op, env->command->op_id.data, OP_ID_BYTES);
 	describe_actor(actor_of(env), p->actor);
 	describe_target(env, p->target);
+	number = number == 0 || number > PM_COUNT_MAX ? 0 : r->base + number;
 	if (account(r, p->actor, pm_verb_name(p->verb), p->target, "allowed", err) < 0 ||
-	    (p->has_op && op_sync_begin(r->ops, p->op, &p->ticket, err) < 0)) {
+	    (p->has_op && op_sync_begin(r->ops, p->op, number, &p->ticket, err) < 0)) {
 		free(p);
 		return -1;
 	}
@@ -509,9 +512,26 @@ static void on_called(void *arg, uint64_t ticket, const struct pm_error *err)
 	}
 }
 
+/* Its place among those that wait is another's: whoever was cut off asks again. */
+static void forget_waiter(struct pending *p, struct session *s)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < p->n_waiters; i++) {
+		if (p->waiters[i].session == s)
+			session_unref(s);
+		else
+			p->waiters[kept++] = p->waiters[i];
+	}
+	p->n_waiters = kept;
+}
+
 void remote_closed(struct remote *r, struct session *s)
 {
 	struct pending **at = &r->pending;
+
+	for (struct pending *p = r->pending; p != NULL; p = p->next)
+		forget_waiter(p, s);
 
 	while (*at != NULL && ((*at)->session != s || (*at)->ticket == 0))
 		at = &(*at)->next;
@@ -532,7 +552,8 @@ static enum session_permit permit_command(struct remote *r, struct session *s,
 {
 	enum session_permit known = SESSION_PERMIT;
 
-	if (!pm_ops_change(ops))
+	/* What is only planned must be allowed, and is neither counted nor remembered. */
+	if (!pm_ops_change(ops) || env->command->dry_run)
 		return ask_policy(r, s, env, ops, err) < 0 ? SESSION_REFUSE : SESSION_PERMIT;
 	if (env->id == 0 || find_pending(r, s, env->id) != NULL) {
 		(void)pm_fail(err, PM_PROTOCOL, "a command needs a number of its own");
@@ -562,6 +583,16 @@ enum session_permit remote_permit(struct remote *r, struct session *s, const Pm_
 	if (say == SESSION_REFUSE)
 		account_refusal(r, env, err->what);
 	return say;
+}
+
+uint64_t remote_number(const struct remote *r)
+{
+	return op_sync_counter(r->ops);
+}
+
+void remote_set_base(struct remote *r, uint64_t base)
+{
+	r->base = base;
 }
 
 /* ---- life ---- */

@@ -24,6 +24,13 @@ enum session_permit remote_permit(struct remote *r, struct session *s, const Pm_
 void remote_answer(struct remote *r, struct session *s, const Pm__Envelope *env);
 void remote_closed(struct remote *r, struct session *s);
 
+/*
+ * Commands have numbers, which their coordinator counts up (X-50).  The highest one that was seen,
+ * over all coordinators that this agent has had: one that comes later counts from `base` on.
+ */
+uint64_t remote_number(const struct remote *r);
+void remote_set_base(struct remote *r, uint64_t base);
+
 /* An entry in the audit about the link itself: "fleet.connect". */
 void remote_note(struct remote *r, const char *action, const char *target, const char *outcome);
 

@@ -185,7 +185,12 @@ static int check_limit(const struct question *q, const struct about *about, size
 	return n > 0 ? 0 : pm_fail(err, PM_DENIED, "the role is for some apps only");
 }
 
-/* Several apps are one use. */
+static bool is_plan(const struct question *q)
+{
+	return q->env->body_case == PM__ENVELOPE__BODY_COMMAND && q->env->command->dry_run;
+}
+
+/* Several apps are one use; a plan is none. */
 static int ask_all(const struct question *q, pm_ops ops, const struct about *about, size_t n,
                    struct pm_error *err)
 {
@@ -200,7 +205,7 @@ static int ask_all(const struct question *q, pm_ops ops, const struct about *abo
 			        i == 0 ? &after : &scratch, err) < 0)
 				return -1;
 	}
-	if (memcmp(&before, &after, sizeof(after)) == 0)
+	if (memcmp(&before, &after, sizeof(after)) == 0 || is_plan(q))
 		return 0;
 	q->p->usage = after;
 	save_usage(q->p);
@@ -225,6 +230,17 @@ static int by_app(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* He asks for all and is answered with what is his. */
+static bool is_narrowed(const struct question *q)
+{
+	const Pm__StatusRequest *req = q->env->body_case == PM__ENVELOPE__BODY_STATUS_REQUEST
+	                                       ? q->env->status_request
+	                                       : NULL;
+
+	return req != NULL && req->n_targets == 0 && *q->apps != '\0' &&
+	       strcmp(req->apps, q->apps) == 0;
+}
+
 static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *const *targets,
                           size_t n_targets, struct pm_error *err)
 {
@@ -245,6 +261,8 @@ static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *cons
 	for (size_t i = 0; i < n; i++) {
 		struct about *a;
 
+		if (is_narrowed(q) && !glob_match_any(q->apps, instance_app(list[i])->spec->name))
+			continue;
 		if (instance_app(list[i]) != last)
 			count_app(instance_app(list[i]), &about[n_about++]);
 		last = instance_app(list[i]);
@@ -253,12 +271,12 @@ static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *cons
 		a->n_meant_up += instance_is_online(list[i]);
 		a->gated = a->gated && reload_is_possible(list[i]);
 	}
-	if (n == 0) /* nothing of that name: whoever might touch it may hear so */
+	if (n_about == 0) /* nothing of that name: whoever might touch it may hear so */
 		about[n_about++] = (struct about){
 			.name = n_targets == 0 ? "" : targets[0]->text,
 			.is_local = true,
 		};
-	if (check_limit(q, about, n_about, targets, n_targets, err) < 0)
+	if (!is_narrowed(q) && check_limit(q, about, n_about, targets, n_targets, err) < 0)
 		return -1;
 	return ask_all(q, ops, about, n_about, err);
 }

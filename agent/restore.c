@@ -103,7 +103,12 @@ static int read_specs(int fd, struct state_set *set, struct pm_error *err)
 static int take_former(struct app *app, const Pm__SavedApp *saved, struct pm_error *err)
 {
 	app->spec_no = saved->spec_no;
-	return saved->former == NULL ? 0 : spec_clone(saved->former, &app->former, err);
+	if (saved->former == NULL)
+		return 0;
+	return spec_clone(saved->former, &app->former, err) < 0 ||
+	                       spec_hash_make(app->former, &app->former_hash, err) < 0
+	               ? -1
+	               : 0;
 }
 
 static int make_apps(struct super *su, const struct state_set *set, struct pm_error *err)

@@ -2,11 +2,9 @@
  * state.h - the agent's files in PMD_HOME/state: what runs (autosave) and what `save` marked as
  * good.
  *
- * A file is a magic, version, length and BLAKE2b checksum over a body of length-prefixed records:
- * SavedHeader, then one SavedApp each. This frame is the same in every version, so that a damaged
- * file and one of a newer pmd are never taken for each other. A file is written beside the old one,
- * flushed, renamed, and the directory flushed; the file before stays as .prev. Loading takes the
- * newest valid generation and keeps a damaged one aside as NAME.corrupt-DATE.
+ * A file is a frame (state_frame.h) around a SavedHeader and one SavedApp each. It is written
+ * beside the old one, flushed, renamed, and the directory flushed; the file before stays as .prev.
+ * Loading takes the newest valid generation and keeps a damaged one aside as NAME.corrupt-DATE.
  *
  * state.c builds and checks the bytes and is pure; state_file.c reads and writes the files.
  */
@@ -21,9 +19,6 @@
 
 #define STATE_AUTOSAVE "apps"  /* the last commanded state */
 #define STATE_SAVED    "saved" /* the named good generation */
-
-#define STATE_MAJOR    1u /* a reader refuses a file of a higher one */
-#define STATE_MINOR    0u
 
 /* Apps as saved. A record that cannot be understood does not take the others with it. */
 struct state_set {

@@ -11,6 +11,7 @@
 #include "agent/spec_redact.h"
 #include "agent/targets.h"
 #include "proto/buf.h"
+#include "proto/glob.h"
 #include "proto/log.h"
 
 /* A page is closed at this many bytes, well under a record, when the next instance may not fit. */
@@ -50,6 +51,7 @@ struct view {
 	Pm__EnvVar *env, **env_list; /* owned */
 	struct procenv procenv;      /* owned */
 	struct redacted_spec redacted;
+	struct spec_hash hash;
 };
 
 static char *text(const char *s)
@@ -203,6 +205,7 @@ static void view_make(struct view *v, struct instance *inst, bool full, bool env
 	uint64_t now = pm_now_ms();
 
 	memset(v, 0, sizeof(*v));
+	v->hash = *instance_hash(inst);
 	pm__instance_status__init(m);
 	m->pm_id = core->pm_id;
 	m->name = spec->name;
@@ -217,6 +220,8 @@ static void view_make(struct view *v, struct instance *inst, bool full, bool env
 	m->watching = core->watching;
 	m->version = spec->version;
 	m->instance = core->instance;
+	m->spec_hash.len = SPEC_HASH_BYTES;
+	m->spec_hash.data = v->hash.bytes;
 	m->note = text(instance_note(inst, v->note));
 	m->ready = health_of(inst, CHECK_READY);
 	m->live = health_of(inst, CHECK_LIVE);
@@ -414,6 +419,7 @@ static void listing_free(void *arg)
 
 void status_answer(struct super *su, struct session *s, uint64_t id, const Pm__StatusRequest *req)
 {
+	const char *narrow = req->n_targets == 0 ? req->apps : "";
 	struct listing *l = pm_calloc(1, sizeof(*l));
 	PM_FREE struct instance **list = NULL;
 	struct pm_error err;
@@ -439,10 +445,10 @@ void status_answer(struct super *su, struct session *s, uint64_t id, const Pm__S
 	l->environment = req->environment;
 	/* Who may see the values asks for the environment itself, and was let through. */
 	l->redact = session_is_remote(s) && !req->environment;
-	l->first = true;
-	l->n = n;
+	l->first = *narrow == '\0';
 	for (size_t i = 0; i < n; i++)
-		l->ids[i] = instance_core(list[i])->pm_id;
+		if (*narrow == '\0' || glob_match_any(narrow, instance_app(list[i])->spec->name))
+			l->ids[l->n++] = instance_core(list[i])->pm_id;
 	session_reply_pages(s, id, send_page, listing_free, l);
 }
 

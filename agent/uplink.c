@@ -46,7 +46,10 @@ static struct {
 	struct pm_link *link; /* borrowed; NULL: no session */
 	uint64_t revision;    /* as the supervisor told last, with the next two */
 	uint32_t running, failed;
-	bool welcome; /* the supervisor's came */
+	uint64_t generation; /* of the last session that the supervisor has kept */
+	uint64_t number;     /* the highest of a command that came */
+	bool welcome;        /* the supervisor's came */
+	bool told;           /* and how things stand */
 	bool leaving;
 	int status;
 } me; /* one a process */
@@ -63,6 +66,11 @@ static void stop(int status)
 }
 
 /* ---- what the supervisor is told ---- */
+
+static void send_local(Pm__Envelope *env)
+{
+	(void)local_send(me.local, env); /* fits a record */
+}
 
 static void report(bool connected, const Pm__FleetWelcome *fleet, const char *why,
                    int64_t next_wall_ms)
@@ -86,7 +94,8 @@ static void report(bool connected, const Pm__FleetWelcome *fleet, const char *wh
 	state.name = me.membership.name;
 	env.body_case = PM__ENVELOPE__BODY_UPLINK_STATE;
 	env.uplink_state = &state;
-	(void)local_send(me.local, &env); /* fits a record */
+	state.generation = fleet != NULL ? fleet->generation : 0;
+	send_local(&env);
 }
 
 static int report_failure(const struct pm_error *err)
@@ -118,6 +127,8 @@ static void on_greet(void *arg, struct pm_link *l, Pm__Hello *hello)
 	me.hello.boot_id = (ProtobufCBinaryData){ sizeof(me.facts.boot_id), me.facts.boot_id };
 	me.hello.epoch = me.epoch;
 	me.hello.facts = &me.facts_message;
+	me.hello.generation = me.generation;
+	me.hello.command_number = me.number;
 	hello->agent = &me.hello;
 }
 
@@ -149,6 +160,8 @@ static void pass_request(struct pm_link *l, const Pm__Envelope *env)
 		pm_link_close(l, &err);
 		return;
 	}
+	if (env->body_case == PM__ENVELOPE__BODY_COMMAND && env->command->number <= PM_COUNT_MAX)
+		me.number = PM_MAX(me.number, env->command->number);
 	out.id = me.session << ID_BITS | env->id;
 	out.re = 0;
 	out.stream = 0;
@@ -177,6 +190,7 @@ static void on_beat(void *arg, struct pm_link *l, Pm__Heartbeat *beat)
 	beat->state_revision = me.revision;
 	beat->running = me.running;
 	beat->failed = me.failed;
+	beat->generation = me.generation;
 	if (getloadavg(&load, 1) == 1)
 		beat->load_permille = (uint32_t)(load * 1000 / (double)PM_MAX(n_cpus, 1));
 }
@@ -295,13 +309,29 @@ static void pass_answer(const Pm__Envelope *env)
 
 static void pass_beat(const Pm__Heartbeat *beat)
 {
-	bool news = beat->state_revision != me.revision;
+	bool news = beat->state_revision != me.revision || beat->generation != me.generation;
 
 	me.revision = beat->state_revision;
 	me.running = beat->running;
 	me.failed = beat->failed;
+	me.generation = beat->generation;
+	me.number = PM_MAX(me.number, beat->command_number);
+	if (!me.told)
+		pm_uplink_start(me.uplink);
+	me.told = true;
 	if (news)
 		send_beat();
+}
+
+/* What this agent has seen of its coordinator goes into the first word to it. */
+static void ask_supervisor(void)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__Heartbeat beat = PM__HEARTBEAT__INIT;
+
+	env.body_case = PM__ENVELOPE__BODY_HEARTBEAT;
+	env.heartbeat = &beat;
+	send_local(&env);
 }
 
 static void on_leave_time(uv_timer_t *timer)
@@ -328,8 +358,7 @@ static void on_received(void *arg, const Pm__Envelope *env)
 	(void)arg;
 	if (env->body_case == PM__ENVELOPE__BODY_WELCOME && !me.welcome) {
 		me.welcome = true;
-		if (me.uplink != NULL)
-			pm_uplink_start(me.uplink);
+		ask_supervisor();
 	} else if (env->body_case == PM__ENVELOPE__BODY_GOODBYE) {
 		leave(env->goodbye->reason, env->goodbye->retry_after_ms);
 	} else if (env->body_case == PM__ENVELOPE__BODY_HEARTBEAT) {
@@ -416,7 +445,10 @@ static int make_link(struct pm_error *err)
 		.closed = on_link_closed,
 	};
 	struct pm_uplink_config config = {
-		.link = { .key = me.key, .role = PM_ROLE_AGENT, .program = "agent" },
+		.link = { .key = me.key,
+		          .role = PM_ROLE_AGENT,
+		          .program = "agent",
+		          .features = PM_FEATURE_GENERATIONS },
 		.n_addresses = me.membership.n_addresses,
 		.trouble = on_trouble,
 	};

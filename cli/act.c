@@ -10,8 +10,13 @@
 #include "cli/fleet_act.h"
 #include "cli/inspect.h"
 #include "cli/json_out.h"
+#include "cli/rollout_start.h"
+#include "cli/spec_name.h"
 #include "cli/target.h"
-#include "proto/sanitize.h"
+#include "cli/text.h"
+
+/* Exit status of a plan that has something to do. */
+#define PLAN_CHANGES 20
 
 void account_finish(struct account *a)
 {
@@ -41,6 +46,18 @@ static void remember(struct account *a, uint32_t id)
 
 /* ---- one outcome ---- */
 
+static void version_json(struct json_out *j, const char *hash_key, const ProtobufCBinaryData *hash,
+                         const char *version_key, const char *version)
+{
+	char name[SPEC_NAME_TEXT];
+
+	spec_name_text(hash, 2 * SPEC_NAME_BYTES, name);
+	if (*name != '\0')
+		json_kstr(j, hash_key, name);
+	if (*version != '\0')
+		json_kstr(j, version_key, version);
+}
+
 void act_outcome_json(struct json_out *j, const Pm__Outcome *o)
 {
 	json_begin_object(j);
@@ -56,6 +73,10 @@ void act_outcome_json(struct json_out *j, const Pm__Outcome *o)
 		json_kuint(j, "pid", o->pid);
 		json_kstr(j, "status", apps_state_name(o->state));
 	}
+	version_json(j, "spec_from", &o->spec_from, "version_from", o->version_from);
+	version_json(j, "spec_to", &o->spec_to, "version_to", o->version_to);
+	if (o->changes)
+		json_kbool(j, "changes", true);
 	if (o->log_tail.len > 0) {
 		json_key(j, "log_tail");
 		json_strn(j, (const char *)o->log_tail.data, o->log_tail.len);
@@ -75,26 +96,19 @@ static void outcome_json(struct account *a, const Pm__Outcome *o)
 /* The last lines of an instance that failed, set off from our own words. */
 static void print_tail(const struct ctx *ctx, const Pm__Outcome *o)
 {
-	const char *at = (const char *)o->log_tail.data;
-	size_t left = o->log_tail.len;
 	PM_BUF out = { 0 };
 
-	if (left == 0 || ctx->json)
+	if (o->log_tail.len == 0 || ctx->json)
 		return;
 	say_plain(ctx, "  its last output:");
-	while (left > 0) {
-		const char *nl = memchr(at, '\n', left);
-		size_t n = nl == NULL ? left : (size_t)(nl - at);
-
-		pm_buf_str(&out, "  | ");
-		pm_sanitize(at, n, ctx->color_out ? PM_SANITIZE_COLOURS : 0, &out);
-		pm_buf_char(&out, '\n');
-		n += nl != NULL;
-		at += n;
-		left -= n;
-	}
+	text_add_tail(&out, (const char *)o->log_tail.data, o->log_tail.len, ctx->color_out);
 	if (!ctx->silent && !out.failed)
 		(void)fwrite(out.bytes, 1, out.len, stdout);
+}
+
+static bool is_plan(const struct ctx *ctx)
+{
+	return args_has(ctx->args, "plan");
 }
 
 static void print_ours(const struct ctx *ctx, const struct action *action, const Pm__Outcome *o)
@@ -151,6 +165,7 @@ static void one_outcome(struct progress *p, const Pm__Outcome *o)
 {
 	if (o->code == PM_OK) {
 		p->account->n_ok++;
+		p->account->n_changes += o->changes;
 		p->account->n_again += o->existed && p->action->done_again != NULL;
 	} else {
 		if (p->account->n_failed++ == 0)
@@ -170,6 +185,8 @@ static void on_progress(void *arg, const Pm__Outcome *o)
 {
 	struct progress *p = arg;
 
+	if (p->ctx->json)
+		return; /* one document, at the end: what comes then says more */
 	if (p->n_told == p->cap) {
 		size_t cap = p->cap == 0 ? 64 : p->cap * 2;
 		uint32_t *more = pm_realloc(p->told, cap * sizeof(uint32_t));
@@ -200,8 +217,13 @@ int act_send(struct ctx *ctx, const struct action *action, Pm__Command *cmd,
 
 	cmd->verb = action->verb;
 	cmd->timeout_ms = ctx->timeout_ms;
-	if (ctx->fleet != NULL && act_confirm(ctx, action, cmd, err) < 0)
+	if (ctx->fleet != NULL && !is_plan(ctx) && act_confirm(ctx, action, cmd, err) < 0)
 		return -1;
+	if (rollout_is_meant(ctx))
+		return rollout_send(ctx, action, cmd, err);
+	if (fleet_is_wide(ctx) && is_plan(ctx))
+		return pm_fail(err, PM_UNSUPPORTED, "%s: a plan of it is one host's", action->name);
+	cmd->dry_run = is_plan(ctx);
 	if (fleet_is_wide(ctx))
 		return fleet_act_send(ctx, action, cmd, err);
 	if (client_command(ctx->client, cmd, on_progress, &p, &result, err) < 0) {
@@ -449,7 +471,6 @@ static int account_json(const struct ctx *ctx, const struct action *action, cons
 	PM_BUF out = { 0 };
 	struct json_out j;
 
-	(void)ctx;
 	json_init(&j, &out);
 	json_begin_object(&j);
 	json_kint(&j, "schema", 1);
@@ -463,12 +484,22 @@ static int account_json(const struct ctx *ctx, const struct action *action, cons
 	json_kuint(&j, "total", a->n_ok + a->n_failed);
 	json_kuint(&j, "ok", a->n_ok);
 	json_kuint(&j, "failed", a->n_failed);
+	if (is_plan(ctx))
+		json_kuint(&j, "changes", a->n_changes);
 	json_end_object(&j);
 	json_end_object(&j);
 	pm_buf_char(&out, '\n');
 	if (a->json.failed)
 		return pm_fail(err, PM_NO_MEMORY, "print the answer");
 	return say_buf(&out, err);
+}
+
+static void say_plan(const struct ctx *ctx, const struct account *a)
+{
+	if (a->n_changes == 0)
+		say(ctx, "nothing would change");
+	else
+		say(ctx, "nothing was done: this is only a plan");
 }
 
 static void say_account(const struct ctx *ctx, const struct action *action, const struct account *a)
@@ -489,6 +520,8 @@ static void say_account(const struct ctx *ctx, const struct action *action, cons
 int act_finish(struct ctx *ctx, const struct action *action, const struct account *a,
                struct pm_error *err)
 {
+	if (ctx->fleet != NULL && ctx->fleet->rolled)
+		return ctx->fleet->roll_status;
 	if (fleet_is_wide(ctx))
 		return fleet_act_finish(ctx, action, err);
 	if (ctx->json) {
@@ -499,11 +532,13 @@ int act_finish(struct ctx *ctx, const struct action *action, const struct accoun
 			return -1;
 	} else if (a->n_ok + a->n_failed == 0) {
 		say(ctx, "%s: there is nothing to do", action->name);
+	} else if (is_plan(ctx)) {
+		say_plan(ctx, a);
 	} else if (a->n_ok + a->n_failed > 1) {
 		say_account(ctx, action, a);
 	}
 	if (a->n_failed == 0)
-		return 0;
+		return a->n_changes > 0 ? PLAN_CHANGES : 0;
 	if (ctx->as_pm2)
 		return 1;
 	/* One cause, one status; several instances of which some did it: some failed. */

@@ -19,6 +19,7 @@ struct action {
 struct account {
 	size_t n_ok, n_failed;
 	size_t n_again;    /* of n_ok: were in the list before */
+	size_t n_changes;  /* of n_ok, apps then: with --plan, something would be done */
 	enum pm_code code; /* of the first failure */
 	uint32_t *ids;     /* owned: the instances acted on */
 	size_t n_ids;

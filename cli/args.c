@@ -63,6 +63,8 @@ static bool resolve(const struct args *a, const struct cmd *cmd, struct option *
 		o->own = cmd_option_find(cmd->options, name, o->letter);
 	for (size_t i = 0; cmd == NULL && o->own == NULL && cmd_all[i] != NULL; i++)
 		o->own = cmd_option_find(cmd_all[i]->options, name, o->letter);
+	if (o->own == NULL && !a->as_pm2 && (cmd == NULL || (cmd->flags & CMD_ROLLOUT) != 0))
+		o->own = cmd_option_find(cmd_rollout_options(), name, o->letter);
 	if (o->own == NULL && (cmd == NULL || (cmd->flags & CMD_APP_OPTIONS) != 0))
 		o->key = spec_key_by_option(name, o->letter, &o->off);
 	if (o->own == NULL && o->key == NULL)
@@ -124,6 +126,8 @@ static int unknown_option(struct args *a, const struct option *o, struct pm_erro
 	offer_options(&near, cmd_global_options);
 	if (a->cmd != NULL) {
 		offer_options(&near, a->cmd->options);
+		if ((a->cmd->flags & CMD_ROLLOUT) != 0)
+			offer_options(&near, cmd_rollout_options());
 		for (size_t i = 0; (a->cmd->flags & CMD_APP_OPTIONS) != 0 && i < spec_n_keys; i++)
 			if (spec_keys[i].opts != NULL)
 				(void)spec_each_word(spec_keys[i].opts, offer_word, &near);
@@ -144,6 +148,12 @@ static bool is_fleet_option(const struct option *o)
 	return o->own != NULL && cmd_option_find(cmd_fleet_options, o->own->name, 0) == o->own;
 }
 
+/* What a verb takes that asks the coordinator, and no hosts. */
+static bool is_coordinator_option(const struct option *o)
+{
+	return strcmp(o->own->name, "context") == 0 || strcmp(o->own->name, "jsonl") == 0;
+}
+
 /* Hosts are for verbs that know what to do with them; PM2 knows of none. */
 static int check_fleet(struct args *a, struct pm_error *err)
 {
@@ -158,7 +168,7 @@ static int check_fleet(struct args *a, struct pm_error *err)
 			return pm_fail(err, PM_USAGE, "unknown option `%s'", shown(a, o));
 		if (a->cmd == NULL || (a->cmd->flags & takes) != 0)
 			continue;
-		if ((a->cmd->flags & CMD_COORDINATOR) != 0 && strcmp(o->own->name, "context") == 0)
+		if ((a->cmd->flags & CMD_COORDINATOR) != 0 && is_coordinator_option(o))
 			continue;
 		pm_fail(err, PM_USAGE, "%s %s: this command takes no hosts", a->cmd->name,
 		        shown(a, o));
@@ -339,7 +349,8 @@ static int check_count(struct args *a, struct pm_error *err)
 
 	if (cmd == NULL || args_has(a, "help"))
 		return 0;
-	if (a->n_words < (size_t)cmd->min_args) {
+	/* What was planned says to what. */
+	if (a->n_words < (size_t)cmd->min_args && !args_has(a, "apply")) {
 		if (a->as_pm2)
 			return pm_fail(err, PM_USAGE, "missing required argument `%s'",
 			               cmd->pm2_needs == NULL ? cmd->args : cmd->pm2_needs);

@@ -1,9 +1,15 @@
 #include "cli/cmd.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/cmd_list.h"
 #include "proto/nearest.h"
+#include "proto/rollout_params.h"
+
+#define ROLLOUT_OPTIONS_MAX 40
+#define OPTION_NAME_MAX     32
+#define OPTION_HELP_MAX     128
 
 const struct cmd *const cmd_all[] = {
 #define CMD_ENTRY(name) &cmd_##name,
@@ -21,6 +27,9 @@ const struct cmd_option cmd_global_options[] = {
 	{ "color", 0, CMD_VALUE, "WHEN", "auto, always or never" },
 	{ "no-color", 0, CMD_NO_VALUE, NULL, "the same as --color never" },
 	{ "silent", 's', CMD_NO_VALUE, NULL, "no messages but errors" },
+	{ "plan", 0, CMD_NO_VALUE, NULL,
+	  "of commands that change apps: tell what they would do, and do nothing; exit status 20 if "
+	  "there is something to do, 0 if not" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
 };
 
@@ -36,7 +45,8 @@ const struct cmd_option cmd_fleet_options[] = {
 	{ "exclude", 0, CMD_VALUE, "SET", "not these, whatever else says" },
 	{ "limit", 0, CMD_VALUE, "N|N%", "at most so many of them, in order" },
 	{ "pick", 0, CMD_VALUE, "N", "so many of them at random" },
-	{ "seed", 0, CMD_VALUE, "S", "choose those of --pick or --limit by this number" },
+	{ "seed", 0, CMD_VALUE, "S",
+	  "choose those of --pick or --limit, and shuffle, by this number" },
 	{ "context", 0, CMD_VALUE, "NAME", "the coordinator to ask; see 'pmctl context'" },
 	{ "include-drained", 0, CMD_NO_VALUE, NULL, "hosts that somebody drained, too" },
 	{ "yes", 'y', CMD_NO_VALUE, NULL, "do not ask" },
@@ -66,6 +76,45 @@ const struct cmd_option cmd_pm2_options[] = {
 	{ "deep-monitoring", 0, CMD_NO_VALUE, NULL, "" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
 };
+
+/* Those of the way a rollout is begun and looked at; its own come from their table. */
+static const struct cmd_option watching[] = {
+	{ "rolling", 0, CMD_NO_VALUE, NULL,
+	  "some hosts at a time, as a rollout, where it would be all at once" },
+	{ "apply", 0, CMD_VALUE, "PLAN", "begin what was planned, if nothing has changed since" },
+	{ "message", 'm', CMD_VALUE, "TEXT", "why: in the story of the rollout, and in the audit" },
+	{ "no-wait", 0, CMD_NO_VALUE, NULL, "begin, print its id, and do not watch" },
+};
+
+/* What hosts are chosen by has these already. */
+static bool is_of_hosts(const char *name)
+{
+	return strcmp(name, "include_drained") == 0 || strcmp(name, "seed") == 0;
+}
+
+const struct cmd_option *cmd_rollout_options(void)
+{
+	static struct cmd_option list[ROLLOUT_OPTIONS_MAX];
+	static char names[ROLLOUT_OPTIONS_MAX][OPTION_NAME_MAX];
+	static char helps[ROLLOUT_OPTIONS_MAX][OPTION_HELP_MAX];
+	size_t n_known, n = 0;
+	const struct rollout_option *known = rollout_options(&n_known);
+
+	if (list[0].name != NULL)
+		return list;
+	for (size_t i = 0; i < n_known && n + PM_COUNT(watching) + 1 < PM_COUNT(list); i++) {
+		if (is_of_hosts(known[i].name))
+			continue;
+		for (size_t k = 0; k + 1 < OPTION_NAME_MAX && known[i].name[k] != '\0'; k++)
+			names[n][k] = known[i].name[k] == '_' ? '-' : known[i].name[k];
+		(void)snprintf(helps[n], sizeof(helps[n]), "%s%s%s", known[i].words,
+		               known[i].normal[0] != '\0' ? "; " : "", known[i].normal);
+		list[n] = (struct cmd_option){ names[n], 0, CMD_VALUE, known[i].value, helps[n] };
+		n++;
+	}
+	memcpy(list + n, watching, sizeof(watching));
+	return list;
+}
 
 bool cmd_word_in(const char *words, const char *name)
 {

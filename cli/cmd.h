@@ -37,8 +37,11 @@ enum cmd_flags {
 	CMD_HIDDEN = 1 << 6,       /* for programs, not for people: in no help */
 	CMD_FLEET = 1 << 7,        /* takes hosts; without them it acts on the local agent */
 	CMD_FLEET_ONLY = 1 << 8,   /* takes hosts, and asks the coordinator in any case */
-	CMD_COORDINATOR = 1 << 9,  /* asks the coordinator, and takes --context but no hosts */
+	CMD_COORDINATOR = 1 << 9,  /* asks the coordinator: --context and --jsonl, but no hosts */
 	CMD_DESTRUCTIVE = 1 << 10, /* with --all it wants a yes */
+	CMD_ROLLOUT = 1 << 11,     /* over hosts it may be a rollout, and has the options of one */
+	CMD_ROLLS = 1 << 12,       /* over hosts it always is one */
+	CMD_PLANS = 1 << 13,       /* takes --plan */
 };
 
 #define CMD_ANY 1000000
@@ -96,6 +99,8 @@ bool cmd_word_in(const char *words, const char *name);
 /* Options that every verb has, and those of verbs that take hosts. */
 extern const struct cmd_option cmd_global_options[];
 extern const struct cmd_option cmd_fleet_options[];
+/* Those of a rollout, of verbs that may be one: proto/rollout_params.h, and how it is watched. */
+const struct cmd_option *cmd_rollout_options(void);
 /* Options that PM2 knows at every verb, with or without effect there. */
 extern const struct cmd_option cmd_pm2_options[];
 

@@ -6,6 +6,7 @@
 #include "cli/context_file.h"
 #include "cli/ctx.h"
 #include "cli/fleet.h"
+#include "cli/rollout_ask.h"
 #include "proto/paths.h"
 
 /* Somebody waits with a finger on the key: an agent that hangs is as good as none. */
@@ -34,7 +35,7 @@ static void known_contexts(const struct complete *plan, struct pm_buf *out)
 	if (context_file_load(&c, &err) < 0)
 		return; /* a file that is damaged has no names; commands say so */
 	for (size_t i = 0; i < c.n; i++)
-		complete_name(plan, c.list[i].name, out);
+		complete_name(plan, c.list[i].name, "context", out);
 }
 
 /* Names from the coordinator; one that does not answer has none. */
@@ -50,7 +51,33 @@ static void known_hosts(struct ctx *ctx, const struct complete *plan, struct pm_
 	if (fleet_find(ctx, f, false, &err) < 0)
 		return;
 	for (size_t i = 0; i < f->n_nodes; i++)
-		complete_name(plan, f->nodes[i]->name, out);
+		complete_name(plan, f->nodes[i]->name, "host", out);
+}
+
+struct offering {
+	const struct complete *plan;
+	struct pm_buf *out;
+};
+
+static int offer_rollout(void *arg, const struct rollout_copy *c, struct pm_error *err)
+{
+	struct offering *o = arg;
+
+	(void)err;
+	complete_name(o->plan, c->status->id, c->status->what, o->out);
+	return 0;
+}
+
+static void known_rollouts(struct ctx *ctx, const struct complete *plan, struct pm_buf *out)
+{
+	struct offering o = { plan, out };
+	PM_FLEET *f = NULL;
+	struct pm_error err;
+
+	ctx->timeout_ms = PATIENCE_MS;
+	if (fleet_open(ctx, &f, &err) < 0 ||
+	    rollout_ask_list(ctx, f, true, offer_rollout, &o, &err) < 0)
+		return;
 }
 
 static int complete_run(struct ctx *ctx, struct pm_error *err)
@@ -70,6 +97,8 @@ static int complete_run(struct ctx *ctx, struct pm_error *err)
 		known_contexts(&plan, &out);
 	if (plan.hosts)
 		known_hosts(ctx, &plan, &out);
+	if (plan.rollouts)
+		known_rollouts(ctx, &plan, &out);
 	files = complete_files_word(plan.files);
 	if (files != NULL)
 		pm_buf_printf(&out, "%s\n", files);

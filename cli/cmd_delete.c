@@ -29,6 +29,6 @@ const struct cmd cmd_delete = {
 	.options = options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON | CMD_FLEET | CMD_DESTRUCTIVE,
+	.flags = CMD_JSON | CMD_FLEET | CMD_PLANS | CMD_DESTRUCTIVE,
 	.run = delete_run,
 };

@@ -9,6 +9,7 @@
 #include "cli/fmt.h"
 #include "cli/jlist.h"
 #include "cli/redact.h"
+#include "cli/spec_name.h"
 #include "cli/table.h"
 #include "proto/check.h"
 #include "proto/spec.h"
@@ -118,7 +119,7 @@ static void what_it_runs(struct facts *f, const Pm__InstanceStatus *s, bool as_p
 {
 	const Pm__AppSpec *spec = s->spec;
 	const Pm__EnvVar *node_env = spec_find_env(spec->env, spec->n_env, "NODE_ENV");
-	char created[FMT_MAX];
+	char created[FMT_MAX], settings[SPEC_NAME_TEXT];
 
 	if (s->log_file[0] != '\0')
 		fact(f, "entire log path", s->log_file, COLOR_NONE);
@@ -142,6 +143,8 @@ static void what_it_runs(struct facts *f, const Pm__InstanceStatus *s, bool as_p
 	fact(f, "created at", s->created_wall_ms == 0 ? "" : created, COLOR_NONE);
 	if (as_pm2)
 		return;
+	spec_name_text(&s->spec_hash, SPEC_NAME_SHORT, settings);
+	fact(f, "settings", settings, COLOR_NONE);
 	number(f, "kill timeout (ms)", spec->kill_timeout_ms);
 	words(f, "depends on", spec->depends_on, spec->n_depends_on);
 	words(f, "listen", spec->listen, spec->n_listen);

@@ -11,6 +11,7 @@
 	X(scale)            \
 	X(start_or_restart) \
 	X(start_or_reload)  \
+	X(apply)            \
 	X(reset)            \
 	X(list)             \
 	X(jlist)            \
@@ -49,6 +50,7 @@
 	X(operator)         \
 	X(group)            \
 	X(targets)          \
+	X(rollout)          \
 	X(audit)            \
 	X(check)            \
 	X(explain)          \

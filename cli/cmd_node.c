@@ -13,6 +13,7 @@ static enum color state_color(const Pm__Node *node)
 	if (node->state == PM__NODE_STATE__NODE_ONLINE)
 		return node->drained ? COLOR_YELLOW : COLOR_GREEN;
 	return node->state == PM__NODE_STATE__NODE_DENIED ||
+	                       node->state == PM__NODE_STATE__NODE_STORE_OLD ||
 	                       node->state == PM__NODE_STATE__NODE_DOWN
 	               ? COLOR_RED
 	               : COLOR_YELLOW;

@@ -123,7 +123,7 @@ const struct cmd cmd_restart = {
 	.options = restart_options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET | CMD_PLANS | CMD_ROLLOUT,
 	.run = restart_run,
 };
 
@@ -141,6 +141,6 @@ const struct cmd cmd_reload = {
 	.options = reload_options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET | CMD_PLANS | CMD_ROLLOUT | CMD_ROLLS,
 	.run = reload_run,
 };

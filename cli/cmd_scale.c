@@ -76,6 +76,6 @@ const struct cmd cmd_scale = {
 	.summary = "run N instances of APP, or N more or fewer",
 	.min_args = 2,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_NUMBERS | CMD_FLEET,
+	.flags = CMD_JSON | CMD_NUMBERS | CMD_FLEET | CMD_PLANS | CMD_ROLLOUT,
 	.run = scale_run,
 };

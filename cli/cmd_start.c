@@ -323,6 +323,6 @@ const struct cmd cmd_start = {
 	.options = options,
 	.min_args = 0,
 	.max_args = CMD_ANY,
-	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_SCRIPT_ARGS | CMD_FLEET,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_SCRIPT_ARGS | CMD_FLEET | CMD_PLANS | CMD_ROLLOUT,
 	.run = run,
 };

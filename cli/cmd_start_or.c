@@ -52,11 +52,38 @@ static int reload_run(struct ctx *ctx, struct pm_error *err)
 	return run(ctx, &action, err);
 }
 
+static int apply_run(struct ctx *ctx, struct pm_error *err)
+{
+	static const struct action action = {
+		.verb = PM__VERB__VERB_START_OR_RELOAD,
+		.name = "apply",
+		.done = "started",
+		.done_again = "reloaded",
+	};
+
+	return run(ctx, &action, err);
+}
+
 static const struct cmd_option options[] = {
 	{ "env", 0, CMD_VALUE, "NAME", "add the file's env_NAME" },
 	{ "only", 0, CMD_VALUE, "APPS", "only these apps of the file" },
 	{ "no-wait", 0, CMD_NO_VALUE, NULL, "do not wait until they are ready" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
+};
+
+const struct cmd cmd_apply = {
+	.name = "apply",
+	.args = "FILE",
+	.summary = "make what runs what a configuration file says",
+	.help = "Apps of the file that run are reloaded with its settings, the others are started. "
+		"A successor that does not get ready changes nothing: the old one serves on, with "
+		"its old settings. Over hosts of a fleet it is a rollout: some hosts at a time.",
+	.options = options,
+	.min_args = 1,
+	.max_args = 1,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET | CMD_PLANS | CMD_ROLLOUT |
+	         CMD_ROLLS,
+	.run = apply_run,
 };
 
 const struct cmd cmd_start_or_restart = {
@@ -67,7 +94,7 @@ const struct cmd cmd_start_or_restart = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET | CMD_PLANS,
 	.run = restart_run,
 };
 
@@ -80,6 +107,6 @@ const struct cmd cmd_start_or_reload = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET,
+	.flags = CMD_APP_OPTIONS | CMD_JSON | CMD_FLEET | CMD_PLANS,
 	.run = reload_run,
 };

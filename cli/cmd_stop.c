@@ -30,6 +30,6 @@ const struct cmd cmd_stop = {
 	.options = options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON | CMD_FLEET | CMD_DESTRUCTIVE,
+	.flags = CMD_JSON | CMD_FLEET | CMD_PLANS | CMD_DESTRUCTIVE | CMD_ROLLOUT,
 	.run = stop_run,
 };

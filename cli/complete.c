@@ -20,12 +20,19 @@ static bool takes_hosts(const struct cmd *cmd)
 	return cmd == NULL || (cmd->flags & (CMD_FLEET | CMD_FLEET_ONLY)) != 0;
 }
 
+static bool may_roll(const struct cmd *cmd)
+{
+	return cmd == NULL || (cmd->flags & CMD_ROLLOUT) != 0;
+}
+
 static const struct cmd_option *find_own(const struct cmd *cmd, const char *name, char letter)
 {
 	const struct cmd_option *own = cmd_option_find(cmd_global_options, name, letter);
 
 	if (own == NULL && cmd != NULL)
 		own = cmd_option_find(cmd->options, name, letter);
+	if (own == NULL && may_roll(cmd))
+		own = cmd_option_find(cmd_rollout_options(), name, letter);
 	if (own == NULL && takes_hosts(cmd))
 		own = cmd_option_find(cmd_fleet_options, name, letter);
 	return own;
@@ -172,6 +179,8 @@ static void plan_value(struct complete *c, const struct cmd_option *own, const s
 		c->files = COMPLETE_FILES;
 	c->contexts = own != NULL && strcmp(own->name, "context") == 0;
 	c->hosts = own != NULL && own->value_name != NULL && strcmp(own->value_name, "SET") == 0;
+	c->rollouts =
+		own != NULL && own->value_name != NULL && strcmp(own->value_name, "PLAN") == 0;
 	if (c->hosts)
 		last_of_set(c);
 	if (key != NULL) {
@@ -209,6 +218,7 @@ static void plan_argument(struct complete *c, const struct walk *w)
 	c->contexts = is_choice(c, "NAME") && strcmp(w->cmd->name, "context") == 0;
 	c->hosts = is_choice(c, "NODE");
 	c->ids = is_choice(c, "ID");
+	c->rollouts = is_choice(c, "ROLLOUT");
 	if (is_choice(c, "FILE"))
 		c->files =
 			(w->cmd->flags & CMD_SCRIPT_ARGS) != 0 ? COMPLETE_FILES : COMPLETE_CONFIGS;
@@ -319,6 +329,8 @@ static void offer_all_options(const struct complete *c, struct pm_buf *out)
 	     c->cmd != NULL && (c->cmd->flags & CMD_APP_OPTIONS) != 0 && i < spec_n_keys; i++)
 		if ((spec_keys[i].flags & SPEC_NO_EFFECT) == 0)
 			offer_list(c, out, "--", spec_keys[i].opts, spec_keys[i].help);
+	if (c->cmd != NULL && may_roll(c->cmd))
+		offer_options(c, cmd_rollout_options(), out);
 	offer_options(c, cmd_global_options, out);
 	if (takes_hosts(c->cmd))
 		offer_options(c, cmd_fleet_options, out);
@@ -422,10 +434,10 @@ void complete_instances(const struct complete *c, Pm__InstanceStatus *const *ins
 	}
 }
 
-void complete_name(const struct complete *c, const char *name, struct pm_buf *out)
+void complete_name(const struct complete *c, const char *name, const char *help, struct pm_buf *out)
 {
 	if (is_printable(name))
-		offer(c, out, name, c->contexts ? "context" : "host");
+		offer(c, out, name, is_printable(help) ? help : "");
 }
 
 const char *complete_files_word(enum complete_files files)

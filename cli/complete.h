@@ -37,6 +37,7 @@ struct complete {
 	bool apps, ids; /* words that only the agent knows are wanted */
 	bool contexts;  /* names of coordinators are wanted */
 	bool hosts;     /* names of a fleet's hosts are, which only a coordinator knows */
+	bool rollouts;  /* likewise ids of rollouts */
 	enum complete_files files;
 };
 
@@ -56,8 +57,9 @@ void complete_words(const struct complete *c, struct pm_buf *out);
 void complete_instances(const struct complete *c, Pm__InstanceStatus *const *instances, size_t n,
                         struct pm_buf *out);
 
-/* Likewise a name that is known already: of a context or of a host. */
-void complete_name(const struct complete *c, const char *name, struct pm_buf *out);
+/* Likewise a name that is known already, and what it is of. */
+void complete_name(const struct complete *c, const char *name, const char *help,
+                   struct pm_buf *out);
 
 /* ":files", ":configs" or ":directories"; NULL for none. */
 const char *complete_files_word(enum complete_files files);

@@ -5,13 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/args.h"
 #include "cli/dump_file.h"
 #include "cli/target.h"
 
 int ctx_connect(struct ctx *ctx, bool start, struct pm_error *err)
 {
 	struct client_options options = {
-		.start_agent = start,
+		/* Where none is running all is new, and a plan starts none. */
+		.start_agent = start && !args_has(ctx->args, "plan"),
 		.as_pm2 = ctx->as_pm2,
 		.timeout_ms = ctx->timeout_ms,
 		.program = ctx->program,

@@ -4,6 +4,7 @@
  *   docgen PAGE.in PAGE   the page: a line that is @keys@ or the like becomes what it names
  *   docgen --table        the tables as JSON, for the test of the pages
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -194,6 +195,29 @@ static void app_options(void)
 	}
 }
 
+/* A value's name as an argument: what is in it is typed as it stands, or stands for something. */
+static void rollout_options_part(void)
+{
+	for (const struct cmd_option *o = cmd_rollout_options(); o->name != NULL; o++) {
+		char help[256];
+
+		(void)fputs(".It ", stdout);
+		if (o->letter != 0)
+			(void)printf("Fl %c , ", o->letter);
+		(void)fputs("Fl Fl ", stdout);
+		argument(o->name, strlen(o->name));
+		if (o->value != CMD_NO_VALUE) {
+			(void)fputs(" Ar ", stdout);
+			argument(o->value_name, strlen(o->value_name));
+		}
+		(void)snprintf(help, sizeof(help), "%s", o->help);
+		help[0] = (char)toupper((unsigned char)help[0]);
+		(void)fputc('\n', stdout);
+		text(help);
+		(void)fputs(".\n", stdout);
+	}
+}
+
 static void taken_variables(void)
 {
 	const char *const *names;
@@ -211,6 +235,7 @@ static const struct {
 	{ "@keys-without-effect@\n", keys_without_effect },
 	{ "@keys-of-ours@\n", keys_of_ours },
 	{ "@app-options@\n", app_options },
+	{ "@rollout-options@\n", rollout_options_part },
 	{ "@taken-variables@\n", taken_variables },
 };
 
@@ -298,6 +323,7 @@ static int print_table(void)
 	json_verbs(&j);
 	json_options(&j, "global", cmd_global_options);
 	json_options(&j, "fleet", cmd_fleet_options);
+	json_options(&j, "rollout", cmd_rollout_options());
 	json_statuses(&j);
 	json_end_object(&j);
 	if (out.failed)

@@ -16,7 +16,7 @@
 #define REQUEST_MS 20000
 
 static const char *const selecting[] = { "all", "hosts", "label", "group", "where" };
-static const char *const narrowing[] = { "exclude", "limit", "pick", "seed", "context" };
+static const char *const narrowing[] = { "exclude", "limit", "pick", "seed", "context" /* last */ };
 
 static bool any_of(const struct args *args, const char *const *names, size_t n)
 {
@@ -31,6 +31,12 @@ bool fleet_is_meant(const struct args *args)
 {
 	return any_of(args, selecting, PM_COUNT(selecting)) ||
 	       any_of(args, narrowing, PM_COUNT(narrowing));
+}
+
+bool fleet_names_hosts(const struct args *args)
+{
+	return any_of(args, selecting, PM_COUNT(selecting)) ||
+	       any_of(args, narrowing, PM_COUNT(narrowing) - 1); /* the last is --context */
 }
 
 bool fleet_is_wide(const struct ctx *ctx)
@@ -126,8 +132,8 @@ static int settle_choice(struct ctx *ctx, Pm__Selector *s, struct targets_query 
 		return pm_wrap(err, "--limit");
 	if (pick != 0 && s->limit[0] != '\0')
 		return pm_fail(err, PM_USAGE, "--pick and --limit cannot be used together");
-	if (seed != 0 && pick == 0 && s->limit[0] == '\0')
-		return pm_fail(err, PM_USAGE, "--seed goes with --pick or --limit");
+	if (seed != 0 && pick == 0 && s->limit[0] == '\0' && !args_has(ctx->args, "order"))
+		return pm_fail(err, PM_USAGE, "--seed goes with --pick, --limit or --order");
 	if (pick != 0 && seed == 0) {
 		uint32_t random;
 
@@ -318,14 +324,12 @@ static int on_reply(void *arg, const Pm__Envelope *env, struct pm_error *err)
 	return !env->fleet_reply->more;
 }
 
-int fleet_request(struct ctx *ctx, struct fleet *f, const Pm__FleetRequest *request,
-                  fleet_reply_fn *fn, void *arg, struct pm_error *err)
+int fleet_request_within(struct fleet *f, const Pm__FleetRequest *request, uint32_t timeout_ms,
+                         fleet_reply_fn *fn, void *arg, struct pm_error *err)
 {
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__FleetRequest copy = *request;
-	struct fleet_wait wait = { .timeout_ms =
-		                           ctx->timeout_ms != 0 ? ctx->timeout_ms : REQUEST_MS,
-		                   .stop_fd = f->stop_fd };
+	struct fleet_wait wait = { .timeout_ms = timeout_ms, .stop_fd = f->stop_fd };
 	struct asking asking = { fn, arg };
 	enum fleet_waited waited;
 
@@ -336,6 +340,14 @@ int fleet_request(struct ctx *ctx, struct fleet *f, const Pm__FleetRequest *requ
 	if (waited == FLEET_DONE)
 		return 0;
 	return pm_fail(err, PM_DEADLINE, "the coordinator did not answer in time");
+}
+
+int fleet_request(struct ctx *ctx, struct fleet *f, const Pm__FleetRequest *request,
+                  fleet_reply_fn *fn, void *arg, struct pm_error *err)
+{
+	uint32_t timeout_ms = ctx->timeout_ms != 0 ? ctx->timeout_ms : REQUEST_MS;
+
+	return fleet_request_within(f, request, timeout_ms, fn, arg, err);
 }
 
 struct finding {
@@ -493,8 +505,7 @@ static void on_prompt_tick(void *arg)
 		fleet_client_stop_waiting(f->client);
 }
 
-/* A line of the terminal; the session is kept alive meanwhile.  false: Ctrl-C, end of file */
-static bool read_line(struct fleet *f, char *line, size_t size)
+bool fleet_read_line(struct fleet *f, char *line, size_t size)
 {
 	struct fleet_wait wait = {
 		.stop_fd = STDIN_FILENO, .tick_ms = 100, .tick = on_prompt_tick, .arg = f
@@ -538,7 +549,7 @@ int fleet_confirm(struct ctx *ctx, const char *what, const char *word, struct pm
 	else
 		(void)fprintf(stderr, "[y/N] ");
 	(void)fflush(stderr);
-	if (read_line(f, line, sizeof(line)) &&
+	if (fleet_read_line(f, line, sizeof(line)) &&
 	    (many ? strcmp(line, word) == 0 : strcmp(line, "y") == 0 || strcmp(line, "yes") == 0))
 		return 0;
 	return pm_fail(err, PM_DENIED, "%s: nothing was done", what);

@@ -24,10 +24,13 @@ struct fleet {
 	bool single;           /* one host, and its answers look as on its own terminal */
 	struct hosts hosts;    /* owned: what became of each */
 	bool time_is_up, stopped, sent;
+	bool rolled;     /* the command was a rollout */
+	int roll_status; /* and this is the status to exit with */
 };
 
 /* Whether the command line names hosts. */
 bool fleet_is_meant(const struct args *args);
+bool fleet_names_hosts(const struct args *args); /* not only the coordinator, with --context */
 
 /*
  * Load the context and its key, read the selector, connect.  The caller's until fleet_close().
@@ -48,6 +51,11 @@ typedef int fleet_reply_fn(void *arg, const Pm__FleetReply *reply, struct pm_err
 /* Ask the coordinator itself; fn NULL: nobody wants the answer.  errors those of the coordinator */
 PM_MUST_CHECK int fleet_request(struct ctx *ctx, struct fleet *f, const Pm__FleetRequest *request,
                                 fleet_reply_fn *fn, void *arg, struct pm_error *err);
+
+/* The same with so long to wait for the answer, whatever --timeout says. */
+PM_MUST_CHECK int fleet_request_within(struct fleet *f, const Pm__FleetRequest *request,
+                                       uint32_t timeout_ms, fleet_reply_fn *fn, void *arg,
+                                       struct pm_error *err);
 
 /*
  * Find the nodes that the selector means; f->nodes is set.
@@ -83,5 +91,8 @@ bool fleet_is_wide(const struct ctx *ctx);
  */
 PM_MUST_CHECK int fleet_confirm(struct ctx *ctx, const char *what, const char *word,
                                 struct pm_error *err);
+
+/* A line of the terminal; the session is kept alive meanwhile.  false: Ctrl-C, end of file */
+bool fleet_read_line(struct fleet *f, char *line, size_t size);
 
 #endif

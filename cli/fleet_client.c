@@ -288,7 +288,7 @@ void fleet_client_closep(struct fleet_client **c)
 
 bool fleet_client_is_up(const struct fleet_client *c)
 {
-	return c->up && !c->over;
+	return c != NULL && c->up && !c->over;
 }
 
 /* Closed without a word, as a coordinator does with a key that it does not know. */

@@ -39,7 +39,7 @@ PM_MUST_CHECK int fleet_client_connect(const struct fleet_client_options *option
                                        struct fleet_client **out, struct pm_error *err);
 void fleet_client_close(struct fleet_client *c); /* with its streams; NULL is fine */
 void fleet_client_closep(struct fleet_client **c);
-bool fleet_client_is_up(const struct fleet_client *c);
+bool fleet_client_is_up(const struct fleet_client *c); /* NULL: no */
 
 /* How long to wait, and what for besides the answer. */
 struct fleet_wait {

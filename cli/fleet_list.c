@@ -332,6 +332,40 @@ static bool is_folded(const struct showing *s)
 	return s->f->hosts.n > HOST_VIEW_EACH || args_has(s->ctx->args, "diff");
 }
 
+/* What one host says, inside of an object. */
+static void each_host_json(const struct showing *s, size_t i, struct json_out *j)
+{
+	const struct host *h = &s->f->hosts.list[i];
+
+	json_kstr(j, "host", h->name);
+	json_kstr(j, "id", h->id);
+	json_kstr(j, "state", hosts_state_name(h->state));
+	if (h->text != NULL)
+		json_kstr(j, "text", h->text);
+	if (i < s->n_texts && s->texts[i] != NULL && s->texts[i][0] != '\0') {
+		s->texts[i][strcspn(s->texts[i], "\n")] = '\0'; /* a document is one line */
+		json_key(j, "answer");
+		json_raw(j, s->texts[i]);
+	}
+}
+
+/* With --jsonl a document of its own, as soon as the host has answered. */
+static void each_line(struct showing *s, size_t i)
+{
+	PM_BUF out = { 0 };
+	struct pm_error err;
+	struct json_out j;
+
+	json_init(&j, &out);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	each_host_json(s, i, &j);
+	json_end_object(&j);
+	pm_buf_char(&out, '\n');
+	s->failed |= say_buf(&out, &err) < 0;
+	(void)fflush(stdout); /* main looks at errors */
+}
+
 static void on_each_host(void *arg, struct host *h)
 {
 	struct showing *s = arg;
@@ -351,10 +385,13 @@ static void on_each_host(void *arg, struct host *h)
 		s->failed = true;
 	else if (!is_folded(s) && !s->ctx->json)
 		print_block(s, h->name, 1, text);
-	if (at < s->n_texts)
-		s->texts[at] = text;
-	else
+	if (at >= s->n_texts) {
 		free(text);
+		return;
+	}
+	s->texts[at] = text;
+	if (s->ctx->jsonl && text != NULL)
+		each_line(s, at);
 }
 
 /* With --diff what most say is left out, and of the others there is what they say otherwise. */
@@ -402,22 +439,23 @@ static void each_json(const struct showing *s, struct json_out *j)
 	json_key(j, "hosts");
 	json_begin_array(j);
 	for (size_t i = 0; i < s->f->hosts.n; i++) {
-		const struct host *h = &s->f->hosts.list[i];
-
 		json_begin_object(j);
-		json_kstr(j, "host", h->name);
-		json_kstr(j, "id", h->id);
-		json_kstr(j, "state", hosts_state_name(h->state));
-		if (h->text != NULL)
-			json_kstr(j, "text", h->text);
-		if (i < s->n_texts && s->texts[i] != NULL && s->texts[i][0] != '\0') {
-			s->texts[i][strcspn(s->texts[i], "\n")] = '\0'; /* a document is one line */
-			json_key(j, "answer");
-			json_raw(j, s->texts[i]);
-		}
+		each_host_json(s, i, j);
 		json_end_object(j);
 	}
 	json_end_array(j);
+	fleet_account_json(s->f, j);
+	json_end_object(j);
+}
+
+/* The hosts that are not done, and the account. */
+static void each_rest(struct showing *s, struct json_out *j)
+{
+	for (size_t i = 0; i < s->f->hosts.n; i++)
+		if (s->f->hosts.list[i].state != HOST_DONE)
+			each_line(s, i);
+	json_begin_object(j);
+	json_kint(j, "schema", 1);
 	fleet_account_json(s->f, j);
 	json_end_object(j);
 }
@@ -434,7 +472,10 @@ static int each_end(struct showing *s, struct pm_error *err)
 
 	if (s->ctx->json) {
 		json_init(&j, &out);
-		each_json(s, &j);
+		if (s->ctx->jsonl)
+			each_rest(s, &j);
+		else
+			each_json(s, &j);
 		pm_buf_char(&out, '\n');
 		return say_buf(&out, err);
 	}
@@ -455,8 +496,6 @@ int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, st
 	struct showing s = { .ctx = ctx, .f = f, .run = run, .n_texts = f->hosts.n };
 	int rc;
 
-	if (ctx->jsonl)
-		return pm_fail(err, PM_USAGE, "--jsonl: this command has --json");
 	s.texts = pm_calloc(f->hosts.n + 1, sizeof(*s.texts));
 	if (s.texts == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/fleet_act.h"
 #include "cli/interrupt.h"
@@ -73,6 +74,9 @@ static void take_line(struct viewer *v, struct host_log *h, const Pm__LogLine *l
 {
 	struct log_place *place = log_places_get(&h->places, line->source);
 	struct log_merge_line put = { .wall_ms = line->wall_ms,
+		                      .file = line->file,
+		                      .offset = line->offset,
+		                      .monotonic_ms = line->monotonic_ms,
 		                      .partial = line->partial,
 		                      .live = line->live,
 		                      .text = (const char *)line->text.data,
@@ -172,8 +176,31 @@ static const struct fleet_stream_handlers handlers = { on_data, on_closed };
 
 /* ---- streams ---- */
 
+/* How far each file of a host was shown; the list borrows from its places. */
+static size_t positions(const struct host_log *h, Pm__LogPosition *out, Pm__LogPosition **list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->places.n; i++) {
+		const struct log_place *place = &h->places.list[i];
+
+		if (!place->seen || place->file == 0)
+			continue;
+		pm__log_position__init(&out[n]);
+		out[n].path = place->view.path;
+		out[n].file = place->file;
+		out[n].offset = place->next;
+		out[n].wall_ms = place->wall_ms;
+		list[n] = &out[n];
+		n++;
+	}
+	return n;
+}
+
 static void open_stream(struct host_log *h)
 {
+	PM_FREE Pm__LogPosition *from = pm_calloc(h->places.n + 1, sizeof(*from));
+	PM_FREE Pm__LogPosition **list = pm_calloc(h->places.n + 1, sizeof(Pm__LogPosition *));
 	struct viewer *v = h->v;
 	Pm__StreamOpen open = PM__STREAM_OPEN__INIT;
 	Pm__LogQuery query = v->request->query;
@@ -183,9 +210,14 @@ static void open_stream(struct host_log *h)
 	h->resumed = false;
 	for (size_t i = 0; i < h->places.n; i++)
 		h->resumed = h->resumed || h->places.list[i].seen;
-	if (h->resumed) {
+	if (h->resumed) { /* an agent of an earlier version repeats what the places then leave out
+		           */
 		query.lines = RESUME_LINES;
 		query.since_wall_ms = 0;
+	}
+	if (from != NULL && list != NULL) {
+		query.resume = list;
+		query.n_resume = positions(h, from, list);
 	}
 	open.what_case = PM__STREAM_OPEN__WHAT_LOGS;
 	open.logs = &query;
@@ -226,15 +258,20 @@ static void show_line(struct viewer *v, const struct log_merge_line *m)
 {
 	struct host_log *h = &v->hosts[m->source / PLACES_MAX];
 	const struct log_place *place = &h->places.list[m->source % PLACES_MAX];
-	struct log_host host = {
-		.name = h->node->name, .width = v->host_width, .utf8 = v->ctx->utf8, .late = m->late
-	};
+	struct log_host host = { .name = h->node->name,
+		                 .width = v->host_width,
+		                 .utf8 = v->ctx->utf8,
+		                 .late = m->late,
+		                 .boot = place->boot };
 	Pm__LogLine line = PM__LOG_LINE__INIT;
 
 	line.text.data = (uint8_t *)(uintptr_t)m->text; /* only read */
 	line.text.len = m->len;
 	line.partial = m->partial;
 	line.live = m->live;
+	line.file = m->file;
+	line.offset = m->offset;
+	line.monotonic_ms = m->monotonic_ms;
 	if (m->wall_ms != 0)
 		line.wall_ms = m->wall_ms - h->node->clock_offset_ms;
 	log_view_host_line(&v->request->style, &host, &place->view, &line, v->app_width,
@@ -349,18 +386,29 @@ static void viewer_finish(struct viewer *v)
 	pm_buf_finish(&v->err_out);
 }
 
+/* Many hosts at once fill a screen for nobody: whoever wants that says so (F-36). */
 static int check_sources(struct viewer *v, struct pm_error *err)
 {
+	char line[16];
 	int64_t most;
 
-	if (args_number(v->ctx->args, "max-sources", 1, PM_STREAMS_MAX, PM_LOG_SOURCES_MAX, &most,
-	                err) < 0)
+	if (args_number(v->ctx->args, "max-sources", 1, PM_OPERATOR_STREAMS_MAX, PM_LOG_SOURCES_MAX,
+	                &most, err) < 0)
 		return -1;
 	if (v->n <= (size_t)most)
 		return 0;
+	if (v->n <= PM_OPERATOR_STREAMS_MAX && !args_has(v->ctx->args, "max-sources") &&
+	    isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1) {
+		(void)fprintf(stderr, "logs of %zu hosts at once? [y/N] ", v->n);
+		(void)fflush(stderr);
+		if (fleet_read_line(v->f, line, sizeof(line)) &&
+		    (strcmp(line, "y") == 0 || strcmp(line, "yes") == 0))
+			return 0;
+		return pm_fail(err, PM_DENIED, "logs: nothing was shown");
+	}
 	pm_fail(err, PM_USAGE, "logs: %zu hosts at once are more than %u", v->n, (unsigned)most);
 	pm_hint(err, "choose fewer, with --limit or --pick, or raise --max-sources, up to %u",
-	        PM_STREAMS_MAX);
+	        PM_OPERATOR_STREAMS_MAX);
 	return -1;
 }
 

@@ -33,6 +33,17 @@ void fmt_duration(uint64_t ms, char *out)
 		               s % units[i].s / units[i + 1].s, units[i + 1].unit);
 }
 
+void fmt_clock(uint64_t ms, char *out)
+{
+	unsigned long long s = ms / 1000;
+
+	if (s >= 3600)
+		(void)snprintf(out, FMT_MAX, "%llu:%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
+		               (unsigned)(s % 60));
+	else
+		(void)snprintf(out, FMT_MAX, "%llu:%02u", s / 60, (unsigned)(s % 60));
+}
+
 void fmt_iso(int64_t wall_ms, char *out)
 {
 	time_t s = (time_t)(wall_ms / 1000);

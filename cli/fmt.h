@@ -11,6 +11,9 @@
 /* Two units: "3m 20s", "2d 4h"; under a second in ms: "340ms". */
 void fmt_duration(uint64_t ms, char *out);
 
+/* "0:42", "1:02:03" */
+void fmt_clock(uint64_t ms, char *out);
+
 /* "2026-11-23T01:32:56.899Z" */
 void fmt_iso(int64_t wall_ms, char *out);
 

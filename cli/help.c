@@ -111,6 +111,12 @@ void help_cmd(const struct ctx *ctx, const struct cmd *cmd, FILE *to)
 		wrapped(to, cmd->help, 0);
 	}
 	options(to, "Options", cmd->options);
+	if (!ctx->as_pm2 && (cmd->flags & CMD_ROLLOUT) != 0)
+		options(to,
+		        (cmd->flags & CMD_ROLLS) != 0
+		                ? "Over hosts of a fleet, it is a rollout, and takes"
+		                : "Over hosts of a fleet, with one of these it is a rollout",
+		        cmd_rollout_options());
 	if ((cmd->flags & CMD_APP_OPTIONS) != 0)
 		app_options(to);
 	if (!ctx->as_pm2 && (cmd->flags & (CMD_FLEET | CMD_FLEET_ONLY)) != 0)

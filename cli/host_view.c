@@ -7,7 +7,6 @@
 #include "cli/fmt.h"
 #include "cli/text.h"
 #include "proto/hostlist.h"
-#include "proto/sanitize.h"
 
 #define NAME_WIDTH_MAX 32
 #define BAR_WIDTH      20
@@ -155,8 +154,6 @@ static void add_tails(const struct host_view *v, const struct host *h, struct pm
 {
 	for (size_t i = 0; i < h->n_outcomes; i++) {
 		const Pm__Outcome *o = h->outcomes[i];
-		const char *at = (const char *)o->log_tail.data;
-		size_t left = o->log_tail.len;
 
 		if (o->code == PM_OK)
 			continue;
@@ -173,17 +170,7 @@ static void add_tails(const struct host_view *v, const struct host *h, struct pm
 			text_add_clean(out, o->hint);
 		}
 		pm_buf_char(out, '\n');
-		while (left > 0) {
-			const char *nl = memchr(at, '\n', left);
-			size_t n = nl == NULL ? left : (size_t)(nl - at);
-
-			pm_buf_str(out, "  | ");
-			pm_sanitize(at, n, v->color ? PM_SANITIZE_COLOURS : 0, out);
-			pm_buf_char(out, '\n');
-			n += nl != NULL;
-			at += n;
-			left -= n;
-		}
+		text_add_tail(out, (const char *)o->log_tail.data, o->log_tail.len, v->color);
 	}
 }
 
@@ -278,33 +265,21 @@ int host_view_end(const struct host_view *v, const struct hosts *all, struct pm_
 	return out->failed ? pm_fail(err, PM_NO_MEMORY, "out of memory") : 0;
 }
 
-static void add_clock(uint64_t ms, struct pm_buf *out)
-{
-	uint64_t s = ms / 1000;
-
-	if (s >= 3600)
-		pm_buf_printf(out, "%u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60),
-		              (unsigned)(s % 60));
-	else
-		pm_buf_printf(out, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
-}
-
 void host_view_bar(const struct hosts_account *a, uint64_t run_ms, bool utf8, struct pm_buf *out)
 {
 	size_t done = a->total - a->n[HOST_WAITING];
-	size_t full = a->total == 0 ? BAR_WIDTH : done * BAR_WIDTH / a->total;
+	char clock[FMT_MAX];
 
 	pm_buf_printf(out, "[%zu/%zu] ", done, a->total);
-	for (size_t i = 0; i < BAR_WIDTH; i++)
-		pm_buf_str(out, i < full ? (utf8 ? "█" : "#") : (utf8 ? "░" : "-"));
+	text_add_bar(out, done, a->total, BAR_WIDTH, utf8);
 	if (a->n[HOST_FAILED] > 0)
 		pm_buf_printf(out, "  %zu FAILED", a->n[HOST_FAILED]);
-	pm_buf_str(out, "  ");
-	add_clock(run_ms, out);
+	fmt_clock(run_ms, clock);
+	pm_buf_printf(out, "  %s", clock);
 	if (run_ms >= 1000)
 		pm_buf_printf(out, "  %llu/s", (unsigned long long)(done * 1000 / run_ms));
 	if (done > 0 && done < a->total && run_ms >= 1000) {
-		pm_buf_str(out, "  eta ");
-		add_clock(run_ms * (a->total - done) / done, out);
+		fmt_clock(run_ms * (a->total - done) / done, clock);
+		pm_buf_printf(out, "  eta %s", clock);
 	}
 }

@@ -239,6 +239,10 @@ static int take_error(struct host *h, const Pm__Error *e, struct pm_error *err)
 	case PM_LOCKED:
 	case PM_CONFIG:
 	case PM_FAILED:
+	case PM_PAUSED:
+	case PM_UNDONE:
+	case PM_SKIPPED:
+	case PM_PARTLY:
 	case PM_NO_MEMORY:
 	case PM_LIMIT:
 	case PM_NO_SPACE:

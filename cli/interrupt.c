@@ -13,9 +13,8 @@ static void on_signal(int signum)
 	int saved = errno;
 	ssize_t rc;
 
-	(void)signum;
-	came = 1;
-	rc = write(pipes[1], "", 1); /* nobody reads it, and what is full is readable too */
+	came = signum;
+	rc = write(pipes[1], "", 1); /* what is full is readable, too */
 	(void)rc;
 	errno = saved;
 }
@@ -35,4 +34,18 @@ int interrupt_begin(int *fd, struct pm_error *err)
 bool interrupt_came(void)
 {
 	return came != 0;
+}
+
+bool interrupt_is_final(void)
+{
+	return came == SIGTERM;
+}
+
+void interrupt_forget(void)
+{
+	char bytes[64];
+
+	came = 0;
+	while (read(pipes[0], bytes, sizeof(bytes)) > 0)
+		;
 }

@@ -13,5 +13,8 @@
  */
 PM_MUST_CHECK int interrupt_begin(int *fd, struct pm_error *err);
 bool interrupt_came(void);
+bool interrupt_is_final(void); /* SIGTERM came: whoever sent it answers no questions */
+/* It was dealt with: the next one counts as the first. */
+void interrupt_forget(void);
 
 #endif

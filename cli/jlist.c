@@ -7,6 +7,7 @@
 #include "cli/apps.h"
 #include "cli/dump_own.h"
 #include "cli/redact.h"
+#include "cli/spec_name.h"
 #include "proto/limits.h"
 
 /* Keys of pm2_env that are ours or PM2's: a variable of that name stays out of the flat part. */
@@ -262,10 +263,15 @@ static void paths(struct json_out *j, const Pm__InstanceStatus *s, const struct 
 static void present(struct json_out *j, const Pm__InstanceStatus *s,
                     const struct jlist_style *style)
 {
+	char settings[SPEC_NAME_TEXT];
+
 	json_kstr(j, "unique_id", s->unique_id);
 	json_kstr(j, "status", apps_state_name(s->state));
 	if (!style->as_pm2 && !style->dump && s->note[0] != '\0')
 		json_kstr(j, "note", s->note);
+	spec_name_text(&s->spec_hash, 2 * SPEC_NAME_BYTES, settings);
+	if (!style->as_pm2 && !style->dump && *settings != '\0')
+		json_kstr(j, "spec_hash", settings);
 	json_kint(j, "pm_uptime", s->started_wall_ms);
 	json_kint(j, "created_at", s->created_wall_ms);
 	if (!style->dump)

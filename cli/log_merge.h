@@ -19,6 +19,7 @@ struct log_merge_line {
 	unsigned source; /* the caller's number, from 0 on */
 	int64_t at_ms;   /* when it was written, by one clock for all; 0: not known */
 	int64_t wall_ms; /* the caller's */
+	uint64_t file, offset, monotonic_ms; /* the caller's, too */
 	bool partial, live;
 	const char *text; /* put: borrowed for the call; next: until the next call */
 	size_t len;

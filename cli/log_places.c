@@ -70,7 +70,10 @@ int log_places_announce(struct log_places *p, const Pm__LogSource *s, bool resum
 		p->n_numbers = n;
 	}
 	p->numbers[s->source] = (size_t)(place - p->list);
-	place->resuming = place->seen && resuming;
+	/* An agent that resumes where it is told repeats nothing. */
+	place->resuming = place->seen && resuming && !s->resumed;
+	if (s->boot_id.len == sizeof(place->boot))
+		memcpy(place->boot, s->boot_id.data, sizeof(place->boot));
 	*out = place;
 	return 0;
 }
@@ -94,6 +97,8 @@ bool log_place_repeats(struct log_place *place, const Pm__LogLine *line, uint64_
 		*missed = line->offset - place->next;
 	}
 	place->seen = true;
+	place->file = line->file;
+	place->wall_ms = line->wall_ms != 0 ? line->wall_ms : place->wall_ms;
 	place->next = line->offset + line->text.len + (line->partial ? 0 : 1);
 	return false;
 }

@@ -11,6 +11,9 @@
 struct log_place {
 	struct log_source view; /* its texts are owned */
 	uint64_t next;          /* offset behind the last line shown */
+	uint64_t file;          /* which it was in; 0: the agent does not say */
+	int64_t wall_ms;        /* when it was written */
+	uint8_t boot[16];       /* of the kernel there */
 	bool seen;              /* a line was shown, next counts */
 	bool resuming;          /* the history of a new stream may repeat what was shown */
 	struct pm_buf tail;     /* the owner's */

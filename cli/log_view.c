@@ -148,6 +148,23 @@ static void add_text(const struct log_style *style, const Pm__LogLine *line, str
 	add_clean(style, at + n, len - n - (size_t)(at - bytes), out);
 }
 
+/* Which line it is, wherever it is met (F-31): sequences grow within a stream. */
+static void add_identity(struct json_out *j, const uint8_t boot[16], const Pm__LogLine *line)
+{
+	char hex[33];
+
+	for (unsigned i = 0; i < 16; i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", boot[i]);
+	json_kstr(j, "boot", hex);
+	(void)snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)line->file);
+	json_kstr(j, "stream", hex);
+	json_kuint(j, "sequence", line->offset);
+	if (line->monotonic_ms != 0)
+		json_kuint(j, "monotonic_ms", line->monotonic_ms);
+	else
+		json_knull(j, "monotonic_ms");
+}
+
 static void add_json(const struct log_host *host, const struct log_source *source,
                      const Pm__LogLine *line, struct pm_buf *out)
 {
@@ -156,8 +173,10 @@ static void add_json(const struct log_host *host, const struct log_source *sourc
 
 	json_init(&j, out);
 	json_begin_object(&j);
-	if (host != NULL)
+	if (host != NULL) {
+		json_kint(&j, "schema", 1);
 		json_kstr(&j, "host", host->name);
+	}
 	json_key(&j, "message");
 	json_strn(&j, (const char *)line->text.data, line->text.len);
 	if (line->wall_ms != 0) {
@@ -176,6 +195,8 @@ static void add_json(const struct log_host *host, const struct log_source *sourc
 		json_kbool(&j, "partial", true);
 	if (host != NULL && host->late)
 		json_kbool(&j, "late", true);
+	if (host != NULL && host->boot != NULL)
+		add_identity(&j, host->boot, line);
 	json_end_object(&j);
 	pm_buf_char(out, '\n');
 }
@@ -321,6 +342,7 @@ void log_view_gap(const struct log_style *style, const char *host, const struct 
 	if (style->form == LOG_JSON) {
 		json_init(&j, out);
 		json_begin_object(&j);
+		json_kint(&j, "schema", 1);
 		json_kstr(&j, "host", host);
 		json_kstr(&j, "type", "gap");
 		json_kstr(&j, "app_name", app);
@@ -334,8 +356,12 @@ void log_view_gap(const struct log_style *style, const char *host, const struct 
 	pm_buf_printf(out, "-- %s/", host);
 	pm_sanitize(app, strlen(app), PM_SANITIZE_ONE_LINE, out);
 	pm_buf_str(out, ": ");
-	add_grouped(lines > 0 ? lines : bytes, out);
-	pm_buf_printf(out, " %s not delivered (", lines > 0 ? "lines" : "bytes");
+	if (lines > 0 || bytes > 0)
+		add_grouped(lines > 0 ? lines : bytes, out);
+	pm_buf_printf(out, "%s not delivered (",
+	              lines > 0   ? " lines"
+	              : bytes > 0 ? " bytes"
+	                          : "lines");
 	pm_sanitize(why, strlen(why), PM_SANITIZE_ONE_LINE, out);
 	pm_buf_str(out, ") --\n");
 }

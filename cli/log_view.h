@@ -40,7 +40,8 @@ struct log_host {
 	const char *name;
 	unsigned width; /* columns that names of hosts are padded to */
 	bool utf8;
-	bool late; /* the line is older than one before it */
+	bool late;           /* the line is older than one before it */
+	const uint8_t *boot; /* 16 bytes, of its kernel; NULL: not known */
 };
 
 /* The same for lines of several hosts: "web1│api│0  text", and "host" in JSON. */

@@ -14,6 +14,7 @@
 #include "cli/ctx.h"
 #include "cli/fleet.h"
 #include "cli/help.h"
+#include "cli/rollout_start.h"
 #include "proto/paths.h"
 #include "proto/units.h"
 
@@ -118,6 +119,8 @@ static int settle_fleet(struct ctx *ctx, const struct cmd *cmd, struct pm_error 
 		return 0;
 	if (fleet_is_meant(ctx->args))
 		return fleet_begin(ctx, err);
+	if ((cmd->flags & CMD_ROLLOUT) != 0 && rollout_check_local(ctx, err) < 0)
+		return -1;
 	for (size_t i = 0; i < PM_COUNT(rest); i++)
 		if (args_has(ctx->args, rest[i]) && !args_is_own(ctx->args, rest[i]))
 			return pm_fail(err, PM_USAGE,
@@ -142,10 +145,15 @@ static int run_verb(struct ctx *ctx, struct pm_error *err)
 			help_all(ctx, stdout);
 		return 0;
 	}
+	if (args_has(ctx->args, "apply"))
+		return rollout_apply(ctx, err);
 	if (cmd == NULL) {
 		help_usage(ctx, ctx->as_pm2 ? stdout : stderr);
 		return ctx->as_pm2 ? 1 : 2;
 	}
+	if (args_has(ctx->args, "plan") && (ctx->as_pm2 || (cmd->flags & CMD_PLANS) == 0))
+		return pm_fail(err, PM_USAGE, "%s: there is no plan of it, it is done or not",
+		               cmd->name);
 	if (settle_fleet(ctx, cmd, err) < 0)
 		return -1;
 	return cmd->run(ctx, err);

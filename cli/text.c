@@ -155,3 +155,26 @@ void text_add_padded(struct pm_buf *out, const char *text, unsigned width)
 	used = clean.bytes == NULL ? 0 : text_cut(out, clean.bytes, width, TEXT_CUT_MIDDLE, "…");
 	text_pad(out, width > used ? width - used : 0);
 }
+
+void text_add_bar(struct pm_buf *out, size_t done, size_t total, unsigned width, bool utf8)
+{
+	size_t full = total == 0 ? width : done * width / total;
+
+	for (size_t i = 0; i < width; i++)
+		pm_buf_str(out, i < full ? (utf8 ? "█" : "#") : (utf8 ? "░" : "-"));
+}
+
+void text_add_tail(struct pm_buf *out, const char *bytes, size_t len, bool color)
+{
+	while (len > 0) {
+		const char *nl = memchr(bytes, '\n', len);
+		size_t n = nl == NULL ? len : (size_t)(nl - bytes);
+
+		pm_buf_str(out, "  | ");
+		pm_sanitize(bytes, n, color ? PM_SANITIZE_COLOURS : 0, out);
+		pm_buf_char(out, '\n');
+		n += nl != NULL;
+		bytes += n;
+		len -= n;
+	}
+}

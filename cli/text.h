@@ -44,4 +44,10 @@ void text_add_padded(struct pm_buf *out, const char *text, unsigned width);
 
 void text_pad(struct pm_buf *out, unsigned columns); /* that many blanks */
 
+/* "####----": so much of it; all of nothing is full. */
+void text_add_bar(struct pm_buf *out, size_t done, size_t total, unsigned width, bool utf8);
+
+/* Append the last output of a program, line by line, set off from our own words and harmless. */
+void text_add_tail(struct pm_buf *out, const char *bytes, size_t len, bool color);
+
 #endif

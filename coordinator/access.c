@@ -248,6 +248,14 @@ static bool app_allowed(const struct access *a, uint64_t ops, size_t node, const
 	return false;
 }
 
+bool access_allows_some(const struct access *a, uint64_t ops, size_t node)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (pm_rank_may(a->list[i].rank, ops) && covers(&a->list[i], node))
+			return true;
+	return false;
+}
+
 char *access_apps(const struct access *a, uint64_t ops, size_t node)
 {
 	PM_BUF apps = { 0 };

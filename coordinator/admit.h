@@ -65,7 +65,7 @@ struct admit_verdict {
 void admit_decide(struct admit_history *h, enum agent_state state, uint64_t epoch, uint64_t counter,
                   bool live, const struct admit_hello *hello, struct admit_verdict *out);
 
-/* The agent has sent something in its session: it has stored the generation. */
+/* The agent has said that it has stored the generation of its session. */
 void admit_confirm(struct admit_history *h, uint64_t generation);
 
 /* An operator has seen to it: the clone was given a key of its own. */

@@ -16,6 +16,7 @@ struct coord {
 	struct pm_net *net;
 	struct pm_hub *hub;
 	struct forwards *forwards;
+	struct rollouts *rollouts;
 	struct members members;
 	struct pm_address addresses[PM_ADDRESSES_MAX]; /* for tokens: where agents find us */
 	unsigned n_addresses;
@@ -40,7 +41,7 @@ struct peer {
 /* ---- peers.c: sessions ---- */
 extern const struct pm_link_handlers peer_handlers; /* arg: struct coord */
 /* It is about to be forgotten. */
-void peers_forget_node(struct node *node);
+void peers_forget_node(struct coord *c, struct node *node);
 /* Close the sessions of a member, whose key was revoked just now. */
 void peers_cut(struct coord *c, const struct store_id *id, const char *why);
 
@@ -50,7 +51,9 @@ void request_forward(struct coord *c, struct peer *p, uint64_t id, const Pm__For
 int request_stream(struct coord *c, struct peer *p, struct pm_link_stream *st,
                    const Pm__StreamOpen *open, struct pm_error *err);
 
-void requests_link_gone(const struct pm_link *l);
+void requests_link_gone(struct coord *c, const struct pm_link *l);
+/* Forget what is being planned: at the end. */
+void rollout_start_close(void);
 /* Labels as a message's, which borrow from them; at most `most`. Returns how many. */
 size_t coord_labels(const struct pm_labels *labels, Pm__Label *out, Pm__Label **list, size_t most);
 

@@ -20,7 +20,9 @@
 #include "coordinator/coord.h"
 #include "coordinator/local.h"
 #include "coordinator/options.h"
+#include "coordinator/rollouts.h"
 #include "proto/address.h"
+#include "proto/failpoint.h"
 #include "proto/keyfile.h"
 #include "proto/log.h"
 #include "proto/ops.h"
@@ -519,15 +521,18 @@ static int serve(struct options *o, struct pm_error *err)
 	(void)umask(0077);
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_nofile();
+	pm_failpoint_arm_from_env();
 	c->loop = uv_default_loop();
 	c->heartbeat_ms = o->heartbeat_ms;
 	if (open_home(c, o->home, err) < 0 || open_store(c, err) < 0 ||
-	    forwards_create(c->loop, &c->forwards, err) < 0 || listen_all(c, o, err) < 0)
+	    forwards_create(c->loop, &c->forwards, err) < 0 ||
+	    rollouts_create(c, &c->rollouts, err) < 0 || listen_all(c, o, err) < 0)
 		return -1;
 	set_addresses(c, o);
 	(void)uv_timer_init(c->loop, &c->minute); /* never fails, as the next */
 	c->minute.data = c;
 	(void)uv_timer_start(&c->minute, on_minute, SEEN_MS, SEEN_MS);
+	rollouts_load(c->rollouts);
 	prune(c);
 	(void)uv_timer_init(c->loop, &me.goodbye);
 	(void)uv_signal_init(c->loop, &me.term); /* fails only without descriptors */
@@ -542,6 +547,8 @@ static int serve(struct options *o, struct pm_error *err)
 	pm_hub_close(c->hub);
 	forwards_close(c->forwards);
 	fleet_store_close(c->store);
+	rollout_start_close();
+	rollouts_close(c->rollouts);
 	pm_net_close(c->net);
 	uv_close((uv_handle_t *)&c->minute, NULL);
 	uv_close((uv_handle_t *)&me.goodbye, NULL);

@@ -39,6 +39,8 @@ struct forward {
 	Pm__Actor *actor;           /* owned */
 	struct forward_item *items; /* owned */
 	size_t n, n_over, n_asked, parallel, first_waiting;
+	uint64_t ticket;
+	bool held;           /* nothing is sent yet */
 	bool ended;          /* the end is queued */
 	struct pm_buf queue; /* packed records that the operator has not taken, from queue_at on */
 	size_t queue_at;
@@ -51,6 +53,7 @@ struct forwards {
 	uv_loop_t *loop;
 	struct forward *list;
 	size_t n;
+	uint64_t tickets; /* given out */
 };
 
 static char none[] = "";
@@ -259,6 +262,7 @@ static void ask(struct forward_item *it)
 	struct forward *fw = it->forward;
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__Actor actor = actor_for(it);
+	Pm__StatusRequest status;
 
 	if (it->link == NULL || !pm_link_is_up(it->link)) {
 		item_over(it, PM__FORWARD_STATE__FORWARD_OFFLINE, "");
@@ -270,8 +274,11 @@ static void ask(struct forward_item *it)
 		env.body_case = PM__ENVELOPE__BODY_COMMAND;
 		env.command = fw->what->command;
 	} else {
+		status = *fw->what->status_request;
+		if (status.n_targets == 0) /* of all that he may see there */
+			status.apps = actor.apps;
 		env.body_case = PM__ENVELOPE__BODY_STATUS_REQUEST;
-		env.status_request = fw->what->status_request;
+		env.status_request = &status;
 	}
 	if (!send_specs(fw, &actor, it->link) || !pm_link_send(it->link, &env)) {
 		item_over(it, PM__FORWARD_STATE__FORWARD_DENIED,
@@ -279,14 +286,12 @@ static void ask(struct forward_item *it)
 		return;
 	}
 	it->state = ITEM_ASKED;
-	it->next = it->agent->waiting;
-	it->agent->waiting = it;
 	fw->n_asked++;
 }
 
 static void pump(struct forward *fw)
 {
-	while (fw->first_waiting < fw->n && fw->n_asked < fw->parallel) {
+	while (!fw->held && fw->first_waiting < fw->n && fw->n_asked < fw->parallel) {
 		struct forward_item *it = &fw->items[fw->first_waiting++];
 
 		if (it->state == ITEM_WAITING)
@@ -313,7 +318,7 @@ static void on_deadline(uv_timer_t *timer)
 static struct forward_item *find(struct forward_agent *agent, uint64_t id)
 {
 	for (struct forward_item *it = agent->waiting; it != NULL; it = it->next)
-		if (it->id == id)
+		if (it->state == ITEM_ASKED && it->id == id)
 			return it;
 	return NULL;
 }
@@ -376,8 +381,12 @@ void forward_agent_gone(struct forward_agent *agent)
 		struct forward_item *it = agent->waiting;
 		struct forward *fw = it->forward;
 
-		item_over(it, PM__FORWARD_STATE__FORWARD_UNKNOWN,
-		          "the connection was lost before it had answered");
+		if (it->state == ITEM_WAITING)
+			item_over(it, PM__FORWARD_STATE__FORWARD_OFFLINE,
+			          "the connection was lost before its turn came");
+		else
+			item_over(it, PM__FORWARD_STATE__FORWARD_UNKNOWN,
+			          "the connection was lost before it had answered");
 		pump(fw);
 	}
 }
@@ -454,10 +463,13 @@ static void settle_known(struct forward *fw, const struct forward_request *r)
 		}
 		fw->items[i].link = t->link;
 		fw->items[i].agent = t->agent;
+		fw->items[i].next = t->agent->waiting;
+		t->agent->waiting = &fw->items[i];
 	}
 }
 
-int forward_begin(struct forwards *f, const struct forward_request *r, struct pm_error *err)
+int forward_begin(struct forwards *f, const struct forward_request *r, uint64_t *ticket,
+                  struct pm_error *err)
 {
 	struct forward *fw;
 
@@ -479,6 +491,8 @@ int forward_begin(struct forwards *f, const struct forward_request *r, struct pm
 	fw->parallel = r->parallel == 0 ? SIZE_MAX : r->parallel;
 	fw->on_end = r->ended;
 	fw->arg = r->arg;
+	fw->held = r->held;
+	fw->ticket = ++f->tickets;
 	fw->next = f->list;
 	f->list = fw;
 	f->n++;
@@ -491,6 +505,25 @@ int forward_begin(struct forwards *f, const struct forward_request *r, struct pm
 	(void)uv_timer_start(
 		fw->deadline, on_deadline,
 		r->what->deadline_ms == 0 ? PM_FORWARD_DEADLINE_MS : r->what->deadline_ms, 0);
+	if (ticket != NULL)
+		*ticket = fw->ticket;
 	pump(fw);
 	return 0;
+}
+
+void forward_go(struct forwards *f, uint64_t ticket, uint64_t number, const char *why)
+{
+	struct forward *fw = f->list;
+
+	while (fw != NULL && fw->ticket != ticket)
+		fw = fw->next;
+	if (fw == NULL || !fw->held)
+		return;
+	fw->held = false;
+	if (fw->what->what_case == PM__FORWARD__WHAT_COMMAND)
+		fw->what->command->number = number;
+	for (size_t i = 0; why != NULL && i < fw->n; i++)
+		if (fw->items[i].state == ITEM_WAITING)
+			item_over(&fw->items[i], PM__FORWARD_STATE__FORWARD_DENIED, why);
+	pump(fw);
 }

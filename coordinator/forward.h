@@ -18,7 +18,7 @@ struct forward_item;
 
 /* What an agent's session keeps for this module; zeroed is empty. */
 struct forward_agent {
-	struct forward_item *waiting; /* requests without their last answer */
+	struct forward_item *waiting; /* requests without their last answer, sent or not */
 };
 
 struct forward_target {
@@ -40,6 +40,7 @@ struct forward_request {
 	const struct forward_target *targets;
 	size_t n_targets;
 	uint32_t parallel; /* agents asked at a time; 0: all */
+	bool held;         /* nothing is sent before forward_go() */
 	/* Called once, when every target is accounted for; how many were done, and not. */
 	void (*ended)(void *arg, size_t n_done, size_t n_other);
 	void *arg;
@@ -48,9 +49,21 @@ struct forward_request {
 PM_MUST_CHECK int forwards_create(uv_loop_t *loop, struct forwards **out, struct pm_error *err);
 void forwards_close(struct forwards *f); /* NULL is fine; ended() is not called any more */
 
-/* Send it on its way. errors: PM_NO_MEMORY, PM_LIMIT; then nothing was sent */
+/*
+ * Send it on its way.
+ *
+ * ticket     for forward_go(); may be NULL
+ * errors     PM_NO_MEMORY, PM_LIMIT; then nothing was sent
+ */
 PM_MUST_CHECK int forward_begin(struct forwards *f, const struct forward_request *r,
-                                struct pm_error *err);
+                                uint64_t *ticket, struct pm_error *err);
+/*
+ * One that is held may go, unless its time was over before.
+ *
+ * number     of its command, as agents are told (X-50)
+ * why        it does not go after all: all are told so; NULL: it does
+ */
+void forward_go(struct forwards *f, uint64_t ticket, uint64_t number, const char *why);
 
 /* An agent has answered a request; false: nobody waits for it any more. */
 bool forward_on_answer(struct forward_agent *agent, const Pm__Envelope *env);

@@ -95,8 +95,27 @@ static size_t place_of(const struct members *m, const char *name)
 	return at;
 }
 
+static size_t place_of_id(const struct members *m, const struct store_id *id)
+{
+	size_t at = 0, end = m->n_nodes;
+
+	while (at < end) {
+		size_t mid = at + (end - at) / 2;
+
+		if (memcmp(&m->by_id[mid]->id, id, sizeof(*id)) < 0)
+			at = mid + 1;
+		else
+			end = mid;
+	}
+	return at;
+}
+
 static void take_out(struct members *m, const struct node *node)
 {
+	size_t by_id = place_of_id(m, &node->id);
+
+	memmove(m->by_id + by_id, m->by_id + by_id + 1,
+	        (m->n_nodes - by_id - 1) * sizeof(*m->by_id));
 	for (size_t i = 0; i < m->n_nodes; i++)
 		if (m->nodes[i] == node) {
 			memmove(m->nodes + i, m->nodes + i + 1,
@@ -108,8 +127,10 @@ static void take_out(struct members *m, const struct node *node)
 
 static void put_in(struct members *m, struct node *node)
 {
-	size_t at = place_of(m, node->name);
+	size_t at = place_of(m, node->name), by_id = place_of_id(m, &node->id);
 
+	memmove(m->by_id + by_id + 1, m->by_id + by_id, (m->n_nodes - by_id) * sizeof(*m->by_id));
+	m->by_id[by_id] = node;
 	memmove(m->nodes + at + 1, m->nodes + at, (m->n_nodes - at) * sizeof(*m->nodes));
 	m->nodes[at] = node;
 	m->n_nodes++;
@@ -127,6 +148,10 @@ int members_put_node(struct members *m, const struct store_agent *row, struct no
 		if (more == NULL)
 			return no_memory(err);
 		m->nodes = more;
+		more = grow(m->by_id, m->n_nodes, &m->cap_by_id, sizeof(*more));
+		if (more == NULL)
+			return no_memory(err);
+		m->by_id = more;
 		node = pm_calloc(1, sizeof(*node));
 		if (node == NULL)
 			return no_memory(err);
@@ -149,6 +174,7 @@ int members_put_node(struct members *m, const struct store_agent *row, struct no
 	node->state = row->state;
 	node->drained = row->drained;
 	node->epoch = PM_MAX(node->epoch, row->epoch);
+	node->command = PM_MAX(node->command, row->command);
 	node->enrolled_ms = row->enrolled_ms;
 	node->last_seen_ms = PM_MAX(node->last_seen_ms, row->last_seen_ms);
 	put_in(m, node);
@@ -171,10 +197,9 @@ void members_drop_node(struct members *m, struct node *node)
 
 struct node *members_node(const struct members *m, const struct store_id *id)
 {
-	for (size_t i = 0; i < m->n_nodes; i++)
-		if (same_id(&m->nodes[i]->id, id))
-			return m->nodes[i];
-	return NULL;
+	size_t at = place_of_id(m, id);
+
+	return at < m->n_nodes && same_id(&m->by_id[at]->id, id) ? m->by_id[at] : NULL;
 }
 
 struct node *members_node_named(const struct members *m, const char *id_or_name)
@@ -187,6 +212,11 @@ struct node *members_node_named(const struct members *m, const char *id_or_name)
 		if (strcmp(m->nodes[i]->id_text, id_or_name) == 0)
 			return m->nodes[i];
 	return NULL;
+}
+
+bool node_takes_commands(const struct node *node)
+{
+	return node->state == AGENT_ACCEPTED && !node->store_old;
 }
 
 Pm__NodeState node_state(const struct node *node)
@@ -203,6 +233,8 @@ Pm__NodeState node_state(const struct node *node)
 	case AGENT_ACCEPTED:
 		break;
 	}
+	if (node->store_old)
+		return PM__NODE_STATE__NODE_STORE_OLD;
 	if (node->link == NULL)
 		return PM__NODE_STATE__NODE_DOWN;
 	return node->suspect ? PM__NODE_STATE__NODE_SUSPECT : PM__NODE_STATE__NODE_ONLINE;
@@ -407,6 +439,7 @@ void members_finish(struct members *m)
 		oper_free(m->opers[i]);
 	groups_free(m->groups, m->n_groups);
 	free(m->nodes);
+	free(m->by_id);
 	free(m->opers);
 	free(m->keys);
 	*m = (struct members){ 0 };

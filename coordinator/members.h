@@ -6,6 +6,7 @@
 #define PM_COORDINATOR_MEMBERS_H
 
 #include "coordinator/admit.h"
+#include "coordinator/ask.h"
 #include "coordinator/forward.h"
 #include "coordinator/store.h"
 #include "proto/targets.h"
@@ -23,20 +24,25 @@ struct node {
 	char *labels_text, *claimed_text, *facts_text, *note, *enrolled_by;
 	struct pm_labels labels, claimed, facts;
 	bool drained;
-	uint64_t epoch;
+	uint64_t epoch, command; /* of its last session, and the last command that it was sent */
 	int64_t enrolled_ms, last_seen_ms;
 	bool seen_dirty; /* last_seen_ms is to be written */
 
 	/* of its session */
 	struct pm_link *link; /* borrowed; NULL: not connected */
 	struct forward_agent forwards;
+	struct ask_list asks;
 	char address[64];
 	bool suspect;
 	uint32_t running, failed, load_permille;
 	uint64_t revision;
 	int64_t clock_offset_ms;
-	int64_t connected_ms;
-	struct admit_history history; /* of its sessions: shows a clone */
+	int64_t connected_ms, gone_ms; /* gone_ms: when its last session ended; 0: it had none */
+	struct admit_history history;  /* of its sessions: shows a clone */
+	/* It knows more of us than we do: an old store was put back (X-50).  Nothing is commanded.
+	 */
+	bool store_old;
+	char store_why[320];
 };
 
 struct oper {
@@ -67,7 +73,8 @@ struct member_key {
 
 struct members {
 	struct node **nodes; /* owned, by targets_host_compare() of their names */
-	size_t n_nodes, cap_nodes;
+	struct node **by_id; /* the same, borrowed, by their id */
+	size_t n_nodes, cap_nodes, cap_by_id;
 	struct oper **opers;
 	size_t n_opers, cap_opers;
 	struct member_key *keys; /* by their bytes */
@@ -104,6 +111,8 @@ typedef void member_key_fn(void *arg, const struct member_key *key);
 void members_each_key(const struct members *m, const struct store_id *owner, member_key_fn *fn,
                       void *arg);
 
+/* Whether it may be commanded, connected or not. */
+bool node_takes_commands(const struct node *node);
 /* What a node is to people now. */
 Pm__NodeState node_state(const struct node *node);
 
@@ -135,6 +144,8 @@ PM_MUST_CHECK int access_make(const struct fleet_view *v, const struct oper *ope
 void access_destroy(struct access *a); /* NULL is fine */
 bool access_allows(const struct access *a, uint64_t ops, size_t node, char *const *apps,
                    size_t n_apps);
+/* The same for some app at least. */
+bool access_allows_some(const struct access *a, uint64_t ops, size_t node);
 /*
  * The globs of the apps on which he may do it there, for the agent, who knows what a target means
  * where the apps are; "": all of them, or nothing at all.  The caller's; NULL: no memory.

@@ -1,20 +1,16 @@
-/* peers.c - sessions of agents and operators: who may come in, enrolment, heartbeats, the end. */
+/* peers.c - sessions of agents and operators: who may come in, what they say, the end. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/coord.h"
+#include "coordinator/peers_priv.h"
 #include "coordinator/relay.h"
-#include "proto/hostlist.h"
+#include "coordinator/rollouts.h"
 #include "proto/log.h"
-#include "proto/token.h"
 
-#define FACTS_TEXT 1024
-
-static void address_text(const struct pm_link *l, char *out, size_t size)
+void peers_address_text(const struct pm_link *l, char *out, size_t size)
 {
 	struct sockaddr_storage at;
 	char host[INET6_ADDRSTRLEN] = "?";
@@ -35,14 +31,14 @@ static void address_text(const struct pm_link *l, char *out, size_t size)
 	}
 }
 
-static struct peer *peer_of(const struct pm_link *l)
+struct peer *peers_of(const struct pm_link *l)
 {
 	return pm_link_user(l);
 }
 
 static struct node *node_of(const struct pm_link *l)
 {
-	const struct peer *p = peer_of(l);
+	const struct peer *p = peers_of(l);
 
 	return p == NULL ? NULL : p->node;
 }
@@ -130,276 +126,10 @@ static enum pm_verdict on_peer(void *arg, struct pm_link *l, enum pm_role role, 
 	return k != NULL || local ? PM_PEER_KNOWN : PM_PEER_NEW;
 }
 
-/* ---- enrolment ---- */
-
-struct enrolment {
-	struct coord *c;
-	struct pm_link *link; /* NULL: it has gone meanwhile */
-	struct enrolment *next;
-	uint64_t id;
-	struct store_id member;
-	struct store_key key;
-	bool is_agent;
-	char name[PM_NAME_MAX + 1];
-	char facts[FACTS_TEXT];
-};
-
-static struct enrolment *enrolments;
-
-static void forget_enrolments(const struct pm_link *l)
-{
-	for (struct enrolment *e = enrolments; e != NULL; e = e->next)
-		if (e->link == l)
-			e->link = NULL;
-}
-
-/* Facts as labels; what does not fit the form of one is left out. */
-static void facts_text(const Pm__HostFacts *f, char out[FACTS_TEXT])
-{
-	size_t at = 0;
-
-	out[0] = '\0';
-	if (f == NULL)
-		return;
-	{
-		const struct {
-			const char *key, *value;
-		} texts[] = { { "hostname", f->hostname },
-			      { "os", f->os },
-			      { "arch", f->arch },
-			      { "version", f->version } };
-
-		for (size_t i = 0; i < PM_COUNT(texts); i++) {
-			char value[128];
-			size_t len = 0;
-
-			for (const char *p = texts[i].value; *p != '\0' && len < sizeof(value) - 1;
-			     p++)
-				value[len++] = pm_label_value_ok(p, 1) ? *p : '-';
-			value[len] = '\0';
-			at += (size_t)snprintf(out + at, FACTS_TEXT - at, "%s%s=%s",
-			                       at > 0 ? "," : "", texts[i].key, value);
-		}
-	}
-	(void)snprintf(out + at, FACTS_TEXT - at, ",cpus=%u,memory=%llu", f->n_cpus,
-	               (unsigned long long)f->memory);
-}
-
-static const char *enrol_words(enum store_status status)
-{
-	switch (status) {
-	case STORE_NOT_FOUND:
-		return "this token is not known: it was used, has expired, or is not for that name";
-	case STORE_CONFLICT:
-		return "that name is in use: choose another with --name";
-	case STORE_UNAVAILABLE:
-		return "the coordinator cannot write at the moment";
-	case STORE_OK:
-		break;
-	}
-	return "";
-}
-
-/* What the token gave it is in the store, and read from there. */
-static int remember(struct enrolment *e, struct pm_error *err)
-{
-	struct coord *c = e->c;
-	const struct store_key_row key = { .key = e->key,
-		                           .kind = e->is_agent ? MEMBER_AGENT : MEMBER_OPERATOR,
-		                           .owner = e->member,
-		                           .state = KEY_ACTIVE };
-
-	return members_put_key(&c->members, &key, err);
-}
-
-static void answer_enrolled(struct enrolment *e)
-{
-	Pm__Enrolled enrolled = PM__ENROLLED__INIT;
-	Pm__Label labels[PM_LABELS_MAX], *list[PM_LABELS_MAX];
-	const struct node *node = e->is_agent ? members_node(&e->c->members, &e->member) : NULL;
-	char id[MEMBER_ID_TEXT];
-
-	member_id_text(&e->member, id);
-	enrolled.id = id;
-	enrolled.name = e->name;
-	enrolled.cluster_id = e->c->cluster_text;
-	if (node != NULL)
-		enrolled.n_labels = coord_labels(&node->labels, labels, list, PM_LABELS_MAX);
-	enrolled.labels = list;
-	if (e->link == NULL)
-		return;
-	peer_of(e->link)->id = e->member;
-	pm_link_enrolled(e->link, e->id, &enrolled);
-}
-
-static void enrolment_free(struct enrolment *e)
-{
-	struct enrolment **at = &enrolments;
-
-	while (*at != e)
-		at = &(*at)->next;
-	*at = e->next;
-	free(e);
-}
-
-/* The member is in memory: it may say Hello. */
-static void on_refreshed(void *arg)
-{
-	struct enrolment *e = arg;
-
-	answer_enrolled(e);
-	enrolment_free(e);
-}
-
-static void on_enrolled(void *arg, const struct store_result *r)
-{
-	struct enrolment *e = arg;
-	struct pm_error err;
-
-	if (r->status != STORE_OK) {
-		(void)pm_fail(&err, r->status == STORE_UNAVAILABLE ? PM_NO_SPACE : PM_DENIED, "%s",
-		              enrol_words(r->status)); /* for the peer */
-		coord_audit(e->c, e->is_agent ? "an agent" : "an operator", "enrol", e->name, "",
-		            enrol_words(r->status));
-		if (e->link != NULL)
-			pm_link_refuse(e->link, e->id, &err);
-		enrolment_free(e);
-		return;
-	}
-	if (r->n > 0) /* a token for one operator says whose it is */
-		(void)snprintf(e->name, sizeof(e->name), "%s", r->identity[0].name);
-	pm_log(PM_LOG_INFO, "fleet.enrolled", "name=%s kind=%s", e->name,
-	       e->is_agent ? "agent" : "operator");
-	if (remember(e, &err) < 0) {
-		if (e->link != NULL)
-			pm_link_refuse(e->link, e->id, &err);
-		enrolment_free(e);
-		return;
-	}
-	coord_when_fresh(e->c, on_refreshed, e);
-}
-
-/* The name that it asks for, its host's, or one made of its key. */
-static void choose_name(const struct coord *c, const Pm__Enrol *enrol, struct enrolment *e)
-{
-	const char *host = enrol->facts != NULL ? enrol->facts->hostname : "";
-
-	if (enrol->name[0] != '\0') {
-		(void)snprintf(e->name, sizeof(e->name), "%s", enrol->name);
-	} else if (hostlist_is_name(host) && members_node_named(&c->members, host) == NULL) {
-		(void)snprintf(e->name, sizeof(e->name), "%s", host);
-	} else {
-		char id[MEMBER_ID_TEXT];
-
-		member_id_text(&e->member, id);
-		(void)snprintf(e->name, sizeof(e->name), "%.80s-%.6s",
-		               hostlist_is_name(host) ? host : "node", id);
-	}
-}
-
-static void on_enrol(void *arg, struct pm_link *l, uint64_t id, const Pm__Enrol *enrol)
-{
-	struct coord *c = arg;
-	const struct peer *p = peer_of(l);
-	struct enrolment *e = pm_calloc(1, sizeof(*e));
-	struct store_request request = { .op = STORE_ENROL, .now_ms = pm_wall_ms() };
-	struct audit_entry entry;
-	struct pm_error err;
-
-	if (e == NULL) {
-		(void)pm_fail(&err, PM_NO_MEMORY, "enrol"); /* for the peer */
-		pm_link_refuse(l, id, &err);
-		return;
-	}
-	*e = (struct enrolment){ .c = c, .link = l, .id = id, .is_agent = p->is_agent };
-	randombytes_buf(e->member.bytes, sizeof(e->member.bytes));
-	memcpy(e->key.bytes, pm_link_peer_key(l), sizeof(e->key.bytes));
-	choose_name(c, enrol, e);
-	e->next = enrolments;
-	enrolments = e;
-	facts_text(enrol->facts, e->facts);
-	if (!hostlist_is_name(e->name)) {
-		(void)pm_fail(&err, PM_USAGE,
-		              "the name is none: letters, digits, '.', '_' and '-'");
-		pm_link_refuse(l, id, &err);
-		enrolment_free(e);
-		return;
-	}
-	request.enrol = (struct store_enrol){
-		.kind = e->is_agent ? MEMBER_AGENT : MEMBER_OPERATOR,
-		.id = e->member,
-		.key = e->key,
-		.name = e->name,
-		.claimed = "",
-		.facts = e->facts,
-	};
-	memcpy(request.enrol.token.bytes, enrol->token_id.data, sizeof(request.enrol.token.bytes));
-	pm_token_hash(enrol->token_id.data, enrol->secret.data, request.enrol.secret_hash.bytes);
-	entry = coord_entry(e->name, "enrol", e->is_agent ? "agent" : "operator", "", "ok");
-	request.audit = &entry;
-	if (fleet_store_submit(c->store, &request, on_enrolled, e, &err) < 0) {
-		pm_link_refuse(l, id, &err);
-		enrolment_free(e);
-	}
-}
-
-/* ---- greetings ---- */
-
-static void ignore(void *arg, const struct store_result *r)
-{
-	(void)arg;
-	if (r->status == STORE_UNAVAILABLE)
-		pm_log(PM_LOG_WARN, "store.unavailable", "%s", r->why);
-}
-
-static void submit(struct coord *c, const struct store_request *request)
-{
-	struct pm_error err;
-
-	if (fleet_store_submit(c->store, request, ignore, NULL, &err) < 0)
-		pm_log(PM_LOG_WARN, "store.busy", "%s", err.what);
-}
-
-static void quarantine(struct coord *c, struct node *node, const char *a, const char *b)
-{
-	char note[160];
-	struct store_request request = { .op = STORE_SET_AGENT, .now_ms = pm_wall_ms() };
-	struct audit_entry entry;
-
-	(void)snprintf(note, sizeof(note), "its key is used by two machines: %.60s and %.60s", a,
-	               b);
-	node->state = AGENT_QUARANTINED;
-	free(node->note);
-	node->note = pm_strdup(note);
-	request.set_agent = (struct store_set_agent){
-		.id = node->id, .state = AGENT_QUARANTINED, .note = note, .drained = -1
-	};
-	entry = coord_entry("coordinator", "node.quarantine", node->name, note, "ok");
-	request.audit = &entry;
-	submit(c, &request);
-	pm_log(PM_LOG_ERROR, "fleet.clone", "node=%s %s", node->name, note);
-}
-
-/* Whether another machine has this key, too: then neither is commanded until somebody looked. */
-static void look_for_clone(struct coord *c, struct node *node, struct pm_link *l,
-                           const Pm__AgentHello *hello)
-{
-	struct admit_hello h = { .epoch = node->epoch };
-	struct admit_verdict v;
-
-	if (node->state != AGENT_ACCEPTED || hello->boot_id.len != sizeof(h.run))
-		return;
-	if (node->history.clone[0] != '\0')
-		admit_release(&node->history); /* accepted again by an operator */
-	admit_run(hello->boot_id.data, hello->epoch, h.run);
-	address_text(l, h.address, sizeof(h.address));
-	admit_decide(&node->history, node->state, node->epoch, 0, node->link != NULL, &h, &v);
-	if (v.admit == ADMIT_CLONE)
-		quarantine(c, node, node->history.clone, h.address);
-}
+/* ---- messages ---- */
 
 /* A later session of the same key replaces the one that is there. */
-static void replace_session(struct node *node, struct pm_link *l)
+static void replace_session(struct coord *c, struct node *node, struct pm_link *l)
 {
 	struct pm_error err;
 
@@ -409,89 +139,26 @@ static void replace_session(struct node *node, struct pm_link *l)
 	forward_agent_gone(&node->forwards);
 	pm_link_close(node->link, &err);
 	node->link = NULL;
-}
-
-static int hello_agent(struct coord *c, struct pm_link *l, const Pm__Hello *hello,
-                       Pm__FleetWelcome *fleet, struct pm_error *err)
-{
-	struct node *node = members_node(&c->members, &peer_of(l)->id);
-	struct store_request request = { .op = STORE_BEGIN_SESSION, .now_ms = pm_wall_ms() };
-
-	if (node == NULL)
-		return pm_fail(err, PM_DENIED, "this key is no agent's any more");
-	if (hello->agent == NULL)
-		return pm_fail(err, PM_PROTOCOL, "an agent says what it is");
-	look_for_clone(c, node, l, hello->agent);
-	replace_session(node, l);
-	peer_of(l)->node = node;
-	node->epoch++;
-	request.session = (struct store_session){ .agent = node->id, .coordinator = "" };
-	submit(c, &request);
-	if (hello->agent->facts != NULL) {
-		char facts[FACTS_TEXT];
-
-		facts_text(hello->agent->facts, facts);
-		if (strcmp(facts, node->facts_text) != 0) {
-			const struct store_agent row = {
-				.id = node->id,
-				.name = node->name,
-				.state = node->state,
-				.labels = node->labels_text,
-				.claimed = node->claimed_text,
-				.facts = facts,
-				.note = node->note,
-				.drained = node->drained,
-				.enrolled_ms = node->enrolled_ms,
-				.enrolled_by = node->enrolled_by,
-			};
-			struct store_request set = { .op = STORE_SET_AGENT,
-				                     .now_ms = pm_wall_ms() };
-
-			set.set_agent = (struct store_set_agent){ .id = node->id,
-				                                  .facts = facts,
-				                                  .drained = -1 };
-			submit(c, &set);
-			if (members_put_node(&c->members, &row, &node, err) < 0)
-				return -1;
-		}
-	}
-	fleet->agent_id = node->id_text;
-	fleet->cluster_id = c->cluster_text;
-	fleet->heartbeat_ms = c->heartbeat_ms;
-	return 0;
-}
-
-static int on_hello(void *arg, struct pm_link *l, const Pm__Hello *hello, Pm__Welcome *welcome,
-                    struct pm_error *err)
-{
-	static Pm__FleetWelcome fleet; /* packed right after this call */
-	struct coord *c = arg;
-
-	pm__fleet_welcome__init(&fleet);
-	welcome->fleet = &fleet;
-	if (peer_of(l)->is_agent)
-		return hello_agent(c, l, hello, &fleet, err);
-	fleet.cluster_id = c->cluster_text;
-	return 0;
+	rollouts_agent_gone(c->rollouts, node);
 }
 
 static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
 {
+	struct coord *c = arg;
 	struct node *node = node_of(l);
 
-	(void)arg;
 	(void)welcome;
 	if (node == NULL)
 		return;
+	replace_session(c, node, l);
 	node->link = l;
 	node->suspect = false;
 	node->connected_ms = node->last_seen_ms = pm_wall_ms();
 	node->seen_dirty = true;
-	address_text(l, node->address, sizeof(node->address));
+	peers_address_text(l, node->address, sizeof(node->address));
 	pm_log(PM_LOG_INFO, "fleet.up", "node=%s address=%s", node->name, node->address);
+	rollouts_agent_up(c->rollouts, node);
 }
-
-/* ---- messages ---- */
 
 static void on_heartbeat(struct node *node, const Pm__Heartbeat *beat)
 {
@@ -501,6 +168,8 @@ static void on_heartbeat(struct node *node, const Pm__Heartbeat *beat)
 	node->failed = beat->failed;
 	node->load_permille = beat->load_permille;
 	node->revision = beat->state_revision;
+	if (beat->generation <= node->epoch)
+		admit_confirm(&node->history, beat->generation);
 	if (beat->wall_ms != 0)
 		node->clock_offset_ms = beat->wall_ms - node->last_seen_ms;
 }
@@ -518,14 +187,15 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
                        enum pm_event_kind kind)
 {
 	struct coord *c = arg;
-	struct peer *p = peer_of(l);
+	struct peer *p = peers_of(l);
 	struct node *node = node_of(l);
 
 	if (p->is_agent) {
 		if (node == NULL)
 			return;
 		if (kind == PM_EVENT_ANSWER)
-			(void)forward_on_answer(&node->forwards, env); /* late ones are nobody's */
+			(void)(forward_on_answer(&node->forwards, env) ||
+			       ask_on_answer(&node->asks, env)); /* late ones are nobody's */
 		else if (env->body_case == PM__ENVELOPE__BODY_HEARTBEAT)
 			on_heartbeat(node, env->heartbeat);
 		else if (kind == PM_EVENT_REQUEST)
@@ -563,7 +233,7 @@ static int on_stream_open(void *arg, struct pm_link_stream *st, const Pm__Stream
                           struct pm_error *err)
 {
 	struct coord *c = arg;
-	struct peer *p = peer_of(pm_link_stream_link(st));
+	struct peer *p = peers_of(pm_link_stream_link(st));
 
 	if (p->is_agent)
 		return pm_fail(err, PM_DENIED, "agents open no streams here");
@@ -600,11 +270,12 @@ static void on_closed(void *arg, struct pm_link *l, const struct pm_error *why,
                       uint32_t retry_after_ms)
 {
 	struct coord *c = arg;
-	struct peer *p = peer_of(l);
+	struct peer *p = peers_of(l);
 	struct node *node = node_of(l);
 
 	(void)retry_after_ms;
-	forget_enrolments(l);
+	peers_enrol_gone(l);
+	peers_hello_gone(l);
 	if (p == NULL)
 		return;
 	if (node != NULL && node->link == l) {
@@ -612,10 +283,11 @@ static void on_closed(void *arg, struct pm_link *l, const struct pm_error *why,
 		node->suspect = false;
 		pm_log(PM_LOG_INFO, "fleet.down", "node=%s %s", node->name, why->what);
 		forward_agent_gone(&node->forwards);
+		rollouts_agent_gone(c->rollouts, node);
 	}
 	if (!p->is_agent)
 		forward_operator_gone(c->forwards, l);
-	requests_link_gone(l);
+	requests_link_gone(c, l);
 	pm_link_set_user(l, NULL);
 	free(p);
 }
@@ -636,19 +308,29 @@ struct cut {
 static void cut_one(void *arg, struct pm_link *l)
 {
 	const struct cut *cut = arg;
-	const struct peer *p = peer_of(l);
+	const struct peer *p = peers_of(l);
 
 	if (p != NULL && !p->local && memcmp(&p->id, cut->id, sizeof(p->id)) == 0)
 		cut_link(l, cut->why);
 }
 
-void peers_forget_node(struct node *node)
+/* One whose session has not begun, too. */
+static void forget_one(void *arg, struct pm_link *l)
 {
+	struct peer *p = peers_of(l);
+
+	if (p != NULL && p->node == arg)
+		p->node = NULL;
+}
+
+void peers_forget_node(struct coord *c, struct node *node)
+{
+	pm_hub_each(c->hub, forget_one, node);
 	if (node->link == NULL)
 		return;
 	forward_agent_gone(&node->forwards);
-	peer_of(node->link)->node = NULL;
 	node->link = NULL;
+	rollouts_agent_gone(c->rollouts, node);
 }
 
 void peers_cut(struct coord *c, const struct store_id *id, const char *why)
@@ -660,8 +342,8 @@ void peers_cut(struct coord *c, const struct store_id *id, const char *why)
 
 const struct pm_link_handlers peer_handlers = {
 	.peer = on_peer,
-	.hello = on_hello,
-	.enrol = on_enrol,
+	.hello = peers_on_hello,
+	.enrol = peers_on_enrol,
 	.up = on_up,
 	.message = on_message,
 	.suspect = on_suspect,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/rollouts.h"
 #include "proto/ops.h"
 
 static char none[] = "";
@@ -52,11 +53,14 @@ void requests_pending_about(const struct store_id *member)
 	pendings->member = *member;
 }
 
-void requests_link_gone(const struct pm_link *l)
+void requests_link_gone(struct coord *c, const struct pm_link *l)
 {
 	for (struct pending *w = pendings; w != NULL; w = w->next)
 		if (w->link == l)
 			w->link = NULL;
+	requests_rollouts_link_gone(l);
+	rollout_start_link_gone(l);
+	rollouts_link_gone(c->rollouts, l);
 }
 
 void requests_reply(struct pm_link *l, uint64_t re, Pm__FleetReply *r)
@@ -149,9 +153,13 @@ static int dispatch(struct coord *c, struct peer *p, uint64_t id, const Pm__Flee
 	struct store_request request = { .now_ms = pm_wall_ms() };
 	uint64_t ops = pm_ops_of_fleet(req);
 
-	/* Changes of nodes look at each node's rights; the rest is for the whole fleet. */
+	/* Changes of nodes and rollouts look at each node's rights; the rest is for the whole
+	 * fleet. */
 	if (req->what_case != PM__FLEET_REQUEST__WHAT_NODE_QUERY &&
 	    req->what_case != PM__FLEET_REQUEST__WHAT_NODE_CHANGE &&
+	    req->what_case != PM__FLEET_REQUEST__WHAT_ROLLOUT_START &&
+	    req->what_case != PM__FLEET_REQUEST__WHAT_ROLLOUT_QUERY &&
+	    req->what_case != PM__FLEET_REQUEST__WHAT_ROLLOUT_CHANGE &&
 	    req->what_case != PM__FLEET_REQUEST__WHAT_WHO_AM_I && !access_allows_fleet(a, ops))
 		return pm_fail(err, PM_DENIED, "your role does not allow that");
 	switch (req->what_case) {
@@ -187,6 +195,12 @@ static int dispatch(struct coord *c, struct peer *p, uint64_t id, const Pm__Flee
 	case PM__FLEET_REQUEST__WHAT_WHO_AM_I:
 		requests_answer_who(c, p, id);
 		return 0;
+	case PM__FLEET_REQUEST__WHAT_ROLLOUT_START:
+		return rollout_start(c, p, id, req->rollout_start, v, a, err);
+	case PM__FLEET_REQUEST__WHAT_ROLLOUT_QUERY:
+		return requests_answer_rollouts(c, p, id, req->rollout_query, v, a, ops, err);
+	case PM__FLEET_REQUEST__WHAT_ROLLOUT_CHANGE:
+		return requests_change_rollout(c, p, id, req->rollout_change, a, ops, err);
 	case PM__FLEET_REQUEST__WHAT__NOT_SET:
 	case _PM__FLEET_REQUEST__WHAT__CASE_IS_INT_SIZE:
 		break;

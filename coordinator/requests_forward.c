@@ -1,9 +1,11 @@
 /* requests_forward.c - requests and streams that are passed on to agents. */
 #include "coordinator/requests_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "coordinator/relay.h"
+#include "coordinator/rollouts.h"
 #include "proto/buf.h"
 #include "proto/log.h"
 #include "proto/ops.h"
@@ -12,6 +14,56 @@ static void on_forward_end(void *arg, size_t n_done, size_t n_other)
 {
 	(void)arg;
 	pm_log(PM_LOG_INFO, "forward.end", "done=%zu other=%zu", n_done, n_other);
+}
+
+/* One that waits until it is counted. */
+struct counting {
+	struct coord *c;
+	uint64_t ticket;
+	size_t n;
+	struct store_id agents[];
+};
+
+static void on_counted(void *arg, const struct store_result *r)
+{
+	struct counting *w = arg;
+	char why[128];
+
+	for (size_t i = 0; r->status == STORE_OK && i < w->n; i++) {
+		struct node *n = members_node(&w->c->members, &w->agents[i]);
+
+		if (n != NULL)
+			n->command = PM_MAX(n->command, r->number);
+	}
+	(void)snprintf(why, sizeof(why), "the coordinator cannot write it down: %.80s",
+	               r->status == STORE_OK ? "" : r->why);
+	forward_go(w->c->forwards, w->ticket, r->number, r->status == STORE_OK ? NULL : why);
+	free(w);
+}
+
+/* A command goes when the store has its number and the audit who gave it (X-50, S-14). */
+static void count_first(struct coord *c, uint64_t ticket, const struct forward_target *list,
+                        const struct targets *found, const struct audit_entry *audit)
+{
+	struct store_request request = { .op = STORE_COUNT, .now_ms = pm_wall_ms() };
+	struct counting *w = pm_calloc(1, sizeof(*w) + found->n * sizeof(w->agents[0]));
+	struct pm_error err;
+
+	if (w == NULL) {
+		forward_go(c->forwards, ticket, 0, "the coordinator has no memory");
+		return;
+	}
+	w->c = c;
+	w->ticket = ticket;
+	for (size_t i = 0; i < found->n; i++)
+		if (list[i].state == PM__FORWARD_STATE__FORWARD_UNSPECIFIED)
+			w->agents[w->n++] = c->members.nodes[found->hosts[i]]->id;
+	request.count = (struct store_count){ w->agents, w->n };
+	request.audit = audit;
+	if (fleet_store_submit(c->store, &request, on_counted, w, &err) == 0)
+		return;
+	forward_go(c->forwards, ticket, 0, err.what);
+	free(w);
 }
 
 /* Why a node is not asked; UNSPECIFIED: it is. */
@@ -25,6 +77,10 @@ static Pm__ForwardState rule_out(const struct coord *c, const struct node *n, bo
 	}
 	if (changes && n->state == AGENT_QUARANTINED) {
 		*words = n->note;
+		return PM__FORWARD_STATE__FORWARD_DENIED;
+	}
+	if (changes && n->store_old) {
+		*words = n->store_why;
 		return PM__FORWARD_STATE__FORWARD_DENIED;
 	}
 	if (n->state != AGENT_ACCEPTED && n->state != AGENT_QUARANTINED) {
@@ -60,6 +116,25 @@ static size_t apps_of(const Pm__Forward *f, char **out, size_t most)
 	return kept;
 }
 
+/* What a rollout changes at this moment is not changed behind its back (F-19). */
+static int check_rollouts(const struct coord *c, const struct targets *found, char *const *apps,
+                          size_t n_apps, struct pm_error *err)
+{
+	for (size_t i = 0; i < found->n; i++) {
+		const struct node *n = c->members.nodes[found->hosts[i]];
+		const struct run *run = rollouts_holder(c->rollouts, &n->id, apps, n_apps);
+
+		if (run == NULL)
+			continue;
+		(void)pm_fail(err, PM_LOCKED,
+		              "%.60s is being changed by rollout %s (%.60s, by %.40s)", n->name,
+		              run->id_text, run->rec->status->what, run->rec->status->by);
+		pm_hint(err, "nothing was done; 'pmctl rollout pause %s' lets you", run->id_text);
+		return -1;
+	}
+	return 0;
+}
+
 static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Forward *f,
                       const struct fleet_view *v, const struct access *a, struct targets *found,
                       struct pm_error *err)
@@ -72,18 +147,25 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 	                       ? pm_ops_of_command(f->command)
 	                       : pm_ops_of_status(f->status_request);
 	bool changes = f->what_case == PM__FORWARD__WHAT_COMMAND;
+	/* Who may see some apps sees those: the agent leaves the others out. */
+	bool looks_at_all = !changes && f->status_request->n_targets == 0;
 	Pm__Actor actor;
 	struct forward_request r;
+	struct audit_entry entry;
+	uint64_t ticket;
 	PM_BUF names = { 0 };
 	int rc = -1;
 
 	if (list == NULL || limits == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "pass a request on");
+	if (changes && pm_ops_change(ops) && check_rollouts(c, found, apps, n_apps, err) < 0)
+		return -1;
 	if (f->n_specs > 0)
 		ops |= PM_OP_BIT(PM_OP_DEFINE);
 	for (size_t i = 0; i < found->n; i++) {
 		struct node *n = c->members.nodes[found->hosts[i]];
-		bool allowed = access_allows(a, ops, found->hosts[i], apps, n_apps);
+		bool allowed = access_allows(a, ops, found->hosts[i], apps, n_apps) ||
+		               (looks_at_all && access_allows_some(a, ops, found->hosts[i]));
 
 		list[i] = (struct forward_target){
 			.id = n->id_text,
@@ -104,8 +186,8 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 	if (changes) {
 		if (targets_fold(found, &v->fleet, &names, err) < 0)
 			goto out;
-		coord_audit(c, peer_name(p), pm_verb_name(f->command->verb), names.bytes,
-		            n_apps > 0 ? apps[0] : "", "sent");
+		entry = coord_entry(peer_name(p), pm_verb_name(f->command->verb), names.bytes,
+		                    n_apps > 0 ? apps[0] : "", "sent");
 	}
 	r = (struct forward_request){
 		.operator= p->link,
@@ -115,9 +197,12 @@ static int forward_to(struct coord *c, struct peer *p, uint64_t id, const Pm__Fo
 		.targets = list,
 		.n_targets = found->n,
 		.parallel = changes ? f->command->parallel : 0,
+		.held = changes,
 		.ended = on_forward_end,
 	};
-	rc = forward_begin(c->forwards, &r, err);
+	rc = forward_begin(c->forwards, &r, &ticket, err);
+	if (rc == 0 && changes)
+		count_first(c, ticket, list, found, &entry);
 out:
 	for (size_t i = 0; i < found->n; i++)
 		free(limits[i]);

@@ -25,6 +25,7 @@ struct change {
 	enum agent_state state;
 	int drained; /* -1: as it is */
 	char *name, *labels, *note;
+	struct store_raise raise; /* of a node that shows an old store; else zeroed */
 };
 
 static void change_free(struct change *ch)
@@ -45,9 +46,13 @@ static void apply(struct coord *c, const struct change *ch)
 		return;
 	if (ch->verb == PM__NODE_VERB__NODE_FORGET) {
 		peers_cut(c, &ch->node, "forgotten");
-		peers_forget_node(n);
+		peers_forget_node(c, n);
 		members_drop_node(&c->members, n);
 		return;
+	}
+	if (ch->raise.epoch != 0 || ch->raise.command != 0) {
+		n->store_old = false;
+		peers_cut(c, &ch->node, "accepted: it begins anew");
 	}
 	row = (struct store_agent){
 		.id = n->id,
@@ -57,6 +62,8 @@ static void apply(struct coord *c, const struct change *ch)
 		.claimed = n->claimed_text,
 		.facts = n->facts_text,
 		.note = ch->note != NULL ? ch->note : n->note,
+		.epoch = ch->raise.epoch,
+		.command = ch->raise.command,
 		.drained = ch->drained >= 0 ? ch->drained != 0 : n->drained,
 		.enrolled_ms = n->enrolled_ms,
 		.enrolled_by = n->enrolled_by,
@@ -235,6 +242,13 @@ static void change_node(struct coord *c, struct pending *w, struct peer *p, stru
 	if (q->verb == PM__NODE_VERB__NODE_FORGET) {
 		request.op = STORE_DROP_AGENT;
 		request.id = n->id;
+	} else if (q->verb == PM__NODE_VERB__NODE_ACCEPT && n->state == AGENT_ACCEPTED &&
+	           n->store_old) {
+		ch->raise = (struct store_raise){ n->id, n->history.last.epoch,
+			                          n->history.last.counter };
+		request.op = STORE_RAISE_COUNTER;
+		request.raise = ch->raise;
+		entry.field[AUDIT_DETAIL] = "it knew more: the store is an old copy";
 	} else {
 		request.set_agent = (struct store_set_agent){ .id = n->id,
 			                                      .state = ch->state,

@@ -84,7 +84,7 @@ static void view_node(const struct coord *c, const struct node *n, struct node_v
 	if (n->drained)
 		m->drain_text = requests_text(n->note);
 	else
-		m->note = requests_text(n->note);
+		m->note = requests_text(n->store_old ? n->store_why : n->note);
 	m->clock_offset_ms = n->clock_offset_ms;
 }
 
@@ -131,7 +131,7 @@ void requests_answer_nodes(struct coord *c, struct peer *p, uint64_t id, const P
 	for (size_t i = 0; i < found.n; i++) {
 		const struct node *n = c->members.nodes[found.hosts[i]];
 
-		if (!access_allows(a, PM_OP_BIT(PM_OP_NODE_VIEW), found.hosts[i], NULL, 0))
+		if (!access_allows_some(a, PM_OP_BIT(PM_OP_NODE_VIEW), found.hosts[i]))
 			continue;
 		view_node(c, n, &views[nodes.n_nodes]);
 		list[nodes.n_nodes] = &views[nodes.n_nodes].msg;

@@ -90,6 +90,25 @@ PM_MUST_CHECK int requests_change_group(struct coord *c, struct peer *p, uint64_
                                         const Pm__GroupChange *q, const struct fleet_view *v,
                                         struct pm_error *err);
 
+/* ---- requests_rollouts.c ---- */
+/* Answer with rollouts, or with one when something has changed about it. */
+PM_MUST_CHECK int requests_answer_rollouts(struct coord *c, struct peer *p, uint64_t id,
+                                           const Pm__RolloutQuery *q, const struct fleet_view *v,
+                                           const struct access *a, uint64_t ops,
+                                           struct pm_error *err);
+/* Pause, resume, promote, abort, undo one, or take its locks away. */
+PM_MUST_CHECK int requests_change_rollout(struct coord *c, struct peer *p, uint64_t id,
+                                          const Pm__RolloutChange *q, const struct access *a,
+                                          uint64_t ops, struct pm_error *err);
+void requests_rollouts_link_gone(const struct pm_link *link);
+
+/* ---- rollout_start.c ---- */
+/* Plan a rollout, and begin it unless only the plan is wanted; answered later. */
+PM_MUST_CHECK int rollout_start(struct coord *c, struct peer *p, uint64_t id,
+                                const Pm__RolloutStart *req, const struct fleet_view *v,
+                                const struct access *a, struct pm_error *err);
+void rollout_start_link_gone(const struct pm_link *link);
+
 /* ---- requests_audit.c ---- */
 /* A store_fn: answer with the entries that the store listed; arg is the pending, which ends here.
  */

@@ -31,6 +31,7 @@ struct store_result {
 	enum store_status status;
 	const char *why;   /* in words, unless STORE_OK */
 	uint64_t revision; /* what the operation's comment says; else 0 */
+	uint64_t number;   /* the same */
 	size_t n;          /* rows */
 	union {
 		const void *rows;
@@ -80,6 +81,7 @@ enum store_op {
 	STORE_LIST_COMMANDS,  /* id: that one; zeros: those that have not ended, oldest first */
 	STORE_LIST_OUTCOMES,  /* id: of a command */
 	STORE_LIST_ROLLOUTS,  /* id: that one; zeros: those that have not ended, oldest first */
+	STORE_LIST_ENDED,     /* page.most rollouts that have ended, the newest first */
 	STORE_LIST_STEPS,     /* id: of a rollout */
 	STORE_LIST_LOCKS,     /* all */
 	STORE_LIST_AUDIT,     /* page.after: entries behind that number */
@@ -107,17 +109,22 @@ enum store_op {
 	                      there is a newer one.  revision: its generation */
 	STORE_PUT_DESIRED, /* desired: all or none; revision of each is the one it replaces, 0:
 	                      none. revision: that of all rows written */
-	STORE_OPEN_COMMAND,  /* open_command: with its targets, before anything is sent.
-	                        revision: its number, counted up for ever (X-50) */
-	STORE_PUT_OUTCOMES,  /* outcomes: of some targets; and the command's state, if given */
-	STORE_PUT_ROLLOUT,   /* put_rollout: compare-and-set; revision: the new one */
+	STORE_OPEN_COMMAND, /* open_command: with its targets, before anything is sent.
+	                       revision: its number, counted up for ever (X-50) */
+	STORE_PUT_OUTCOMES, /* outcomes: of some targets; and the command's state, if given */
+	STORE_PUT_ROLLOUT,  /* put_rollout: compare-and-set, of its revision and of the locks that
+	                       it has; revision: the new one; number: that of the commands which
+	                       are sent now, 0: none is */
+	STORE_COUNT,        /* count: a command is about to be sent.  number: its number, counted up
+	                       for ever (X-50) */
 	STORE_BEGIN_SESSION, /* session: revision: its generation, counted up for ever */
 	STORE_END_SESSION,   /* session: CONFLICT when a newer one has begun */
 	STORE_LOCK,   /* lock: all names or none, taken or renewed; CONFLICT: one row of locks,
 	                 who has it.  revision: the fencing number */
+	STORE_RENEW,  /* renew: all locks of one holder.  revision: how many it has */
 	STORE_UNLOCK, /* id: everything that this holder has */
-	STORE_RAISE_COUNTER, /* number: agents have seen this many commands: an old backup was put
-	                        back, and an operator decided to go on from here */
+	STORE_RAISE_COUNTER, /* raise: an agent has seen more of us: an old backup was put back, and
+	                        an operator decided to go on from here */
 	STORE_PRUNE, /* number: calendar ms; ended commands, rollouts and tokens before it go.
 	                revision: how many rows */
 	STORE_OPS
@@ -150,10 +157,13 @@ struct store_request {
 		struct store_spec spec;
 		struct store_desired_list desired;
 		struct store_open_command open_command;
+		struct store_count count;
+		struct store_raise raise;
 		struct store_outcome_list outcomes;
 		struct store_put_rollout put_rollout;
 		struct store_session session;
 		struct store_take_lock lock;
+		struct store_renew renew;
 	};
 	/* Appended to the audit log in the same transaction, when the operation is STORE_OK; NULL:
 	 * none.  Not for reads. */

@@ -123,7 +123,7 @@ static void copy_rollout(struct copier *c, struct store_put_rollout *p)
 
 	for (size_t i = 0; steps != NULL && i < p->n_steps; i++) {
 		text(c, &steps[i].state);
-		text(c, &steps[i].detail);
+		blob(c, &steps[i].info, steps[i].info_len);
 	}
 	p->steps = steps;
 	text(c, &p->rollout.app);
@@ -186,6 +186,9 @@ static void copy_member(struct copier *c, struct store_request *r)
 	case STORE_OPEN_COMMAND:
 		copy_open_command(c, &r->open_command);
 		break;
+	case STORE_COUNT:
+		r->count.agents = list(c, r->count.agents, r->count.n, sizeof(*r->count.agents));
+		break;
 	case STORE_PUT_OUTCOMES:
 		copy_outcomes(c, &r->outcomes);
 		break;
@@ -211,6 +214,8 @@ static void copy_member(struct copier *c, struct store_request *r)
 	case STORE_LIST_OUTCOMES:
 	case STORE_LIST_ROLLOUTS:
 	case STORE_LIST_STEPS:
+	case STORE_LIST_ENDED:
+	case STORE_RENEW:
 	case STORE_LIST_LOCKS:
 	case STORE_AUDIT:
 	case STORE_DROP_AGENT:

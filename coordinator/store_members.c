@@ -44,8 +44,8 @@ static enum store_status list_agents(struct sql *q, struct store_call *call)
 	sqlite3_stmt *st =
 		sql_query(q,
 	                  "SELECT id, name, state, labels, claimed, facts, note, drained,"
-	                  " epoch, enrolled_ms, last_seen_ms, enrolled_by FROM agents"
-	                  " ORDER BY name",
+	                  " epoch, enrolled_ms, last_seen_ms, enrolled_by, command"
+	                  " FROM agents ORDER BY name",
 	                  "");
 
 	while (sql_step(q, st)) {
@@ -67,6 +67,7 @@ static enum store_status list_agents(struct sql *q, struct store_call *call)
 		a->enrolled_ms = sql_int(st, 9);
 		a->last_seen_ms = sql_int(st, 10);
 		a->enrolled_by = sql_text(q, call, st, 11);
+		a->command = (uint64_t)sql_int(st, 12);
 	}
 	return store_rows_end(q, call, &rows);
 }
@@ -224,7 +225,7 @@ static enum store_status add_agent_row(struct sql *q, struct store_call *call,
                                        const struct store_enrol *e, enum agent_state state,
                                        const char *labels, const char *by)
 {
-	if (sql_run(q, "INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, '', 0, 0, ?, ?, ?)",
+	if (sql_run(q, "INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, '', 0, 0, ?, ?, ?, 0)",
 	            "dtitttiit", &e->id, e->name, (int64_t)state, labels, e->claimed, e->facts,
 	            call->req.now_ms, call->req.now_ms, by) >= 0)
 		return add_key_row(q, call, &e->key, MEMBER_AGENT, &e->id, KEY_ACTIVE);
@@ -547,6 +548,57 @@ static enum store_status end_session(struct sql *q, struct store_call *call)
 	return n < 0 ? store_failed(q, call) : STORE_OK;
 }
 
+/* ---- numbers of commands ---- */
+
+uint64_t store_count_up(struct sql *q, const char *update)
+{
+	sqlite3_stmt *st = sql_query(q, update, "");
+	uint64_t value = 0;
+
+	while (sql_step(q, st))
+		value = (uint64_t)sql_int(st, 0);
+	return q->rc == SQLITE_OK ? value : 0;
+}
+
+uint64_t store_next_command(struct sql *q)
+{
+	return store_count_up(q, "UPDATE meta SET counter = counter + 1 RETURNING counter");
+}
+
+bool store_number_agent(struct sql *q, const struct store_id *agent, uint64_t number)
+{
+	return sql_run(q, "UPDATE agents SET command = ? WHERE id = ?", "id", (int64_t)number,
+	               agent) >= 0;
+}
+
+static enum store_status count_command(struct sql *q, struct store_call *call)
+{
+	const struct store_count *c = &call->req.count;
+	uint64_t number = store_next_command(q);
+	bool ok = number != 0;
+
+	for (size_t i = 0; ok && i < c->n; i++)
+		ok = store_number_agent(q, &c->agents[i], number);
+	if (!ok)
+		return store_failed(q, call);
+	call->result.number = number;
+	return STORE_OK;
+}
+
+static enum store_status raise_counter(struct sql *q, struct store_call *call)
+{
+	const struct store_raise *r = &call->req.raise;
+
+	if (sql_run(q, "UPDATE meta SET counter = max(counter, ?)", "i", (int64_t)r->command) < 0)
+		return store_failed(q, call);
+	return found(q, call,
+	             sql_run(q,
+	                     "UPDATE agents SET epoch = max(epoch, ?), command = max(command, ?)"
+	                     " WHERE id = ?",
+	                     "iid", (int64_t)r->epoch, (int64_t)r->command, &r->agent),
+	             "agent");
+}
+
 store_op_fn *const store_members_ops[STORE_OPS] = {
 	[STORE_FIND_KEY] = find_key,
 	[STORE_LIST_AGENTS] = list_agents,
@@ -571,4 +623,6 @@ store_op_fn *const store_members_ops[STORE_OPS] = {
 	[STORE_DROP_GROUP] = drop_group,
 	[STORE_BEGIN_SESSION] = begin_session,
 	[STORE_END_SESSION] = end_session,
+	[STORE_COUNT] = count_command,
+	[STORE_RAISE_COUNTER] = raise_counter,
 };

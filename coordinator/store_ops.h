@@ -28,6 +28,14 @@ void *store_rows_add(struct sql *q, struct store_call *call, struct store_rows *
 enum store_status store_rows_end(struct sql *q, struct store_call *call,
                                  const struct store_rows *rows);
 
+/* A counter of meta, counted up by one; 0: q->rc is set. */
+uint64_t store_count_up(struct sql *q, const char *update);
+
+/* The number of a command that is about to be sent; 0: q->rc is set. */
+uint64_t store_next_command(struct sql *q);
+/* An agent is sent that one; false: q->rc is set. */
+bool store_number_agent(struct sql *q, const struct store_id *agent, uint64_t number);
+
 /* The end of the audit chain as the file has it; q->rc is set when it cannot be read. */
 void store_read_audit_head(struct sql *q, struct audit_head *out);
 

@@ -90,7 +90,7 @@ static const char *const version_1[] = {
 	"CREATE TABLE rollout_steps ("
 	"  rollout BLOB NOT NULL REFERENCES rollouts ON DELETE CASCADE, agent BLOB NOT NULL,"
 	"  token BLOB NOT NULL CHECK (length(token) = 16), batch INTEGER NOT NULL,"
-	"  state TEXT NOT NULL, detail TEXT NOT NULL,"
+	"  state TEXT NOT NULL, info BLOB NOT NULL,"
 	"  PRIMARY KEY (rollout, agent)) STRICT, WITHOUT ROWID",
 
 	"CREATE TABLE sessions ("
@@ -110,7 +110,13 @@ static const char *const version_1[] = {
 	NULL,
 };
 
-const char *const *const schema_steps[] = { version_1 };
+/* What each agent was sent last: an agent that has seen more tells of an old store. */
+static const char *const version_2[] = {
+	"ALTER TABLE agents ADD COLUMN command INTEGER NOT NULL DEFAULT 0",
+	NULL,
+};
+
+const char *const *const schema_steps[] = { version_1, version_2 };
 const size_t schema_n_steps = PM_COUNT(schema_steps);
 
 /* ---- copies ---- */

@@ -68,7 +68,8 @@ struct store_agent {
 	const char *facts;   /* the same form: os=linux,cpus=4 */
 	const char *note;    /* why it is drained, rejected, quarantined */
 	bool drained;
-	uint64_t epoch; /* generation of its last session */
+	uint64_t epoch;   /* generation of its last session */
+	uint64_t command; /* number of the last command that it was sent */
 	int64_t enrolled_ms, last_seen_ms;
 	const char *enrolled_by;
 };
@@ -201,6 +202,18 @@ struct store_open_command {
 	size_t n_targets;
 };
 
+/* A command is about to be sent to these. */
+struct store_count {
+	const struct store_id *agents;
+	size_t n;
+};
+
+/* What an agent has seen of us. */
+struct store_raise {
+	struct store_id agent;
+	uint64_t epoch, command;
+};
+
 struct store_outcome_list {
 	struct store_id command;
 	const struct store_outcome *list;
@@ -214,7 +227,7 @@ struct store_rollout {
 	const char *state;
 	bool ended;
 	const uint8_t *plan; /* borrowed; what the rollout module made */
-	size_t plan_len;
+	size_t plan_len;     /* 0 in a change: as it is */
 	uint64_t revision;
 	int64_t created_ms, changed_ms;
 };
@@ -224,13 +237,22 @@ struct store_step {
 	struct store_id token; /* what the agent knows the step by */
 	uint32_t batch;
 	const char *state;
-	const char *detail;
+	bool sent;           /* its command is, when this is on the disk: it is counted */
+	const uint8_t *info; /* borrowed; what the rollout module made */
+	size_t info_len;
 };
 
 struct store_put_rollout {
 	struct store_rollout rollout;   /* revision: the one it replaces; 0: a new one */
 	const struct store_step *steps; /* those that change */
 	size_t n_steps;
+	uint64_t n_locks; /* so many locks it must have, else CONFLICT */
+};
+
+/* A lease goes on. */
+struct store_renew {
+	struct store_id holder;
+	uint32_t ttl_ms;
 };
 
 struct store_session {

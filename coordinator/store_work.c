@@ -7,17 +7,6 @@
 #include "coordinator/store_ops.h"
 #include "proto/limits.h"
 
-/* A counter of meta, counted up by one; 0: q->rc is set. */
-static uint64_t count_up(struct sql *q, const char *update)
-{
-	sqlite3_stmt *st = sql_query(q, update, "");
-	uint64_t value = 0;
-
-	while (sql_step(q, st))
-		value = (uint64_t)sql_int(st, 0);
-	return q->rc == SQLITE_OK ? value : 0;
-}
-
 static int64_t page_most(const struct store_call *call)
 {
 	uint32_t most = call->req.page.most;
@@ -136,7 +125,7 @@ static enum store_status put_desired_row(struct sql *q, struct store_call *call,
 static enum store_status put_desired(struct sql *q, struct store_call *call)
 {
 	uint64_t revision =
-		count_up(q, "UPDATE meta SET revision = revision + 1 RETURNING revision");
+		store_count_up(q, "UPDATE meta SET revision = revision + 1 RETURNING revision");
 
 	if (revision == 0)
 		return store_failed(q, call);
@@ -217,7 +206,7 @@ static enum store_status open_command(struct sql *q, struct store_call *call)
 {
 	const struct store_open_command *o = &call->req.open_command;
 	const struct store_command *c = &o->command;
-	uint64_t number = count_up(q, "UPDATE meta SET counter = counter + 1 RETURNING counter");
+	uint64_t number = store_next_command(q);
 
 	if (number == 0)
 		return store_failed(q, call);
@@ -266,20 +255,12 @@ static enum store_status put_outcomes(struct sql *q, struct store_call *call)
 
 /* ---- rollouts ---- */
 
-static enum store_status list_rollouts(struct sql *q, struct store_call *call)
+#define ROLLOUT_COLUMNS \
+	"SELECT id, app, state, ended, plan, revision, created_ms, changed_ms FROM rollouts "
+
+static enum store_status rollout_rows(struct sql *q, struct store_call *call, sqlite3_stmt *st)
 {
-	static const struct store_id none;
 	struct store_rows rows = { .size = sizeof(struct store_rollout) };
-	sqlite3_stmt *st = memcmp(&call->req.id, &none, sizeof(none)) == 0
-	                           ? sql_query(q,
-	                                       "SELECT id, app, state, ended, plan, revision,"
-	                                       " created_ms, changed_ms FROM rollouts"
-	                                       " WHERE ended = 0 ORDER BY created_ms, id",
-	                                       "")
-	                           : sql_query(q,
-	                                       "SELECT id, app, state, ended, plan, revision,"
-	                                       " created_ms, changed_ms FROM rollouts WHERE id = ?",
-	                                       "d", &call->req.id);
 
 	while (sql_step(q, st)) {
 		struct store_rollout *r = store_rows_add(q, call, &rows);
@@ -300,11 +281,32 @@ static enum store_status list_rollouts(struct sql *q, struct store_call *call)
 	return store_rows_end(q, call, &rows);
 }
 
+static enum store_status list_rollouts(struct sql *q, struct store_call *call)
+{
+	static const struct store_id none;
+
+	if (memcmp(&call->req.id, &none, sizeof(none)) == 0)
+		return rollout_rows(
+			q, call,
+			sql_query(q, ROLLOUT_COLUMNS "WHERE ended = 0 ORDER BY created_ms, id",
+		                  ""));
+	return rollout_rows(q, call,
+	                    sql_query(q, ROLLOUT_COLUMNS "WHERE id = ?", "d", &call->req.id));
+}
+
+static enum store_status list_ended(struct sql *q, struct store_call *call)
+{
+	return rollout_rows(
+		q, call,
+		sql_query(q, ROLLOUT_COLUMNS "WHERE ended = 1 ORDER BY created_ms DESC, id LIMIT ?",
+	                  "i", (int64_t)call->req.page.most));
+}
+
 static enum store_status list_steps(struct sql *q, struct store_call *call)
 {
 	struct store_rows rows = { .size = sizeof(struct store_step) };
 	sqlite3_stmt *st = sql_query(q,
-	                             "SELECT agent, token, batch, state, detail FROM rollout_steps"
+	                             "SELECT agent, token, batch, state, info FROM rollout_steps"
 	                             " WHERE rollout = ? ORDER BY batch, agent",
 	                             "d", &call->req.id);
 
@@ -319,7 +321,7 @@ static enum store_status list_steps(struct sql *q, struct store_call *call)
 		sql_bytes(st, 1, &s->token, sizeof(s->token));
 		s->batch = (uint32_t)sql_int(st, 2);
 		s->state = sql_text(q, call, st, 3);
-		s->detail = sql_text(q, call, st, 4);
+		s->info = sql_blob(q, call, st, 4, &s->info_len);
 	}
 	return store_rows_end(q, call, &rows);
 }
@@ -331,17 +333,42 @@ static int put_rollout_row(struct sql *q, struct store_call *call, const struct 
 		               &r->id, r->app, r->state, (int64_t)r->ended, r->plan, r->plan_len,
 		               call->req.now_ms, call->req.now_ms);
 	return sql_run(q,
-	               "UPDATE rollouts SET state = ?, ended = ?, plan = ?, changed_ms = ?,"
-	               " revision = revision + 1 WHERE id = ? AND revision = ?",
+	               "UPDATE rollouts SET state = ?1, ended = ?2,"
+	               " plan = iif(length(?3) = 0, plan, ?3), changed_ms = ?4,"
+	               " revision = revision + 1 WHERE id = ?5 AND revision = ?6",
 	               "tibidi", r->state, (int64_t)r->ended, r->plan, r->plan_len,
 	               call->req.now_ms, &r->id, (int64_t)r->revision);
+}
+
+/* What it is about to do is nobody else's to do: that is part of the commit. */
+static enum store_status check_locks(struct sql *q, struct store_call *call)
+{
+	const struct store_put_rollout *p = &call->req.put_rollout;
+	sqlite3_stmt *st;
+	int64_t n = 0;
+
+	if (p->n_locks == 0)
+		return STORE_OK;
+	st = sql_query(q, "SELECT count(*) FROM locks WHERE holder = ?", "d", &p->rollout.id);
+	if (!sql_step(q, st))
+		return store_failed(q, call);
+	n = sql_int(st, 0);
+	sql_leave(st);
+	return (uint64_t)n >= p->n_locks
+	               ? STORE_OK
+	               : store_say(call, STORE_CONFLICT, "its locks were taken away");
 }
 
 static enum store_status put_rollout(struct sql *q, struct store_call *call)
 {
 	const struct store_put_rollout *p = &call->req.put_rollout;
-	int n = put_rollout_row(q, call, &p->rollout);
+	enum store_status status = check_locks(q, call);
+	uint64_t number = 0;
+	int n;
 
+	if (status != STORE_OK)
+		return status;
+	n = put_rollout_row(q, call, &p->rollout);
 	if (n == 0 || (n < 0 && sql_is_conflict(q)))
 		return store_say(call, STORE_CONFLICT, "the rollout was changed meanwhile");
 	if (n < 0)
@@ -349,12 +376,17 @@ static enum store_status put_rollout(struct sql *q, struct store_call *call)
 	for (size_t i = 0; i < p->n_steps; i++) {
 		const struct store_step *s = &p->steps[i];
 
+		if (s->sent && number == 0)
+			number = store_next_command(q);
+		if (s->sent && (number == 0 || !store_number_agent(q, &s->agent, number)))
+			return store_failed(q, call);
 		if (sql_run(q, "INSERT OR REPLACE INTO rollout_steps VALUES (?, ?, ?, ?, ?, ?)",
-		            "ddditt", &p->rollout.id, &s->agent, &s->token, (int64_t)s->batch,
-		            s->state, s->detail) < 0)
+		            "ddditb", &p->rollout.id, &s->agent, &s->token, (int64_t)s->batch,
+		            s->state, s->info, s->info_len) < 0)
 			return store_failed(q, call);
 	}
 	call->result.revision = p->rollout.revision + 1;
+	call->result.number = number;
 	return STORE_OK;
 }
 
@@ -437,7 +469,7 @@ static enum store_status take_lock(struct sql *q, struct store_call *call)
 		number = i == 0 || number == held ? held : 0;
 	}
 	if (number == 0)
-		number = count_up(q, "UPDATE meta SET fence = fence + 1 RETURNING fence");
+		number = store_count_up(q, "UPDATE meta SET fence = fence + 1 RETURNING fence");
 	if (number == 0)
 		return store_failed(q, call);
 	for (size_t i = 0; i < t->n_names; i++)
@@ -453,6 +485,18 @@ static enum store_status take_lock(struct sql *q, struct store_call *call)
 	return STORE_OK;
 }
 
+static enum store_status renew(struct sql *q, struct store_call *call)
+{
+	const struct store_renew *r = &call->req.renew;
+	int n = sql_run(q, "UPDATE locks SET expires_ms = ? WHERE holder = ?", "id",
+	                call->req.now_ms + (int64_t)r->ttl_ms, &r->holder);
+
+	if (n < 0)
+		return store_failed(q, call);
+	call->result.revision = (uint64_t)n;
+	return STORE_OK;
+}
+
 static enum store_status unlock(struct sql *q, struct store_call *call)
 {
 	return sql_run(q, "DELETE FROM locks WHERE holder = ?", "d", &call->req.id) < 0
@@ -461,14 +505,6 @@ static enum store_status unlock(struct sql *q, struct store_call *call)
 }
 
 /* ---- upkeep ---- */
-
-static enum store_status raise_counter(struct sql *q, struct store_call *call)
-{
-	if (sql_run(q, "UPDATE meta SET counter = max(counter, ?)", "i",
-	            (int64_t)call->req.number) < 0)
-		return store_failed(q, call);
-	return STORE_OK;
-}
 
 /* Entries over the limit go; the hash of the last of them says where the chain then begins. */
 static int prune_audit(struct sql *q)
@@ -604,6 +640,7 @@ store_op_fn *const store_work_ops[STORE_OPS] = {
 	[STORE_LIST_COMMANDS] = list_commands,
 	[STORE_LIST_OUTCOMES] = list_outcomes,
 	[STORE_LIST_ROLLOUTS] = list_rollouts,
+	[STORE_LIST_ENDED] = list_ended,
 	[STORE_LIST_STEPS] = list_steps,
 	[STORE_LIST_LOCKS] = list_locks,
 	[STORE_LIST_AUDIT] = list_audit,
@@ -613,7 +650,7 @@ store_op_fn *const store_work_ops[STORE_OPS] = {
 	[STORE_PUT_OUTCOMES] = put_outcomes,
 	[STORE_PUT_ROLLOUT] = put_rollout,
 	[STORE_LOCK] = take_lock,
+	[STORE_RENEW] = renew,
 	[STORE_UNLOCK] = unlock,
-	[STORE_RAISE_COUNTER] = raise_counter,
 	[STORE_PRUNE] = prune,
 };

@@ -21,6 +21,10 @@
 	X(PM_FAILED, 10, 10, "failed") /* the target did not do it */                \
 	X(PM_DEADLINE, 15, 15, "deadline")                                           \
 	X(PM_UNKNOWN, 16, 16, "unknown") /* sent, never confirmed */                 \
+	X(PM_PAUSED, 17, 13, "paused")   /* a rollout: paused or aborted */          \
+	X(PM_UNDONE, 18, 14, "undone")   /* a rollout: the old version is back */    \
+	X(PM_SKIPPED, 19, 11, "skipped") /* none failed, some were not reached */    \
+	X(PM_PARTLY, 20, 12, "partly")   /* some failed, some were not reached */    \
 	X(PM_NO_MEMORY, 30, 1, "no-memory")                                          \
 	X(PM_LIMIT, 31, 1, "limit") /* a written limit was hit */                    \
 	X(PM_NO_SPACE, 32, 1, "no-space")                                            \

@@ -49,7 +49,7 @@ static void read_os(struct pm_facts *f)
 }
 
 /* source     proc(5), /proc/sys/kernel/random/boot_id */
-static void read_boot_id(struct pm_facts *f)
+static void read_boot_id(uint8_t out[16])
 {
 	char text[64];
 	unsigned n = 0;
@@ -60,8 +60,19 @@ static void read_boot_id(struct pm_facts *f)
 	     at += at[2] == '-' ? 3 : 2) {
 		const char two[3] = { at[0], at[1], '\0' };
 
-		f->boot_id[n++] = (uint8_t)strtoul(two, NULL, 16);
+		out[n++] = (uint8_t)strtoul(two, NULL, 16);
 	}
+}
+
+const uint8_t *pm_facts_boot(void)
+{
+	static uint8_t id[16];
+	static bool known;
+
+	if (!known)
+		read_boot_id(id);
+	known = true;
+	return id;
 }
 
 void pm_facts_gather(struct pm_facts *out)
@@ -76,7 +87,7 @@ void pm_facts_gather(struct pm_facts *out)
 		take(out->arch, sizeof(out->arch), name.machine, strlen(name.machine));
 	}
 	read_os(out);
-	read_boot_id(out);
+	read_boot_id(out->boot_id);
 	out->n_cpus = n > 0 ? (uint32_t)n : 1;
 	if (sysinfo(&info) == 0)
 		out->memory_bytes = (uint64_t)info.totalram * info.mem_unit;

@@ -13,6 +13,8 @@ struct pm_facts {
 };
 
 void pm_facts_gather(struct pm_facts *out); /* what cannot be found out stays empty */
+/* The kernel's boot id alone: 16 bytes, borrowed for good; zeros: not known. */
+const uint8_t *pm_facts_boot(void);
 /* As a message that borrows from them. */
 void pm_facts_message(struct pm_facts *f, Pm__HostFacts *out);
 

@@ -12,6 +12,9 @@
 #define PM_SEND_QUEUE_MAX (1u << 20)
 /* Streams open in one session; more are refused. */
 #define PM_STREAMS_MAX 64
+/* The same for an operator's session with a coordinator, which has one for each host that is looked
+ * at.  Those over PM_STREAMS_MAX have the least window: PM_VIEWER_CREDIT_MAX is for all of them. */
+#define PM_OPERATOR_STREAMS_MAX 256
 /* Bytes a stream's sender may be ahead of its receiver; the sender waits. */
 #define PM_STREAM_WINDOW (256u * 1024)
 /* The least window a stream may be opened with: two records, or a large one could wait for ever. */
@@ -36,8 +39,9 @@
 #define PM_LINK_BATCH (64u * 1024)
 /* Credit given out in all streams of one fleet session; further streams are refused. */
 #define PM_LINK_CREDIT_MAX (1u << 20)
-/* The same for pmctl, which looks at up to PM_STREAMS_MAX hosts at once and has nobody to delay. */
-#define PM_VIEWER_CREDIT_MAX (16u << 20)
+/* The same for pmctl, which looks at up to PM_OPERATOR_STREAMS_MAX hosts at once and has nobody to
+ * delay.  A coordinator may have to hold as much for one that does not read. */
+#define PM_VIEWER_CREDIT_MAX (40u << 20)
 /* The first record of a peer that has proved nothing yet: Hello or Enrol. Refused above. */
 #define PM_FIRST_RECORD_MAX 1024
 /* The same as PM_ARENA_MAX for a peer that is not enrolled yet. */
@@ -60,6 +64,9 @@
 #define PM_REMOTE_REFUSALS_HOUR 240
 /* Remote commands under way; further ones are refused. */
 #define PM_REMOTE_PENDING_MAX 256
+/* Numbers of sessions and commands, which are counted up for ever.  A peer that says more is not
+ * believed: a number near the end of its range could not be counted up any more. */
+#define PM_COUNT_MAX (UINT64_C(1) << 62)
 /* Commands from afar that an agent remembers; older ones would be done again. */
 #define PM_OP_JOURNAL_MAX 4096
 /* What is remembered of one result, and of all: of a longer one, and of the oldest, only that they

@@ -62,6 +62,13 @@ uint32_t link_or(uint32_t value, uint32_t standard)
 
 /* ---- life ---- */
 
+static void set_role(struct pm_link *l, enum pm_role role)
+{
+	l->role = role;
+	if (role == PM_ROLE_OPERATOR)
+		l->core.streams_max = PM_OPERATOR_STREAMS_MAX;
+}
+
 static int begin_dialling(struct pm_link *l, const uint8_t *listener, struct pm_error *err)
 {
 	const struct pm_link_config *c = &l->host->config;
@@ -71,7 +78,7 @@ static int begin_dialling(struct pm_link *l, const uint8_t *listener, struct pm_
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	memcpy(l->peer, listener, PM_KEY_BYTES);
 	l->has_peer = true;
-	l->role = c->role;
+	set_role(l, c->role);
 	return pm_handshake_first(c->key, listener, c->role, frame, &l->noise, err);
 }
 
@@ -194,7 +201,7 @@ static bool check_claim(void *arg, const uint8_t *key)
 
 	memcpy(l->peer, key, PM_KEY_BYTES);
 	l->has_peer = true;
-	l->role = c->role;
+	set_role(l, c->role);
 	c->verdict = l->host->handlers->peer(l->host->arg, l, c->role, key);
 	return c->verdict != PM_PEER_REFUSED;
 }
@@ -407,6 +414,8 @@ bool pm_link_work(struct pm_link *l, uint64_t now_ms)
 	forgive_own_absence(l, now_ms);
 	if (l->state == LINK_LEAVING && l->deadline_ms == 0)
 		link_set_deadline(l, now_ms, FAREWELL_MS);
+	if (l->welcomed && l->state == LINK_GREETING && !l->doomed)
+		link_go_up(l, now_ms, NULL);
 	if (l->state == LINK_UP && !l->doomed)
 		check_peer(l, now_ms);
 	if (l->writing && now_ms - l->progress_ms >= l->host->config.dead_ms) {
@@ -543,6 +552,11 @@ bool pm_link_is_up(const struct pm_link *l)
 bool pm_link_is_open(const struct pm_link *l)
 {
 	return l->state != LINK_OVER && l->state != LINK_LEAVING && !l->doomed;
+}
+
+uint64_t pm_link_heard_ms(const struct pm_link *l)
+{
+	return l->heard_ms;
 }
 
 bool pm_link_is_idle(const struct pm_link *l)

@@ -38,7 +38,7 @@ struct pm_link_handlers {
 	enum pm_verdict (*peer)(void *arg, struct pm_link *l, enum pm_role role,
 	                        const uint8_t *key);
 	/* Listening: fill in the answer to a Hello, protocol and version are set.  -1 with err:
-	 * refuse in words.  */
+	 * refuse in words.  1: the answer comes with pm_link_welcome(). */
 	int (*hello)(void *arg, struct pm_link *l, const Pm__Hello *hello, Pm__Welcome *welcome,
 	             struct pm_error *err);
 	/* Listening: answer now or later, pm_link_enrolled() or pm_link_refuse().  NULL: no
@@ -157,6 +157,7 @@ bool pm_link_is_proved(const struct pm_link *l); /* the peer holds its key: no l
 bool pm_link_is_new(const struct pm_link *l);    /* of a key that is to enrol first */
 bool pm_link_is_up(const struct pm_link *l);
 bool pm_link_is_open(const struct pm_link *l);
+uint64_t pm_link_heard_ms(const struct pm_link *l); /* the last record, by the carrier's clock */
 /* No stream is open, nothing waits to be sent, and the peer has asked nothing that is not answered:
  * ending the session now would lose nothing. */
 bool pm_link_is_idle(const struct pm_link *l);
@@ -185,6 +186,13 @@ void pm_link_reply_error(struct pm_link *l, uint64_t re, const struct pm_error *
 void pm_link_enrolled(struct pm_link *l, uint64_t re, const Pm__Enrolled *enrolled);
 void pm_link_refuse(struct pm_link *l, uint64_t re, const struct pm_error *why);
 
+/*
+ * Answer a Hello later; protocol, version and features are set here.
+ *
+ * welcome    NULL: refuse in words, which are why's; else why is not read
+ */
+void pm_link_welcome(struct pm_link *l, const Pm__Welcome *welcome, const struct pm_error *why);
+
 /* Say Goodbye, send what is queued, close. */
 void pm_link_goodbye(struct pm_link *l, const char *reason, uint32_t retry_after_ms);
 /* Close without a word, as for a key that was revoked just now. */
@@ -193,7 +201,8 @@ void pm_link_close(struct pm_link *l, const struct pm_error *why);
 /* ---- streams: valid until pm_link_stream_close() or stream_closed() ---- */
 
 /*
- * Open a stream; open->credit is filled in here.  A refusal comes as stream_closed().
+ * Open a stream, with a window of open->credit, or the default for 0: what is given is filled in
+ * here.  A refusal comes as stream_closed().
  *
  * errors     PM_LIMIT, PM_NO_MEMORY, PM_UNREACHABLE (the session is not up)
  */

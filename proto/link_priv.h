@@ -71,6 +71,8 @@ struct pm_link {
 	size_t control_at;
 	unsigned n_control;
 	unsigned n_asked;    /* requests of the peer's without their answer */
+	uint64_t hello;      /* listening: the peer's, which is not answered yet; 0: none */
+	bool welcomed;       /* it was, outside of the carrier's calls: go up with the next one */
 	struct pm_buf batch; /* sealed, for the carrier */
 
 	uint64_t deadline_ms; /* of the handshake, the greeting, the farewell; 0: none */
@@ -99,6 +101,7 @@ void link_queue_error(struct pm_link *l, uint64_t re, uint32_t stream, const str
 void link_greet(struct pm_link *l); /* dialling: Enrol or Hello */
 
 /* link_receive.c */
+void link_go_up(struct pm_link *l, uint64_t now_ms, const Pm__Welcome *welcome);
 void link_take_record(struct pm_link *l, const uint8_t *sealed, size_t n, uint64_t now_ms);
 
 /* link_streams.c */

@@ -3,7 +3,7 @@
 
 #include <sodium.h>
 
-static void go_up(struct pm_link *l, uint64_t now_ms, const Pm__Welcome *welcome)
+void link_go_up(struct pm_link *l, uint64_t now_ms, const Pm__Welcome *welcome)
 {
 	l->state = LINK_UP;
 	l->deadline_ms = 0;
@@ -11,33 +11,55 @@ static void go_up(struct pm_link *l, uint64_t now_ms, const Pm__Welcome *welcome
 	l->host->handlers->up(l->host->arg, l, welcome);
 }
 
-static void take_hello(struct pm_link *l, const Pm__Envelope *env, uint64_t now_ms)
+static bool queue_welcome(struct pm_link *l, Pm__Welcome *welcome)
 {
 	Pm__Envelope out = PM__ENVELOPE__INIT;
-	Pm__Welcome welcome = PM__WELCOME__INIT;
 	char version[] = PM_VERSION;
 	struct pm_error err;
 
-	welcome.version = version;
-	welcome.features = l->host->config.features;
-	if (pm_session_agree(&l->core, env->hello, &err) < 0 ||
-	    l->host->handlers->hello(l->host->arg, l, env->hello, &welcome, &err) < 0) {
-		pm_link_refuse(l, env->id, &err);
-		return;
-	}
-	if (l->doomed)
-		return;
-	welcome.protocol = l->core.protocol;
-	l->features = env->hello->features;
-	out.re = env->id;
+	welcome->version = version;
+	welcome->features = l->host->config.features;
+	welcome->protocol = l->core.protocol;
+	out.re = l->hello;
 	out.body_case = PM__ENVELOPE__BODY_WELCOME;
-	out.welcome = &welcome;
+	out.welcome = welcome;
+	l->hello = 0;
 	if (!link_queue(l, &out)) {
 		(void)pm_fail(&err, PM_LIMIT, "a Welcome over a record");
 		link_doom(l, &err);
 	}
-	if (!l->doomed)
-		go_up(l, now_ms, NULL);
+	return !l->doomed;
+}
+
+static void take_hello(struct pm_link *l, const Pm__Envelope *env, uint64_t now_ms)
+{
+	Pm__Welcome welcome = PM__WELCOME__INIT;
+	struct pm_error err;
+	int rc = pm_session_agree(&l->core, env->hello, &err);
+
+	l->hello = env->id;
+	l->features = env->hello->features;
+	if (rc == 0)
+		rc = l->host->handlers->hello(l->host->arg, l, env->hello, &welcome, &err);
+	if (rc < 0)
+		pm_link_refuse(l, env->id, &err);
+	else if (rc == 0 && !l->doomed && queue_welcome(l, &welcome))
+		link_go_up(l, now_ms, NULL);
+}
+
+void pm_link_welcome(struct pm_link *l, const Pm__Welcome *welcome, const struct pm_error *why)
+{
+	Pm__Welcome copy;
+
+	if (l->state != LINK_GREETING || l->doomed || l->hello == 0)
+		return; /* it took too long, or went away */
+	if (welcome == NULL) {
+		pm_link_refuse(l, l->hello, why);
+		return;
+	}
+	copy = *welcome;
+	l->welcomed = queue_welcome(l, &copy);
+	link_poke(l);
 }
 
 static void take_enrol(struct pm_link *l, const Pm__Envelope *env)
@@ -95,7 +117,7 @@ static void take_event(struct pm_link *l, const Pm__Envelope *env, const struct 
 		break;
 	case PM_EVENT_WELCOME:
 		l->features = env->welcome->features;
-		go_up(l, now_ms, env->welcome);
+		link_go_up(l, now_ms, env->welcome);
 		break;
 	case PM_EVENT_ENROL:
 		take_enrol(l, env);

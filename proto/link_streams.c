@@ -62,8 +62,8 @@ static int accept_stream(struct pm_link *l, const Pm__Envelope *env, struct pm_s
 	int rc;
 
 	if (core == NULL)
-		return pm_fail(err, PM_LIMIT, "%d streams are open in this session",
-		               PM_STREAMS_MAX);
+		return pm_fail(err, PM_LIMIT, "%u streams are open in this session",
+		               l->core.streams_max);
 	st = l->host->handlers->stream_open == NULL ? NULL : add(l, env->stream, 0, NULL);
 	if (st == NULL) {
 		pm_session_close_stream(&l->core, env->stream);
@@ -244,10 +244,13 @@ int pm_link_stream_open(struct pm_link *l, const Pm__StreamOpen *open, void *use
 	Pm__StreamOpen body = *open;
 	struct pm_link_stream *st;
 	struct pm_stream *core;
+	uint32_t window = open->credit >= PM_STREAM_WINDOW_MIN
+	                          ? PM_MIN(open->credit, (uint32_t)PM_STREAM_WINDOW)
+	                          : PM_STREAM_WINDOW;
 
 	if (!pm_link_is_open(l) || !link_may_send(l))
 		return pm_fail(err, PM_UNREACHABLE, "there is no session");
-	if (pm_session_open_stream(&l->core, PM_STREAM_WINDOW, &core, err) < 0)
+	if (pm_session_open_stream(&l->core, window, &core, err) < 0)
 		return -1;
 	body.credit = core->granted;
 	env.stream = core->id;

@@ -292,3 +292,35 @@ int pm_membership_next_epoch(const char *home, uint64_t *out, struct pm_error *e
 	*out = epoch;
 	return 0;
 }
+
+void pm_session_mark_load(const char *home, struct pm_session_mark *out)
+{
+	char path[PM_PATH_MAX], text[PM_MEMBER_TEXT_MAX + 64] = "", *end;
+	uint64_t generation, base;
+	struct pm_error err;
+	size_t len = 0;
+	int n = 0;
+
+	*out = (struct pm_session_mark){ 0 };
+	if (pm_home_file(home, PM_HOME_SESSION, path, sizeof(path), &err) < 0 ||
+	    read_whole(path, text, sizeof(text), &len, &err) < 0)
+		return;
+	text[PM_MIN(len, sizeof(text) - 1)] = '\0';
+	if (sscanf(text, "%" SCNu64 " %" SCNu64 " %n", &generation, &base, &n) < 2 || n == 0)
+		return;
+	end = strchr(text + n, '\n');
+	if (end == NULL || end - (text + n) > PM_MEMBER_TEXT_MAX)
+		return;
+	memcpy(out->id, text + n, (size_t)(end - (text + n)));
+	out->generation = generation;
+	out->base = base;
+}
+
+int pm_session_mark_save(const char *home, const struct pm_session_mark *mark, struct pm_error *err)
+{
+	char text[PM_MEMBER_TEXT_MAX + 64];
+	int n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64 " %s\n", mark->generation,
+	                 mark->base, mark->id);
+
+	return replace(home, PM_HOME_SESSION, text, (size_t)n, err);
+}

@@ -10,6 +10,7 @@
 
 #define PM_HOME_FLEET      "state/fleet"
 #define PM_HOME_EPOCH      "state/fleet.epoch"
+#define PM_HOME_SESSION    "state/fleet.session"
 #define PM_HOME_AGENT_KEY  "keys/agent.key"
 
 #define PM_MEMBER_TEXT_MAX 128  /* bytes of an id and of a name; longer ones are refused */
@@ -44,5 +45,20 @@ PM_MUST_CHECK int pm_membership_forget(const char *home, struct pm_error *err);
 
 /* Count a start of the link, on the disk: two machines with one key show by it. */
 PM_MUST_CHECK int pm_membership_next_epoch(const char *home, uint64_t *out, struct pm_error *err);
+
+/*
+ * What an agent keeps of its sessions, and as which member of a fleet: what another coordinator
+ * counted says nothing of this one's.
+ */
+struct pm_session_mark {
+	char id[PM_MEMBER_TEXT_MAX + 1]; /* "": there is none */
+	uint64_t generation;             /* of the last session; 0: none had one */
+	uint64_t base;                   /* what earlier memberships had counted of commands */
+};
+/* One that cannot be read is as none: the coordinator then takes this for an older copy of us. */
+void pm_session_mark_load(const char *home, struct pm_session_mark *out);
+/* Whole and on the disk, or not at all.  Blocks; may run on a worker.  errors the system's */
+PM_MUST_CHECK int pm_session_mark_save(const char *home, const struct pm_session_mark *mark,
+                                       struct pm_error *err);
 
 #endif

@@ -17,6 +17,8 @@ const char *pm_node_state_name(Pm__NodeState state)
 		return "denied";
 	case PM__NODE_STATE__NODE_REVOKED:
 		return "revoked";
+	case PM__NODE_STATE__NODE_STORE_OLD:
+		return "store-old";
 	case PM__NODE_STATE__NODE_UNSPECIFIED:
 	case _PM__NODE_STATE_IS_INT_SIZE:
 		break;

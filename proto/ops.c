@@ -5,36 +5,39 @@
 #include "proto/base.h"
 
 static const struct pm_op_info infos[PM_OP_COUNT] = {
-	[PM_OP_STATUS] = { "status", PM_RANK_VIEWER, true, false },
-	[PM_OP_LOGS] = { "logs", PM_RANK_LOGS, true, false },
-	[PM_OP_START] = { "start", PM_RANK_OPERATOR, true, true },
-	[PM_OP_STOP] = { "stop", PM_RANK_OPERATOR, true, true },
-	[PM_OP_RESTART] = { "restart", PM_RANK_OPERATOR, true, true },
-	[PM_OP_RELOAD] = { "reload", PM_RANK_OPERATOR, true, true },
-	[PM_OP_SCALE] = { "scale", PM_RANK_OPERATOR, true, true },
-	[PM_OP_RESET] = { "reset", PM_RANK_OPERATOR, false, true },
-	[PM_OP_SIGNAL] = { "signal", PM_RANK_OPERATOR, false, true },
-	[PM_OP_REOPEN_LOGS] = { "reopen-logs", PM_RANK_OPERATOR, false, true },
-	[PM_OP_SEND] = { "send", PM_RANK_DEPLOYER, false, true },
-	[PM_OP_FLUSH] = { "flush", PM_RANK_DEPLOYER, false, true },
-	[PM_OP_DELETE] = { "delete", PM_RANK_DEPLOYER, false, true },
-	[PM_OP_DEFINE] = { "define", PM_RANK_DEPLOYER, false, true },
-	[PM_OP_ENV] = { "env", PM_RANK_DEPLOYER, false, true },
-	[PM_OP_ENV_REVEAL] = { "env-reveal", PM_RANK_ADMIN, false, true },
+	[PM_OP_STATUS] = { "status", PM_RANK_VIEWER, true, false, false },
+	[PM_OP_LOGS] = { "logs", PM_RANK_LOGS, true, false, false },
+	[PM_OP_START] = { "start", PM_RANK_OPERATOR, true, true, false },
+	[PM_OP_STOP] = { "stop", PM_RANK_OPERATOR, true, true, false },
+	[PM_OP_RESTART] = { "restart", PM_RANK_OPERATOR, true, true, false },
+	[PM_OP_RELOAD] = { "reload", PM_RANK_OPERATOR, true, true, false },
+	[PM_OP_SCALE] = { "scale", PM_RANK_OPERATOR, true, true, false },
+	[PM_OP_RESET] = { "reset", PM_RANK_OPERATOR, false, true, false },
+	[PM_OP_SIGNAL] = { "signal", PM_RANK_OPERATOR, false, true, false },
+	[PM_OP_REOPEN_LOGS] = { "reopen-logs", PM_RANK_OPERATOR, false, true, false },
+	[PM_OP_SEND] = { "send", PM_RANK_DEPLOYER, false, true, false },
+	[PM_OP_FLUSH] = { "flush", PM_RANK_DEPLOYER, false, true, false },
+	[PM_OP_DELETE] = { "delete", PM_RANK_DEPLOYER, false, true, false },
+	[PM_OP_DEFINE] = { "define", PM_RANK_DEPLOYER, false, true, false },
+	[PM_OP_ENV] = { "env", PM_RANK_DEPLOYER, false, true, false },
+	[PM_OP_ENV_REVEAL] = { "env-reveal", PM_RANK_ADMIN, false, true, false },
 	[PM_OP_SAVE] = { "save", PM_RANK_DEPLOYER, false, true, true },
 	[PM_OP_RESURRECT] = { "resurrect", PM_RANK_DEPLOYER, false, true, true },
 	[PM_OP_KILL] = { "kill", PM_RANK_ADMIN, false, true, true },
 	[PM_OP_UPGRADE] = { "upgrade", PM_RANK_ADMIN, false, true, true },
-	[PM_OP_LOCAL] = { "local", PM_RANK_COUNT, false, true },
-	[PM_OP_NODE_VIEW] = { "node-view", PM_RANK_VIEWER, false, false },
-	[PM_OP_NODE_DRAIN] = { "node-drain", PM_RANK_OPERATOR, false, true },
-	[PM_OP_NODE_CHANGE] = { "node-change", PM_RANK_ADMIN, false, true },
-	[PM_OP_TOKENS] = { "tokens", PM_RANK_ADMIN, false, true },
-	[PM_OP_OPERATORS] = { "operators", PM_RANK_ADMIN, false, true },
-	[PM_OP_GROUP_VIEW] = { "group-view", PM_RANK_VIEWER, false, false },
-	[PM_OP_GROUP_CHANGE] = { "group-change", PM_RANK_ADMIN, false, true },
-	[PM_OP_AUDIT] = { "audit", PM_RANK_ADMIN, false, false },
-	[PM_OP_WHO] = { "who", PM_RANK_VIEWER, false, false },
+	[PM_OP_LOCAL] = { "local", PM_RANK_COUNT, false, true, false },
+	[PM_OP_NODE_VIEW] = { "node-view", PM_RANK_VIEWER, false, false, false },
+	[PM_OP_NODE_DRAIN] = { "node-drain", PM_RANK_OPERATOR, false, true, false },
+	[PM_OP_NODE_CHANGE] = { "node-change", PM_RANK_ADMIN, false, true, false },
+	[PM_OP_TOKENS] = { "tokens", PM_RANK_ADMIN, false, true, false },
+	[PM_OP_OPERATORS] = { "operators", PM_RANK_ADMIN, false, true, false },
+	[PM_OP_GROUP_VIEW] = { "group-view", PM_RANK_VIEWER, false, false, false },
+	[PM_OP_GROUP_CHANGE] = { "group-change", PM_RANK_ADMIN, false, true, false },
+	[PM_OP_AUDIT] = { "audit", PM_RANK_ADMIN, false, false, false },
+	[PM_OP_ROLLOUT_VIEW] = { "rollout-view", PM_RANK_VIEWER, false, false, false },
+	[PM_OP_ROLLOUT] = { "rollout", PM_RANK_OPERATOR, false, true, false },
+	[PM_OP_ROLLOUT_STEAL] = { "rollout-steal", PM_RANK_ADMIN, false, true, false },
+	[PM_OP_WHO] = { "who", PM_RANK_VIEWER, false, false, false },
 };
 
 static const char *const rank_names[PM_RANK_COUNT] = {
@@ -131,6 +134,8 @@ const char *pm_verb_name(Pm__Verb verb)
 		return "agent-status";
 	case PM__VERB__VERB_FAIL_POINT:
 		return "fail-point";
+	case PM__VERB__VERB_REVERT:
+		return "revert";
 	case PM__VERB__VERB_FLEET:
 		return "fleet";
 	case PM__VERB__VERB_UNSPECIFIED:
@@ -161,6 +166,7 @@ static pm_ops ops_of_verb(Pm__Verb verb)
 	case PM__VERB__VERB_RESTART:
 		return PM_OP_BIT(PM_OP_RESTART);
 	case PM__VERB__VERB_RELOAD:
+	case PM__VERB__VERB_REVERT: /* to what was allowed there before */
 		return PM_OP_BIT(PM_OP_RELOAD);
 	case PM__VERB__VERB_START_OR_RESTART:
 		return PM_OP_BIT(PM_OP_START) | PM_OP_BIT(PM_OP_RESTART);
@@ -252,6 +258,24 @@ static pm_ops ops_of_node_verb(Pm__NodeVerb verb)
 	return PM_OP_BIT(PM_OP_LOCAL);
 }
 
+static pm_ops ops_of_rollout_verb(Pm__RolloutVerb verb)
+{
+	switch (verb) {
+	case PM__ROLLOUT_VERB__ROLLOUT_PAUSE:
+	case PM__ROLLOUT_VERB__ROLLOUT_RESUME:
+	case PM__ROLLOUT_VERB__ROLLOUT_PROMOTE:
+	case PM__ROLLOUT_VERB__ROLLOUT_ABORT:
+	case PM__ROLLOUT_VERB__ROLLOUT_UNDO:
+		return PM_OP_BIT(PM_OP_ROLLOUT);
+	case PM__ROLLOUT_VERB__ROLLOUT_STEAL:
+		return PM_OP_BIT(PM_OP_ROLLOUT_STEAL);
+	case PM__ROLLOUT_VERB__ROLLOUT_VERB_UNSPECIFIED:
+	case _PM__ROLLOUT_VERB_IS_INT_SIZE:
+		break;
+	}
+	return PM_OP_BIT(PM_OP_LOCAL);
+}
+
 pm_ops pm_ops_of_fleet(const Pm__FleetRequest *req)
 {
 	switch (req->what_case) {
@@ -273,6 +297,12 @@ pm_ops pm_ops_of_fleet(const Pm__FleetRequest *req)
 		return PM_OP_BIT(PM_OP_GROUP_CHANGE);
 	case PM__FLEET_REQUEST__WHAT_AUDIT_QUERY:
 		return PM_OP_BIT(PM_OP_AUDIT);
+	case PM__FLEET_REQUEST__WHAT_ROLLOUT_QUERY:
+		return PM_OP_BIT(PM_OP_ROLLOUT_VIEW);
+	case PM__FLEET_REQUEST__WHAT_ROLLOUT_START:
+		return PM_OP_BIT(PM_OP_ROLLOUT);
+	case PM__FLEET_REQUEST__WHAT_ROLLOUT_CHANGE:
+		return ops_of_rollout_verb(req->rollout_change->verb);
 	case PM__FLEET_REQUEST__WHAT_WHO_AM_I:
 		return PM_OP_BIT(PM_OP_WHO);
 	case PM__FLEET_REQUEST__WHAT__NOT_SET:

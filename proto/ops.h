@@ -54,7 +54,10 @@ enum pm_op {
 	PM_OP_GROUP_VIEW,
 	PM_OP_GROUP_CHANGE,
 	PM_OP_AUDIT,
-	PM_OP_WHO, /* who am I: anybody who is somebody */
+	PM_OP_ROLLOUT_VIEW,
+	PM_OP_ROLLOUT, /* begin one, if each host's step may be done there; stop it, undo it */
+	PM_OP_ROLLOUT_STEAL, /* take its locks away from one that has them */
+	PM_OP_WHO,           /* who am I: anybody who is somebody */
 	PM_OP_COUNT
 };
 

@@ -7,7 +7,7 @@
 
 void pm_session_init(struct pm_session *s, bool dialling)
 {
-	*s = (struct pm_session){ .dialling = dialling };
+	*s = (struct pm_session){ .dialling = dialling, .streams_max = PM_STREAMS_MAX };
 }
 
 void pm_session_finish(struct pm_session *s)
@@ -82,9 +82,9 @@ static int add_stream(struct pm_session *s, uint32_t id, struct pm_stream **out,
 	struct pm_stream *slot = free_slot(s), *streams;
 	unsigned n;
 
-	if (s->n_streams == PM_STREAMS_MAX)
-		return pm_fail(err, PM_LIMIT, "%d streams are open in this session",
-		               PM_STREAMS_MAX);
+	if (s->n_streams >= s->streams_max)
+		return pm_fail(err, PM_LIMIT, "%u streams are open in this session",
+		               s->streams_max);
 	if (slot == NULL) {
 		n = s->n_slots == 0 ? 2 : s->n_slots * 2;
 		streams = pm_realloc(s->streams, n * sizeof(*streams));
@@ -120,6 +120,8 @@ int pm_session_open_stream(struct pm_session *s, uint32_t window, struct pm_stre
 	uint32_t id = s->last_ours != 0 ? s->last_ours + 2 : s->dialling ? 1 : 2;
 	uint32_t left = credit_left(s);
 
+	if (s->n_streams >= PM_STREAMS_MAX)
+		window = PM_MIN(window, PM_STREAM_WINDOW_MIN);
 	if (left < window && left < PM_STREAM_WINDOW_MIN)
 		return pm_fail(err, PM_LIMIT, "the streams of this session have all its credit");
 	if (id < s->last_ours)
@@ -198,7 +200,7 @@ static int receive_open(struct pm_session *s, const Pm__Envelope *env, struct pm
 		               env->stream, credit);
 	s->last_theirs = env->stream;
 	out->kind = PM_EVENT_STREAM_OPEN;
-	if (s->n_streams == PM_STREAMS_MAX)
+	if (s->n_streams >= s->streams_max)
 		return 0; /* refused in words, which costs this stream only */
 	if (add_stream(s, env->stream, &out->stream, err) < 0)
 		return -1;

@@ -17,6 +17,9 @@
 #define PM_PROTOCOL_MIN 1
 #define PM_PROTOCOL_MAX 1
 
+/* Bits of Hello and Welcome: what this side can do. */
+#define PM_FEATURE_GENERATIONS (UINT64_C(1) << 0) /* an agent keeps the generations of sessions */
+
 struct pm_stream {
 	uint32_t id;      /* 0: a free slot */
 	bool ours;        /* opened by this side */
@@ -41,6 +44,7 @@ struct pm_session {
 	bool greeted;            /* Hello and Welcome went over */
 	enum pm_enrolment enrol; /* the owner's to set before the first message */
 	uint32_t credit_max;     /* given out in all streams together; 0: no limit */
+	unsigned streams_max;    /* open at once; the owner's to raise before the first one */
 	uint32_t protocol;       /* agreed; 0 before that */
 	uint64_t last_id;
 	uint32_t last_ours, last_theirs; /* highest stream id opened by each side */
@@ -61,7 +65,7 @@ enum pm_event_kind {
 	PM_EVENT_NOTICE,   /* Goodbye, Heartbeat, an Error about the session itself */
 	PM_EVENT_UNKNOWN, /* a body that this build does not know, with an id: answer PM_UNSUPPORTED
 	                   */
-	PM_EVENT_STREAM_OPEN, /* stream NULL: over PM_STREAMS_MAX, to be refused */
+	PM_EVENT_STREAM_OPEN, /* stream NULL: over streams_max, to be refused */
 	PM_EVENT_STREAM_DATA,
 	PM_EVENT_STREAM_CREDIT,
 	PM_EVENT_STREAM_CLOSE, /* the slot is freed by pm_session_close_stream() */

@@ -402,3 +402,38 @@ int spec_patch(Pm__AppSpec *base, const Pm__AppSpec *from, char *const *fields, 
 	}
 	return 0;
 }
+
+/* A spec that borrows one field of another and says nothing else. */
+static Pm__AppSpec only_field(const Pm__AppSpec *spec, const ProtobufCFieldDescriptor *f)
+{
+	Pm__AppSpec only = PM__APP_SPEC__INIT;
+	bool repeated = f->label == PROTOBUF_C_LABEL_REPEATED;
+
+	if (repeated)
+		memcpy((char *)&only + f->quantifier_offset,
+		       (const char *)spec + f->quantifier_offset, sizeof(size_t));
+	memcpy((char *)&only + f->offset, (const char *)spec + f->offset,
+	       repeated ? sizeof(void *) : member_size(f));
+	return only;
+}
+
+int spec_same_field(const Pm__AppSpec *a, const Pm__AppSpec *b, unsigned field, bool *same,
+                    struct pm_error *err)
+{
+	const ProtobufCFieldDescriptor *f = &pm__app_spec__descriptor.fields[field];
+	Pm__AppSpec x = only_field(a, f), y = only_field(b, f);
+	size_t len = pm__app_spec__get_packed_size(&x);
+	PM_FREE uint8_t *bytes = NULL;
+
+	if (len != pm__app_spec__get_packed_size(&y) || len == 0) {
+		*same = len == 0 && pm__app_spec__get_packed_size(&y) == 0;
+		return 0;
+	}
+	bytes = pm_calloc(2, len);
+	if (bytes == NULL)
+		return no_memory(err);
+	(void)pm__app_spec__pack(&x, bytes); /* both return len again */
+	(void)pm__app_spec__pack(&y, bytes + len);
+	*same = memcmp(bytes, bytes + len, len) == 0;
+	return 0;
+}

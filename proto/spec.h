@@ -81,6 +81,15 @@ PM_MUST_CHECK int spec_patch(Pm__AppSpec *base, const Pm__AppSpec *from, char *c
                              size_t n_fields, struct pm_error *err);
 
 /*
+ * Whether a field says the same in both, as it would be packed.
+ *
+ * field      index in pm__app_spec__descriptor
+ * errors     PM_NO_MEMORY
+ */
+PM_MUST_CHECK int spec_same_field(const Pm__AppSpec *a, const Pm__AppSpec *b, unsigned field,
+                                  bool *same, struct pm_error *err);
+
+/*
  * Replace one string field, or append to a list of strings, of a spec on the heap. The text is
  * copied; NULL counts as "".
  *

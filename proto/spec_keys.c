@@ -132,6 +132,7 @@ void spec_key_expects(const struct spec_key *key, char *out, size_t size)
 		[SPEC_FILTER] = "true, false, a text or a list of texts",
 		[SPEC_CHECK] = "http://:PORT/PATH, tcp://:PORT, unix:///PATH, "
 			       "exec PROGRAM ARGS, an object with `check`, or none",
+		[SPEC_ROLLOUT] = "an object such as {batch: \"1,10%\", max_down: \"25%\"}",
 		[SPEC_KEPT] = "any value",
 	};
 

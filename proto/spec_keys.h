@@ -28,10 +28,11 @@ enum spec_type {
 	SPEC_UMASK,
 	SPEC_OWNER, /* a user or group: name or number */
 	SPEC_INSTANCES,
-	SPEC_WATCH,  /* true, or paths */
-	SPEC_FILTER, /* true, or texts */
-	SPEC_CHECK,  /* a health check: text, a program and its arguments, or an object */
-	SPEC_KEPT,   /* any value; kept for jlist */
+	SPEC_WATCH,   /* true, or paths */
+	SPEC_FILTER,  /* true, or texts */
+	SPEC_ROLLOUT, /* an object of rollout_params.h's options */
+	SPEC_CHECK,   /* a health check: text, a program and its arguments, or an object */
+	SPEC_KEPT,    /* any value; kept for jlist */
 };
 
 enum spec_arg {

@@ -342,6 +342,7 @@ static spec_set_fn *setter(const struct spec_key *key)
 		[SPEC_WATCH] = spec_set_watch,
 		[SPEC_FILTER] = spec_set_filter,
 		[SPEC_CHECK] = spec_set_check,
+		[SPEC_ROLLOUT] = spec_set_rollout,
 		[SPEC_KEPT] = spec_set_kept,
 	};
 

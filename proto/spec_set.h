@@ -25,6 +25,6 @@ bool spec_to_int(const struct doc_node *v, int64_t *out);
 bool spec_to_bool(const struct doc_node *v, bool *out);
 
 spec_set_fn spec_set_words, spec_set_codes, spec_set_env, spec_set_limits, spec_set_watch,
-	spec_set_filter, spec_set_kept, spec_set_take_env, spec_set_check;
+	spec_set_filter, spec_set_kept, spec_set_take_env, spec_set_check, spec_set_rollout;
 
 #endif

@@ -30,6 +30,11 @@ static const struct spec_word on_fulls[] = {
 	.offset = offsetof(Pm__AppSpec, m), .width = sizeof(((Pm__AppSpec *)0)->m), \
 	.fields = (names)
 
+/* Milliseconds, as a key and as an option. */
+#define DURATION(options)                                                             \
+	.type = SPEC_DURATION, .opts = (options), .arg = SPEC_ARG_REQUIRED, .min = 0, \
+	.max = INT32_MAX
+
 /* A key that files written for PM2 may hold. */
 #define KEPT(key, options, words)                                                         \
 	{                                                                                 \
@@ -391,20 +396,12 @@ const struct spec_key spec_keys[] = {
 	  MEMBER(stop_exit_codes, "stop_exit_codes"),
 	  .help = "Exit codes after which the app is not started again: one or a list." },
 	{ .name = "restart_delay",
-	  .type = SPEC_DURATION,
-	  .opts = "restart-delay",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("restart-delay"),
 	  MEMBER(restart_delay_ms, "restart_delay_ms"),
 	  .def = "0",
 	  .help = "The wait before each automatic restart." },
 	{ .name = "exp_backoff_restart_delay",
-	  .type = SPEC_DURATION,
-	  .opts = "exp-backoff-restart-delay",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("exp-backoff-restart-delay"),
 	  MEMBER(exp_backoff_ms, "exp_backoff_ms"),
 	  .def = "0",
 	  .help = "The wait before the first automatic restart; each further one is "
@@ -472,11 +469,7 @@ const struct spec_key spec_keys[] = {
 	  .help = "What a watch passes over: paths, globs or regular expressions, "
 	          "relative to cwd." },
 	{ .name = "watch_delay",
-	  .type = SPEC_DURATION,
-	  .opts = "watch-delay",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("watch-delay"),
 	  MEMBER(watch_delay_ms, "watch_delay_ms"),
 	  .flags = SPEC_DELAY_S,
 	  .def = "0",
@@ -500,12 +493,8 @@ const struct spec_key spec_keys[] = {
 	  .def = "SIGINT",
 	  .help = "The signal that asks the app to end: a name or a number." },
 	{ .name = "kill_timeout",
-	  .type = SPEC_DURATION,
-	  .opts = "kill-timeout",
+	  DURATION("kill-timeout"),
 	  .opt = 'k',
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
 	  MEMBER(kill_timeout_ms, "kill_timeout_ms"),
 	  .def = "1600",
 	  .help = "How long the app may take to end before it is killed." },
@@ -538,11 +527,7 @@ const struct spec_key spec_keys[] = {
 	          "`ready`, or by READY=1 over NOTIFY_SOCKET (sd_notify(3)), which any program "
 	          "can send." },
 	{ .name = "listen_timeout",
-	  .type = SPEC_DURATION,
-	  .opts = "listen-timeout",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("listen-timeout"),
 	  MEMBER(listen_timeout_ms, "listen_timeout_ms"),
 	  .def = "3000; in cluster mode 30000, with a check 60000; as pm2 3000",
 	  .help = "How long the app may take to get ready. In cluster mode a new process that "
@@ -578,22 +563,14 @@ const struct spec_key spec_keys[] = {
 	          "successor beside it where it can have one. Off by default: an overloaded app "
 	          "gets worse by restarts." },
 	{ .name = "start_grace",
-	  .type = SPEC_DURATION,
-	  .opts = "start-grace",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("start-grace"),
 	  MEMBER(start_grace_ms, "start_grace_ms"),
 	  .flags = SPEC_OURS,
 	  .def = "60000",
 	  .help = "How long after its start an instance may fail its live check, or not answer "
 	          "its watchdog, unless it has passed it before." },
 	{ .name = "watchdog",
-	  .type = SPEC_DURATION,
-	  .opts = "watchdog",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("watchdog"),
 	  MEMBER(watchdog_ms, "watchdog_ms"),
 	  .flags = SPEC_OURS,
 	  .def = "0",
@@ -620,11 +597,7 @@ const struct spec_key spec_keys[] = {
 	  .flags = SPEC_OURS,
 	  .help = "Apps that must be online before this one is started." },
 	{ .name = "start_timeout",
-	  .type = SPEC_DURATION,
-	  .opts = "start-timeout",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("start-timeout"),
 	  MEMBER(start_timeout_ms, "start_timeout_ms"),
 	  .flags = SPEC_OURS,
 	  .def = "60000",
@@ -650,17 +623,20 @@ const struct spec_key spec_keys[] = {
 	          "is replaced ends the connections that its clients keep open without cutting "
 	          "a request. false: nothing of pmd's runs inside the app." },
 	{ .name = "drain_timeout",
-	  .type = SPEC_DURATION,
-	  .opts = "drain-timeout",
-	  .arg = SPEC_ARG_REQUIRED,
-	  .min = 0,
-	  .max = INT32_MAX,
+	  DURATION("drain-timeout"),
 	  MEMBER(drain_timeout_ms, "drain_timeout_ms"),
 	  .flags = SPEC_OURS,
 	  .def = "30000",
 	  .help = "How long an instance that is replaced, or goes with a smaller scale, may go on "
 	          "answering the connections that it has. Then it is stopped, as after "
 	          "kill_timeout." },
+	{ .name = "rollout",
+	  .type = SPEC_ROLLOUT,
+	  MEMBER(rollout, "rollout"),
+	  .flags = SPEC_OURS | SPEC_NO_PATCH,
+	  .help = "How a reload or apply over many hosts changes this app, unless the "
+	          "command says otherwise: an object with the options of a rollout, such as "
+	          "{batch: \"1,10%\", min_healthy: \"20s\"}; see Rollouts in pmctl(1)." },
 	{ .name = "source_map_support",
 	  .type = SPEC_BOOL,
 	  .opts = "source-map-support",

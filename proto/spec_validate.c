@@ -3,6 +3,7 @@
 #include "proto/check.h"
 #include "proto/limits.h"
 #include "proto/listen_addr.h"
+#include "proto/rollout_params.h"
 #include "proto/spec.h"
 #include "proto/spec_keys.h"
 #include "proto/utf8.h"
@@ -263,6 +264,19 @@ static int check_health(const Pm__AppSpec *s, struct pm_error *err)
 	return 0;
 }
 
+static int check_rollout(const Pm__AppSpec *s, struct pm_error *err)
+{
+	struct rollout_params p;
+
+	rollout_params_default(&p);
+	for (size_t i = 0; i < s->n_rollout; i++)
+		if (rollout_params_set(&p, s->rollout[i]->name, s->rollout[i]->value, err) < 0)
+			return pm_wrap(err, "app %.128s: rollout", s->name);
+	if (rollout_params_check(&p, 0, err) < 0)
+		return pm_wrap(err, "app %.128s: rollout", s->name);
+	return 0;
+}
+
 /* What only shows up in tables: cut to size and clean, whoever sent it. */
 static int check_notes(const Pm__AppSpec *s, struct pm_error *err)
 {
@@ -282,7 +296,8 @@ int spec_validate(const Pm__AppSpec *spec, struct pm_error *err)
 	if (check_names(spec, err) < 0 || check_paths(spec, err) < 0 || check_env(spec, err) < 0 ||
 	    check_limits(spec, err) < 0 || check_ranges(spec, err) < 0 ||
 	    check_enums(spec, err) < 0 || check_listen(spec, err) < 0 ||
-	    check_health(spec, err) < 0 || check_notes(spec, err) < 0)
+	    check_health(spec, err) < 0 || check_rollout(spec, err) < 0 ||
+	    check_notes(spec, err) < 0)
 		return -1;
 	if (pm__app_spec__get_packed_size(spec) > PM_SPEC_MAX)
 		return pm_fail(err, PM_LIMIT,

@@ -120,6 +120,27 @@ class Membership(FleetTestCase):
         self.assertNotEqual(host.pmctl("pid", "api").out, pid["api"])
         self.assertEqual(host.pmctl("pid", "db").out, pid["db"])
 
+    def test_s07_who_may_see_some_apps_is_shown_those(self):
+        host, = self.join("web1")
+        db = os.path.join(host.dir, "db.py")
+        shutil.copy(os.path.join(host.dir, "api.py"), db)
+        host.pmctl("start", db, "--name", "db", "--interpreter", "/usr/bin/python3")
+        bob = self.host("bob")
+        bob.pmctl("login", "--token-file", self.token("--operator", "--role", "viewer", "--name", "bob"))
+        self.fleet("operator", "grant", "bob", "viewer", "--apps", "api*")
+        self.fleet("operator", "ungrant", "bob", "viewer")
+        for words in (("list",), ("list", "--json"), ("jlist",)):
+            shown = bob.pmctl("--all", *words)
+            self.assertIn("api", shown.out, words)
+            self.assertNotIn('"db"', shown.out, words)
+            self.assertNotIn("db ", shown.out, words)
+        apps = bob.pmctl("--all", "list", "--json").json()["hosts"][0]["apps"]
+        self.assertEqual([app["name"] for app in apps], ["api"])
+        # What he names and may not see is refused, and so is what changes something.
+        for words in (("list", "db"), ("describe", "db"), ("restart", "api"), ("stop", "db")):
+            self.assertNotEqual(bob.pmctl("--all", *words, "--yes", check=False).code, 0, words)
+        self.assertEqual(len(self.fleet("--all", "list", "--json").json()["hosts"][0]["apps"]), 2)
+
     def test_x33_a_cloned_machine_is_seen(self):
         web1, = self.join("web1")
         clone = self.host("clone")
@@ -136,6 +157,90 @@ class Membership(FleetTestCase):
         self.assertIn(clone.address, note)
         out = self.fleet("--hosts", "web1", "restart", "api", check=False)
         self.assertNotEqual(out.code, 0)
+
+
+class OldStore(FleetTestCase):
+    """X-50: a backup of the coordinator's store is put back, which knows less than the agents do."""
+
+    def restore(self, backup):
+        self.stop_coordinator()
+        store = os.path.join(self.coordinator_home, "store")
+        for name in os.listdir(store):
+            if name.startswith("store.db"):
+                os.unlink(os.path.join(store, name))
+        shutil.copy(backup, os.path.join(store, "store.db"))
+        os.chown(os.path.join(store, "store.db"), 65534, 65534)
+        self.start_coordinator()
+
+    def backup(self, name):
+        self.run_command(self.coordinator_host.argv(
+            os.path.join(BUILD, "pmd"), "coordinator", "backup", "--home", self.coordinator_home, "--name", name))
+        return os.path.join(self.coordinator_home, "backups", name)
+
+    def restarts(self, *hosts):
+        return [json.loads(host.pmctl("jlist").out)[0]["pm2_env"]["restart_time"] for host in hosts]
+
+    def test_x50_an_old_store_is_noticed_and_commands_nobody_until_an_operator_says_so(self):
+        web1, web2 = self.join("web1", "web2")
+        backup = self.backup("early.db")
+        # No session begins between the two: only the command tells of what the copy does not know.
+        self.fleet("--hosts", "web1", "restart", "api")
+        self.assertEqual(self.restarts(web1, web2), [1, 0])
+        self.restore(backup)
+        self.wait(lambda: self.nodes()["web1"]["state"] == "store-old" and self.online("web2"), timeout=60)
+        log = self.read(os.path.join(self.dir, "coordinator.log"))
+        self.assertIn("fleet.store_old", log)
+        listed = self.fleet("node", "show", "web1").out
+        self.assertIn("store-old", listed)
+        self.assertIn("command 1, the store knows", listed)
+        self.assertIn("pmctl node accept web1", listed)
+        print("X-50: saw", self.nodes()["web1"]["note"])
+        # It is seen, but commanded nothing; the other one, of which nothing is missing, is.
+        self.assertEqual(self.fleet("--hosts", "web1", "list").code, 0)
+        out = self.fleet("--all", "restart", "api", "--yes", check=False)
+        self.assertNotEqual(out.code, 0)
+        self.assertIn("old copy of the store", out.out + out.err)
+        self.assertEqual(self.restarts(web1, web2), [1, 1])
+        self.assertIn("node.store_old", self.fleet("audit").out)
+        # It stays so over any number of sessions.
+        for _ in range(3):
+            self.stop_coordinator()
+            self.start_coordinator()
+            self.wait(lambda: self.nodes()["web1"]["state"] == "store-old", timeout=60)
+        self.fleet("node", "accept", "web1")
+        self.wait(lambda: self.online("web1", "web2"), timeout=60)
+        self.fleet("--all", "restart", "api", "--yes")
+        self.assertEqual(self.restarts(web1, web2), [2, 2])
+        # And from here on it counts: another copy of that time is noticed again, by both.
+        self.restore(backup)
+        self.wait(lambda: {n["state"] for n in self.nodes().values()} == {"store-old"}, timeout=60)
+        self.fleet("node", "accept", "--all")
+        self.wait(lambda: self.online("web1", "web2"), timeout=60)
+        self.assertEqual(self.restarts(web1, web2), [2, 2])
+
+    def test_x50_a_session_that_the_store_does_not_know_tells_as_well(self):
+        web1, = self.join("web1")
+        backup = self.backup("early.db")
+        self.stop_coordinator()
+        self.start_coordinator()
+        self.wait(lambda: self.online("web1"), timeout=60)
+        mark = os.path.join(web1.home, "state", "fleet.session")
+        self.wait(lambda: int(self.read(mark).split()[0]) >= 2, message="the session's number on the agent's disk")
+        self.restore(backup)
+        self.wait(lambda: self.nodes()["web1"]["state"] == "store-old", timeout=60)
+        self.assertRegex(self.nodes()["web1"]["note"], r"session (\d+) and command 0, the store knows \d+ and 0")
+
+    def test_x50_another_fleet_counts_anew(self):
+        """What an earlier coordinator counted is no sign of an old store at the next one."""
+        web1, = self.join("web1")
+        for _ in range(3):
+            self.fleet("--hosts", "web1", "restart", "api")
+        web1.pmctl("leave")
+        self.fleet("node", "forget", "web1", "--yes")
+        web1.pmctl("join", "--token-file", self.token("--label", "role=web"), "--name", "again")
+        self.wait(lambda: self.online("again"), timeout=60)
+        self.fleet("--hosts", "again", "restart", "api")
+        self.assertEqual(self.restarts(web1), [4])
 
 
 class Faults(FleetTestCase):

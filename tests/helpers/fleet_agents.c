@@ -5,6 +5,8 @@
  * SCRIPT has lines "NAME WORD...", NAME * for all; later lines add to earlier ones:
  *   apps=api:4:1.4.2:online[,...]  name, instances, version, state
  *   fail=TEXT        the first instance of a command fails, with output
+ *   bad=VERSION      a version that never gets ready
+ *   frail=VERSION:MS one that is ready, and crashes so much later
  *   silent           no answer at all
  *   delay=MS         answers come so late
  *   skew=MS          the clock is ahead
@@ -13,7 +15,7 @@
  *   cut=N            the connection ends once, after so many live lines
  *   wide=N           bytes of a log line, at least
  * A line on standard input, "stop NAME" or "go NAME", takes an agent off or lets it dial again.
- * "up N" is written whenever the number of sessions has changed.
+ * "up N" is written whenever the number of sessions has changed; "did ...": helpers/played/apps.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,16 +34,10 @@
 #include "proto/limits.h"
 #include "proto/link.h"
 #include "proto/token.h"
+#include "tests/helpers/played/apps.h"
 
-#define APPS_MAX    8
 #define STREAMS_MAX 8
 #define LATE_MAX    8
-
-struct app {
-	char name[64], version[32];
-	unsigned n;
-	Pm__LifeState state;
-};
 
 /* An answer that waits for its delay. */
 struct late {
@@ -59,10 +55,8 @@ struct stream {
 
 struct agent {
 	char name[64];
-	struct app apps[APPS_MAX];
-	unsigned n_apps;
+	struct played_apps apps;
 	bool silent, stopped, enrolled;
-	char fail[128];
 	uint32_t delay_ms, every_ms;
 	int64_t skew_ms;
 	uint64_t n_lines, n_live, cut, wide; /* n_lines: written so far */
@@ -91,30 +85,6 @@ static void die(const char *what, const struct pm_error *err)
 
 /* ---- the script ---- */
 
-static Pm__LifeState state_of(const char *word)
-{
-	if (strcmp(word, "online") == 0)
-		return PM__LIFE_STATE__LIFE_ONLINE;
-	if (strcmp(word, "errored") == 0)
-		return PM__LIFE_STATE__LIFE_ERRORED;
-	return PM__LIFE_STATE__LIFE_STOPPED;
-}
-
-static void take_apps(struct agent *a, char *text)
-{
-	char *at, *save = NULL;
-
-	a->n_apps = 0;
-	for (at = strtok_r(text, ",", &save); at != NULL; at = strtok_r(NULL, ",", &save)) {
-		struct app *app = &a->apps[a->n_apps++];
-		char state[32] = "online";
-
-		(void)sscanf(at, "%63[^:]:%u:%31[^:]:%31s", app->name, &app->n, app->version,
-		             state);
-		app->state = state_of(state);
-	}
-}
-
 static void take_word(struct agent *a, const char *word)
 {
 	char copy[512];
@@ -129,9 +99,13 @@ static void take_word(struct agent *a, const char *word)
 	else if (value == NULL)
 		return;
 	else if (strcmp(copy, "apps") == 0)
-		take_apps(a, value);
+		played_take_apps(&a->apps, value);
 	else if (strcmp(copy, "fail") == 0)
-		(void)snprintf(a->fail, sizeof(a->fail), "%.127s", value);
+		(void)snprintf(a->apps.fail, sizeof(a->apps.fail), "%.127s", value);
+	else if (strcmp(copy, "bad") == 0)
+		(void)snprintf(a->apps.bad, sizeof(a->apps.bad), "%.31s", value);
+	else if (strcmp(copy, "frail") == 0)
+		(void)sscanf(value, "%31[^:]:%u", a->apps.frail, &a->apps.frail_ms);
 	else if (strcmp(copy, "delay") == 0)
 		a->delay_ms = (uint32_t)atoi(value);
 	else if (strcmp(copy, "every") == 0)
@@ -173,94 +147,11 @@ static void read_script(const char *path)
 
 /* ---- answers ---- */
 
-static bool is_meant(Pm__Target *const *targets, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(targets[i]->text, name) == 0 || strcmp(targets[i]->text, "all") == 0)
-			return true;
-	return n == 0;
-}
-
 static void answer(struct agent *a, uint64_t re, Pm__Envelope *env)
 {
 	env->re = re;
 	if (!pm_link_send(a->link, env))
 		(void)fprintf(stderr, "fleet_agents: %s: an answer was not sent\n", a->name);
-}
-
-static void answer_status(struct agent *a, uint64_t re, const Pm__StatusRequest *req)
-{
-	static Pm__InstanceStatus list[256], *pointers[256];
-	static Pm__AppSpec spec[APPS_MAX];
-	Pm__StatusList body = PM__STATUS_LIST__INIT;
-	Pm__Envelope env = PM__ENVELOPE__INIT;
-	uint32_t id = 0;
-
-	for (unsigned i = 0; i < a->n_apps; i++) {
-		pm__app_spec__init(&spec[i]);
-		spec[i].name = a->apps[i].name;
-		for (unsigned k = 0; k < a->apps[i].n && body.n_instances < 256; k++, id++) {
-			Pm__InstanceStatus *s = &list[body.n_instances];
-
-			if (!is_meant(req->targets, req->n_targets, a->apps[i].name))
-				continue;
-			pm__instance_status__init(s);
-			s->pm_id = id;
-			s->name = a->apps[i].name;
-			s->version = a->apps[i].version;
-			s->state = a->apps[i].state;
-			s->pid = s->state == PM__LIFE_STATE__LIFE_ONLINE ? 1000 + id : 0;
-			s->uptime_ms = 3600000;
-			s->memory = 50u << 20;
-			s->instance = k;
-			s->spec = &spec[i];
-			pointers[body.n_instances++] = s;
-		}
-	}
-	body.instances = pointers;
-	env.body_case = PM__ENVELOPE__BODY_STATUS_LIST;
-	env.status_list = &body;
-	answer(a, re, &env);
-}
-
-static void answer_command(struct agent *a, uint64_t re, const Pm__Command *cmd)
-{
-	static Pm__Outcome list[256], *pointers[256];
-	static char tail[] = "first line of its output\nand the last\n";
-	Pm__Result body = PM__RESULT__INIT;
-	Pm__Envelope env = PM__ENVELOPE__INIT;
-	static char no_such[] = "no such app";
-	uint32_t id = 0;
-
-	for (unsigned i = 0; i < a->n_apps; i++)
-		for (unsigned k = 0; k < a->apps[i].n && body.n_outcomes < 256; k++, id++) {
-			Pm__Outcome *o = &list[body.n_outcomes];
-
-			if (!is_meant(cmd->targets, cmd->n_targets, a->apps[i].name))
-				continue;
-			pm__outcome__init(o);
-			o->pm_id = id;
-			o->has_id = true;
-			o->name = a->apps[i].name;
-			o->pid = 2000 + id;
-			o->state = PM__LIFE_STATE__LIFE_ONLINE;
-			if (a->fail[0] != '\0' && body.n_outcomes == 0) {
-				o->code = PM_FAILED;
-				o->text = a->fail;
-				o->log_tail.data = (uint8_t *)tail;
-				o->log_tail.len = sizeof(tail) - 1;
-				body.code = PM_FAILED;
-			}
-			pointers[body.n_outcomes++] = o;
-		}
-	if (body.n_outcomes == 0) {
-		body.code = PM_NOT_FOUND;
-		body.text = no_such;
-	}
-	body.outcomes = pointers;
-	env.body_case = PM__ENVELOPE__BODY_RESULT;
-	env.result = &body;
-	answer(a, re, &env);
 }
 
 static void *copy_of(const ProtobufCMessage *m)
@@ -285,6 +176,10 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
 	(void)l;
 	if (kind != PM_EVENT_REQUEST || a->silent)
 		return;
+	if (env->body_case == PM__ENVELOPE__BODY_SPEC_PUSH) {
+		played_push(&a->apps, env->spec_push);
+		return;
+	}
 	for (size_t i = 0; i < LATE_MAX; i++) {
 		struct late *late = &a->late[i];
 
@@ -306,16 +201,18 @@ static void answer_due(struct agent *a, uint64_t now)
 {
 	for (size_t i = 0; i < LATE_MAX; i++) {
 		struct late *late = &a->late[i];
+		Pm__Envelope env = PM__ENVELOPE__INIT;
 
 		if (late->due_ms == 0 || late->due_ms > now)
 			continue;
 		if (late->command != NULL) {
-			answer_command(a, late->id, late->command);
+			played_command(&a->apps, late->command, now, &env);
 			pm__command__free_unpacked(late->command, NULL);
 		} else {
-			answer_status(a, late->id, late->status);
+			played_status(&a->apps, late->status, &env);
 			pm__status_request__free_unpacked(late->status, NULL);
 		}
+		answer(a, late->id, &env);
 		*late = (struct late){ 0 };
 	}
 }
@@ -360,7 +257,7 @@ static bool send_source(struct agent *a, struct stream *s)
 	Pm__LogSource source = PM__LOG_SOURCE__INIT;
 
 	source.source = 1;
-	source.name = a->n_apps > 0 ? a->apps[0].name : a->name;
+	source.name = a->apps.n > 0 ? a->apps.list[0].name : a->name;
 	source.path = path;
 	data.what_case = PM__STREAM_DATA__WHAT_SOURCE;
 	data.source = &source;
@@ -511,6 +408,8 @@ static void on_beat(void *arg, struct pm_link *l, Pm__Heartbeat *beat)
 
 	(void)l;
 	beat->wall_ms = pm_wall_ms() + a->skew_ms;
+	beat->state_revision = a->apps.revision;
+	beat->running = played_running(&a->apps);
 }
 
 static void on_enrolled(void *arg, struct pm_link *l, const Pm__Enrolled *enrolled)
@@ -639,6 +538,7 @@ static void turn(struct agent *a, short revents)
 		alive = read_in(a);
 	now = pm_now_ms(); /* a link's time never goes back */
 	if (alive && pm_link_is_up(a->link)) {
+		played_turn(&a->apps, now);
 		answer_due(a, now);
 		write_lines(a, now);
 		pump_streams(a);
@@ -715,6 +615,7 @@ int main(int argc, char **argv)
 			                         .heartbeat_ms = 1000 };
 
 		(void)snprintf(agents[i].name, sizeof(agents[i].name), "%s", argv[i + 3]);
+		(void)snprintf(agents[i].apps.host, sizeof(agents[i].apps.host), "%s", argv[i + 3]);
 		agents[i].fd = -1;
 		agents[i].every_ms = 1;
 		if (pm_key_create(&agents[i].key, &err) < 0)

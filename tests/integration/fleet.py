@@ -22,7 +22,7 @@ class FleetTestCase(PmdTestCase):
         self.config = os.path.join(self.dir, "pmctl", "contexts")
         self.port = free_port()
         self._agents = None
-        self.up = 0
+        self.up, self.did = 0, []
         self._moved = threading.Condition()
 
     def environment(self, env=None):
@@ -42,8 +42,9 @@ class FleetTestCase(PmdTestCase):
             self._coordinator_args += ["--user", "nobody"]
         self.start_coordinator()
 
-    def start_coordinator(self):
-        self.coordinator_process = self.popen([os.path.join(BUILD, "pmd"), "coordinator", *self._coordinator_args])
+    def start_coordinator(self, env=None):
+        self.coordinator_process = self.popen([os.path.join(BUILD, "pmd"), "coordinator", *self._coordinator_args],
+                                              env=env)
         self.wait(self._listens, message="the coordinator")
 
     def _listens(self):
@@ -81,8 +82,12 @@ class FleetTestCase(PmdTestCase):
 
     def _read_up(self):
         for line in self._agents.stdout:
+            words = line.split()
             with self._moved:
-                self.up = int(line.split()[1])
+                if words[0] == "up":
+                    self.up = int(words[1])
+                else:  # (host, verb, version, token), each time that a command was carried out
+                    self.did.append(tuple(words[1:]))
                 self._moved.notify_all()
 
     def wait_up(self, n, timeout=60):

@@ -29,19 +29,20 @@ def nodes():
 
 class Load:
     """
-    Load on an address, (host, port) or a path, from the moment that somebody accepts there until finish().
+    Load on an address, (host, port) or a path, from the moment that somebody accepts there until finish(). within: what
+    the generator is started by, where it is to run elsewhere.
 
     with Load(address, keep=True) as load:
         ...
         account = load.finish()
     """
 
-    def __init__(self, address, keep=False, connections=8, rate=0, path="/", count=0):
+    def __init__(self, address, keep=False, connections=8, rate=0, path="/", count=0, within=()):
         where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
         options = ["-c", connections, "-r", rate, "-p", path, "-n", count, "-w", int(30000 * PATIENCE)]
         # Its signals wait until it takes them.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
-        self.process = Popen([helper("load"), *(["-k"] if keep else []), *map(str, options), where],
+        self.process = Popen([*within, helper("load"), *(["-k"] if keep else []), *map(str, options), where],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         self.rest = b""

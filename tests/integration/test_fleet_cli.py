@@ -179,7 +179,7 @@ class Fleet(FleetTestCase):
         self.assertIn("--label, at", self.pmctl("--label", "role=(", "list", check=2).err)
         self.assertIn("takes no hosts", self.pmctl("--all", "check", "x.json", check=2).err)
         for words in [["start", "a.sh", "api"], ["restart", "api", "a.json"], ["start", "api", "--attach"],
-                      ["list", "--sort", "cpu"], ["env", "0", "--jsonl"], ["logs", "/a/"]]:
+                      ["list", "--sort", "cpu"], ["logs", "/a/"]]:
             self.write("a.sh", "#!/bin/sh\n", 0o755)
             self.assertEqual(self.pmctl("--all", *words, check=False).code, 1 if words[0] == "logs" else 2, words)
         self.assertIn("no hosts are named", self.pmctl("--context", "prod", "list", check=2).err)
@@ -190,7 +190,7 @@ class Fleet(FleetTestCase):
         self.assertIn("needs --yes", self.pmctl("--all", "delete", "api", check=2).err)
         self.pmctl("--all", "delete", "api", "--yes")
         self.pmctl("--label", "role=web", "delete", "api")  # somebody has said which
-        self.pmctl("--all", "reload", "api")
+        self.pmctl("--all", "restart", "api")
         self.assertEqual(self.on_terminal(["--all", "stop", "api"], b"n\n")[0], 5)
         code, text = self.on_terminal(["--all", "stop", "api"], b"y\n")
         self.assertEqual(code, 0, text)
@@ -279,8 +279,8 @@ class Fleet(FleetTestCase):
         self.assertLess(shown.index("== web01"), shown.index("== web02"))
         listed = self.pmctl("--all", "jlist").json()
         self.assertEqual({len(h["apps"]) for h in listed["hosts"]}, {6})
-        acted = self.pmctl("--all", "reload", "api").out.splitlines()
-        self.assertEqual(acted, ["reload api on 30 hosts: web[01-30]", "30 hosts: 30 reloaded"])
+        acted = self.pmctl("--all", "restart", "api").out.splitlines()
+        self.assertEqual(acted, ["restart api on 30 hosts: web[01-30]", "30 hosts: 30 restarted"])
 
     def test_a_slow_host_holds_up_nobody_and_ctrl_c_tells_who_is_missing(self):
         """F-10, F-11."""
@@ -386,6 +386,54 @@ class Fleet(FleetTestCase):
         self.assertEqual(sorted(plain.splitlines()), [f"web0{i} line 00000049" for i in (1, 2, 3)])
         self.assertIn("more than 2", self.pmctl("--all", "logs", "--max-sources", "2", check=2).err)
         self.pmctl("logs", "--order", "arrival", check=2)
+
+    def test_f06_a_group_is_kept_as_what_it_means_and_not_as_whom(self):
+        names = self.five("web02 apps=api:4:1.5.0:online\n")
+        self.pmctl("group", "set", "front", "--hosts", "web[01-03],!web02")
+        self.pmctl("group", "set", "both", "--hosts", "@front,web05")
+        self.pmctl("group", "set", "blue", "--label", "zone=blue")
+        self.pmctl("group", "set", "here", "--where", "host.name ~ \"web0[45]\" or label.zone = \"blue\"")
+
+        def targets(*which):
+            return self.pmctl("targets", *which, "--json").json()["hosts"]
+
+        self.assertEqual(targets("--group", "front"), ["web01", "web03"])
+        self.assertEqual(targets("--group", "both"), ["web01", "web03", "web05"])
+        self.assertEqual(targets("--hosts", "@both,!web01"), ["web03", "web05"])
+        self.assertEqual(targets("--group", "here"), ["web04", "web05"])
+        self.pmctl("targets", "--group", "blue", check=4)  # nobody is in it yet
+        self.pmctl("node", "label", "web02", "zone=blue")
+        self.assertEqual(targets("--group", "blue"), ["web02"])
+        self.assertEqual(targets("--group", "here"), ["web02", "web04", "web05"])
+        listed = {g["name"]: g["selector"] for g in self.pmctl("group", "list", "--json").json()["groups"]}
+        self.assertEqual(listed["front"], "--hosts 'web[01-03],!web02'")
+        self.assertIn("--where", listed["here"])
+        # It lives in the coordinator: over its restart, for whoever asks.
+        self.stop_coordinator()
+        self.start_coordinator()
+        self.wait_up(len(names))
+        self.assertEqual(targets("--group", "here"), ["web02", "web04", "web05"])
+        done = self.pmctl("--group", "both", "restart", "api", "--json").json()
+        self.assertEqual([h["host"] for h in done["hosts"]], ["web01", "web03", "web05"])
+        self.pmctl("group", "set", "wrong", "--where", "host.name ~", check=2)
+        self.pmctl("group", "delete", "front")
+        self.assertIn("front", self.pmctl("targets", "--group", "both", check=False).err)
+
+    def test_f36_more_than_50_hosts_are_asked_about_or_need_max_sources(self):
+        self.five(n=150)
+        ask = ["--all", "logs", "-n", "1000", "--nostream"]
+        self.assertIn("150 hosts at once are more than 50", self.pmctl(*ask, check=2).err)
+        self.assertIn("from 1 to 256", self.pmctl(*ask, "--max-sources", "257", check=2).err)
+        self.assertEqual(self.on_terminal(ask, b"n\n")[0], 5)
+        code, text = self.on_terminal(ask, b"y\n")
+        self.assertEqual(code, 0, text[-2000:])
+        self.assertIn("logs of 150 hosts at once? [y/N]", text)
+        shown = self.pmctl(*ask, "--max-sources", "150", "--no-prefix")
+        # Each has 50 lines, and all of them are there: so many streams are open at once.
+        self.assertEqual(len(set(shown.out.splitlines())), 150 * 50)
+        # How much of each, and how much in all, is said before (F-36).
+        self.assertIn("logs of 150 hosts: web[01-150]; the last 133 lines of each file, some 20000 in all at most",
+                      " ".join(shown.err.split()))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ struct end {
 	struct pm_key *key;
 	/* told */
 	enum pm_verdict verdict;
-	bool refuse_hello, enrol_later, refuse_enrol, serve, close_in_message, facts_too_long;
+	bool refuse_hello, hello_later, enrol_later, refuse_enrol, serve, close_in_message, facts_too_long;
 	unsigned to_send; /* records of stream data still to be sent */
 	size_t data_bytes;
 	/* seen */
@@ -58,7 +58,7 @@ static inline int rig_hello(void *arg, struct pm_link *l, const Pm__Hello *hello
 	(void)snprintf(e->program, sizeof(e->program), "%s", hello->program);
 	welcome->home = home;
 	if (!e->refuse_hello)
-		return 0;
+		return e->hello_later;
 	(void)pm_fail(err, PM_DENIED, "this agent is drained");
 	pm_hint(err, "ask an admin");
 	return -1;

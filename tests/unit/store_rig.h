@@ -21,7 +21,7 @@ struct rig {
 
 struct answer {
 	enum store_status status;
-	uint64_t revision;
+	uint64_t revision, number;
 	size_t n;
 	char why[256];
 	void (*check)(const struct store_result *r);
@@ -100,6 +100,7 @@ static inline void rig_on_answer(void *arg, const struct store_result *r)
 
 	a->status = r->status;
 	a->revision = r->revision;
+	a->number = r->number;
 	a->n = r->n;
 	(void)snprintf(a->why, sizeof(a->why), "%s", r->why == NULL ? "" : r->why);
 	if (a->check != NULL)

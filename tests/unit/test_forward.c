@@ -20,6 +20,7 @@ struct pair {
 	struct pm_link *out, *in;
 	struct forward_agent forwards; /* the coordinator's, of an agent */
 	uint64_t asked[8];             /* an agent: requests that it got */
+	uint64_t number;               /* of its last one */
 	unsigned n_asked;
 	char actor[16];
 };
@@ -38,6 +39,8 @@ static struct {
 	unsigned n_seen, n_ends;
 	Pm__ForwardState states[AGENTS];
 	bool deaf; /* the operator reads nothing */
+	bool hold; /* what is begun waits for forward_go() */
+	uint64_t ticket;
 } rig;
 
 static struct pair *operator(void)
@@ -145,6 +148,7 @@ static void outer_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
 		assert_non_null(env->actor);
 		(void)snprintf(p->actor, sizeof(p->actor), "%s", env->actor->operator_);
 		p->asked[p->n_asked++] = env->id;
+		p->number = env->command->number;
 	}
 }
 
@@ -271,6 +275,7 @@ static void begin(unsigned offline, uint32_t parallel, uint32_t deadline_ms)
 		                     .targets = targets,
 		                     .n_targets = AGENTS,
 		                     .parallel = parallel,
+		                     .held = rig.hold,
 		                     .ended = on_end };
 	struct pm_error err;
 
@@ -290,7 +295,7 @@ static void begin(unsigned offline, uint32_t parallel, uint32_t deadline_ms)
 			                                 : PM__FORWARD_STATE__FORWARD_UNSPECIFIED,
 			.text = "",
 		};
-	assert_int_equal(forward_begin(rig.forwards, &r, &err), 0);
+	assert_int_equal(forward_begin(rig.forwards, &r, &rig.ticket, &err), 0);
 	settle();
 }
 
@@ -371,6 +376,48 @@ static void what_an_agent_that_is_lost_did_is_not_known(void **state)
 	assert_int_equal(rig.n_ends, 1);
 }
 
+/* The links of those whose turn has not come may go, too. */
+static void one_that_is_lost_before_its_turn_was_asked_nothing(void **state)
+{
+	(void)state;
+	begin(0, 1, 0);
+	assert_int_equal(rig.pairs[0].n_asked, 1);
+	forward_agent_gone(&rig.pairs[2].forwards);
+	assert_null(rig.pairs[2].forwards.waiting);
+	answer(0, false, 1);
+	answer(1, false, 1);
+	assert_int_equal(rig.pairs[2].n_asked, 0);
+	answer(3, false, 1);
+	assert_int_equal(rig.n_ended, 1);
+	assert_int_equal(rig.n_done, 3);
+	assert_int_equal(rig.states[2], PM__FORWARD_STATE__FORWARD_OFFLINE);
+}
+
+static void x50_one_that_is_held_goes_with_its_number_or_not_at_all(void **state)
+{
+	(void)state;
+	rig.hold = true;
+	begin(0, 0, 0);
+	assert_int_equal(rig.pairs[0].n_asked, 0);
+	forward_go(rig.forwards, rig.ticket + 1, 8, NULL); /* another's */
+	settle();
+	assert_int_equal(rig.pairs[0].n_asked, 0);
+	forward_go(rig.forwards, rig.ticket, 9, NULL);
+	settle();
+	for (unsigned i = 0; i < AGENTS; i++) {
+		assert_int_equal(rig.pairs[i].n_asked, 1);
+		assert_int_equal(rig.pairs[i].number, 9);
+		answer(i, false, 1);
+	}
+	assert_int_equal(rig.n_done, 4);
+	begin(0, 0, 0);
+	forward_go(rig.forwards, rig.ticket, 0, "no room on the disk");
+	settle();
+	assert_int_equal(rig.n_ended, 2);
+	assert_int_equal(rig.pairs[0].n_asked, 0);
+	assert_int_equal(rig.states[3], PM__FORWARD_STATE__FORWARD_DENIED);
+}
+
 static void an_operator_who_leaves_stops_nothing(void **state)
 {
 	(void)state;
@@ -423,6 +470,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(so_many_are_asked_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_an_agent_that_is_lost_did_is_not_known, setup,
 		                                teardown),
+		cmocka_unit_test_setup_teardown(one_that_is_lost_before_its_turn_was_asked_nothing,
+		                                setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			x50_one_that_is_held_goes_with_its_number_or_not_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_operator_who_leaves_stops_nothing, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(the_deadline_ends_it_with_an_account, setup,

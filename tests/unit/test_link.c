@@ -275,6 +275,55 @@ static void a_hello_is_refused_in_words(void **state)
 	assert_int_equal(a.n_up + b.n_up, 0);
 }
 
+static void a_hello_may_be_answered_later(void **state)
+{
+	char home[] = "late";
+	Pm__Welcome welcome = PM__WELCOME__INIT;
+
+	(void)state;
+	b.hello_later = true;
+	rig_link(false);
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_up + b.n_up, 0);
+	assert_int_equal(a.n_closed + b.n_closed, 0);
+	welcome.home = home;
+	pm_link_welcome(b.link, &welcome, NULL);
+	assert_int_equal(b.n_up, 0); /* owners' calls call no handler */
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(b.n_up, 1);
+	assert_int_equal(a.n_up, 1);
+	pm_link_welcome(b.link, &welcome, NULL); /* it has been */
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_closed + b.n_closed, 0);
+}
+
+static void a_hello_may_be_refused_later(void **state)
+{
+	struct pm_error why;
+
+	(void)state;
+	b.hello_later = true;
+	rig_link(false);
+	rig_pump(SIZE_MAX / 2);
+	(void)pm_fail(&why, PM_DENIED, "it has gone meanwhile");
+	pm_link_welcome(b.link, NULL, &why);
+	rig_pump(SIZE_MAX / 2);
+	assert_string_equal(a.why.what, "it has gone meanwhile");
+	assert_int_equal(a.n_up + b.n_up, 0);
+	assert_int_equal(b.n_closed, 1);
+}
+
+static void a_hello_that_is_never_answered_ends_with_its_deadline(void **state)
+{
+	(void)state;
+	b.hello_later = true;
+	rig_link(false);
+	rig_pump(SIZE_MAX / 2);
+	assert_false(pm_link_work(b.link, now_ms + 5000));
+	assert_int_equal(b.why.code, PM_DEADLINE);
+	pm_link_welcome(b.link, NULL, &b.why); /* too late: nothing happens */
+}
+
 static void a_hello_over_the_first_records_size_is_not_sent(void **state)
 {
 	(void)state;
@@ -740,6 +789,9 @@ int main(void)
 		ONE(a_refused_key_is_closed_without_a_word),
 		ONE(the_other_version_is_told_to_people),
 		ONE(a_hello_is_refused_in_words),
+		ONE(a_hello_may_be_answered_later),
+		ONE(a_hello_may_be_refused_later),
+		ONE(a_hello_that_is_never_answered_ends_with_its_deadline),
 		ONE(a_hello_over_the_first_records_size_is_not_sent),
 		ONE(record_lengths_are_checked_before_anything_is_read),
 		ONE(requests_and_answers_go_both_ways),

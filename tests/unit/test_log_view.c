@@ -169,9 +169,16 @@ static void lines_of_hosts_tell_where_they_come_from(void **state)
 		{ { .form = LOG_JSON },
 		  { .name = "web1", .width = 4, .late = true },
 		  &out_source,
-		  "{\"host\":\"web1\",\"message\":\"a line\","
+		  "{\"schema\":1,\"host\":\"web1\",\"message\":\"a line\","
 		  "\"timestamp\":\"2026-11-23T01:32:56.899Z\",\"type\":\"out\",\"process_id\":0,"
 		  "\"app_name\":\"tick\",\"late\":true}\n" },
+		{ { .form = LOG_JSON }, /* F-31 */
+		  { .name = "web1", .boot = (const uint8_t *)"0123456789abcdef" },
+		  &out_source,
+		  "{\"schema\":1,\"host\":\"web1\",\"message\":\"a line\","
+		  "\"timestamp\":\"2026-11-23T01:32:56.899Z\",\"type\":\"out\",\"process_id\":0,"
+		  "\"app_name\":\"tick\",\"boot\":\"30313233343536373839616263646566\","
+		  "\"stream\":\"0000000000000abc\",\"sequence\":4096,\"monotonic_ms\":77}\n" },
 	};
 	Pm__LogLine line = PM__LOG_LINE__INIT;
 
@@ -179,6 +186,9 @@ static void lines_of_hosts_tell_where_they_come_from(void **state)
 	line.text.data = (uint8_t *)(uintptr_t) "a line";
 	line.text.len = 6;
 	line.wall_ms = 1795397576899;
+	line.file = 0xabc;
+	line.offset = 4096;
+	line.monotonic_ms = 77;
 	for (size_t i = 0; i < PM_COUNT(cases); i++) {
 		PM_BUF out = { 0 };
 
@@ -196,12 +206,15 @@ static void gaps_are_told_where_they_are(void **state)
 	(void)state;
 	log_view_gap(&plain, "web7", &out_source, 1204, 99, "client too slow", &out);
 	log_view_gap(&plain, "web7", &out_source, 0, 1234567, "rot\033ated", &out);
+	log_view_gap(&plain, "web7", &out_source, 0, 0, "rotated away while nobody read", &out);
 	log_view_gap(&json, "web7", NULL, 5, 0, "x", &out);
-	assert_string_equal(out.bytes,
-	                    "-- web7/tick: 1,204 lines not delivered (client too slow) --\n"
-	                    "-- web7/tick: 1,234,567 bytes not delivered (rot\\x1bated) --\n"
-	                    "{\"host\":\"web7\",\"type\":\"gap\",\"app_name\":\"\",\"lines\":5,"
-	                    "\"bytes\":0,\"why\":\"x\"}\n");
+	assert_string_equal(
+		out.bytes,
+		"-- web7/tick: 1,204 lines not delivered (client too slow) --\n"
+		"-- web7/tick: 1,234,567 bytes not delivered (rot\\x1bated) --\n"
+		"-- web7/tick: lines not delivered (rotated away while nobody read) --\n"
+		"{\"schema\":1,\"host\":\"web7\",\"type\":\"gap\",\"app_name\":\"\",\"lines\":5,"
+		"\"bytes\":0,\"why\":\"x\"}\n");
 }
 
 int main(void)

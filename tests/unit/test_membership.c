@@ -118,6 +118,7 @@ static void in_files(void **state)
 	struct pm_error err;
 	struct stat st;
 	uint64_t epoch;
+	struct pm_session_mark mark;
 
 	(void)state;
 	fill(&m);
@@ -141,9 +142,27 @@ static void in_files(void **state)
 		assert_int_equal(pm_membership_next_epoch(dir, &epoch, &err), 0);
 		assert_int_equal(epoch, i);
 	}
+	pm_session_mark_load(dir, &mark);
+	assert_string_equal(mark.id, "");
+	assert_int_equal(mark.generation, 0);
+	mark = (struct pm_session_mark){ .id = "0123 of it", .generation = 7, .base = 9 };
+	assert_int_equal(pm_session_mark_save(dir, &mark, &err), 0);
+	mark = (struct pm_session_mark){ 0 };
+	pm_session_mark_load(dir, &mark);
+	assert_string_equal(mark.id, "0123 of it");
+	assert_int_equal(mark.generation, 7);
+	assert_int_equal(mark.base, 9);
 	assert_int_equal(pm_membership_forget(dir, &err), 0);
 	assert_int_equal(pm_membership_load(dir, &got, &err), -1);
 	assert_int_equal(err.code, PM_NOT_FOUND);
+	pm_session_mark_load(dir, &mark); /* stays: it says what an earlier membership counted */
+	assert_int_equal(mark.base, 9);
+	(void)snprintf(path, sizeof(path), "%s/" PM_HOME_SESSION, dir);
+	assert_int_equal(truncate(path, 3), 0);
+	pm_session_mark_load(dir, &mark);
+	assert_string_equal(mark.id, "");
+	assert_int_equal(unlink(path), 0);
+	(void)snprintf(path, sizeof(path), "%s/" PM_HOME_FLEET, dir);
 	assert_int_equal(symlink("/etc/hostname", path), 0);
 	assert_int_equal(pm_membership_load(dir, &got, &err), -1);
 	assert_int_equal(err.code, PM_DENIED);

@@ -36,7 +36,7 @@ static uint64_t begin(unsigned n)
 	uint64_t ticket = 0;
 	struct pm_error err = { 0 };
 
-	if (op_sync_begin(f.ops, id_of(n), &ticket, &err) < 0)
+	if (op_sync_begin(f.ops, id_of(n), n, &ticket, &err) < 0)
 		fail_msg("begin %u: %s", n, err.what);
 	return ticket;
 }

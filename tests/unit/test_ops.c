@@ -24,6 +24,8 @@ static const struct {
 	{ "tokens", PM_RANK_ADMIN },        { "operators", PM_RANK_ADMIN },
 	{ "node-change", PM_RANK_ADMIN },   { "group-change", PM_RANK_ADMIN },
 	{ "audit", PM_RANK_ADMIN },         { "local", PM_RANK_COUNT },
+	{ "rollout", PM_RANK_OPERATOR },    { "rollout-view", PM_RANK_VIEWER },
+	{ "rollout-steal", PM_RANK_ADMIN },
 };
 
 static void s03_every_op_has_a_name_and_a_role(void **state)
@@ -128,7 +130,8 @@ static void check_whats(const ProtobufCMessageDescriptor *type, Pm__Envelope *en
                         ProtobufCMessage *body)
 {
 	static union {
-		Pm__NodeChange change; /* the largest that is looked into */
+		Pm__NodeChange change;
+		Pm__RolloutChange rollout; /* the largest that is looked into */
 		Pm__Command command;
 		Pm__StatusRequest status;
 		Pm__LogQuery logs;
@@ -151,6 +154,8 @@ static void check_whats(const ProtobufCMessageDescriptor *type, Pm__Envelope *en
 			inner.command.verb = PM__VERB__VERB_PING;
 		if (sub == &pm__node_change__descriptor)
 			inner.change.verb = PM__NODE_VERB__NODE_LABEL;
+		if (sub == &pm__rollout_change__descriptor)
+			inner.rollout.verb = PM__ROLLOUT_VERB__ROLLOUT_PAUSE;
 		memcpy((char *)body + field->quantifier_offset, &which, sizeof(which));
 		memcpy((char *)body + field->offset, &at, sizeof(at));
 		if ((pm_ops_of(env) & PM_OP_BIT(PM_OP_LOCAL)) != 0)

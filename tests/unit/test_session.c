@@ -417,9 +417,34 @@ static void credit_by_hand_is_given_by_hand_only(void **state)
 	pm_session_finish(&s);
 }
 
+/* F-36: an operator looks at many hosts at once, and all of them have room for a record. */
+static void an_operators_session_has_many_streams_and_credit_for_all(void **state)
+{
+	struct pm_session s;
+	struct pm_stream *st;
+	struct pm_error err;
+	uint64_t sum = 0;
+
+	(void)state;
+	greeted(&s, true);
+	s.streams_max = PM_OPERATOR_STREAMS_MAX;
+	s.credit_max = PM_VIEWER_CREDIT_MAX;
+	for (unsigned i = 0; i < PM_OPERATOR_STREAMS_MAX; i++) {
+		assert_int_equal(pm_session_open_stream(&s, PM_STREAM_WINDOW, &st, &err), 0);
+		assert_int_equal(st->granted,
+		                 i < PM_STREAMS_MAX ? PM_STREAM_WINDOW : PM_STREAM_WINDOW_MIN);
+		sum += st->granted;
+	}
+	assert_int_equal(sum, PM_VIEWER_CREDIT_MAX);
+	assert_int_equal(pm_session_open_stream(&s, PM_STREAM_WINDOW, &st, &err), -1);
+	assert_int_equal(err.code, PM_LIMIT);
+	pm_session_finish(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_operators_session_has_many_streams_and_credit_for_all),
 		cmocka_unit_test(the_highest_common_version_is_chosen),
 		cmocka_unit_test(nothing_goes_before_the_greeting),
 		cmocka_unit_test(an_unknown_body_is_answered_only_if_it_asks),

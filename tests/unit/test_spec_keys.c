@@ -94,6 +94,39 @@ static const struct sample *sample_of(const char *key)
 	return NULL;
 }
 
+/* A rollout's options as an app file has them (F-14); returns what spec_set() does. */
+static int set_rollout(struct spec_builder *b, const char *name, const char *value,
+                       struct pm_error *err)
+{
+	struct doc_node one = { .type = DOC_TEXT, .name = name, .text = value };
+	struct doc_node map = { .type = DOC_MAP, .first = &one, .last = &one, .n = 1 };
+
+	return spec_set(b, spec_key_find("rollout"), &map, err);
+}
+
+static void f14_rollout_takes_an_object_of_a_rollouts_options(void **state)
+{
+	struct spec_builder b;
+	struct pm_error err;
+
+	(void)state;
+	assert_int_equal(spec_builder_init(&b, &err), 0);
+	assert_int_equal(set_rollout(&b, "max_down", "half", &err), -1);
+	assert_int_equal(err.code, PM_CONFIG);
+	assert_int_equal(set_rollout(&b, "bach", "1", &err), -1);
+	assert_string_equal(err.hint, "did you mean batch?");
+	assert_int_equal(set_rollout(&b, "min_healthy", "2m", &err), -1); /* F-15 */
+	assert_int_equal(b.spec->n_rollout, 0);
+	assert_int_equal(set_rollout(&b, "batch", "1,10%", &err), 0);
+	assert_int_equal(b.spec->n_rollout, 1);
+	assert_string_equal(b.spec->rollout[0]->name, "batch");
+	assert_string_equal(b.spec->rollout[0]->value, "1,10%");
+	assert_int_equal(set_rollout(&b, "wait", "ask", &err), 0); /* the later one counts */
+	assert_int_equal(b.spec->n_rollout, 1);
+	assert_string_equal(b.spec->rollout[0]->name, "wait");
+	spec_builder_finish(&b);
+}
+
 static void every_key_takes_its_good_value_and_refuses_its_bad_one(void **state)
 {
 	struct spec_builder b;
@@ -104,8 +137,8 @@ static void every_key_takes_its_good_value_and_refuses_its_bad_one(void **state)
 		const struct spec_key *k = &spec_keys[i];
 		const struct sample *s = sample_of(k->name);
 
-		if (k->type == SPEC_KEPT || k->type == SPEC_ENV)
-			continue;
+		if (k->type == SPEC_KEPT || k->type == SPEC_ENV || k->type == SPEC_ROLLOUT)
+			continue; /* objects */
 		if (s == NULL)
 			fail_msg("key %s has no sample", k->name);
 		assert_int_equal(spec_builder_init(&b, &err), 0);
@@ -364,6 +397,7 @@ static void signals_have_names_and_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(f14_rollout_takes_an_object_of_a_rollouts_options),
 		cmocka_unit_test(every_key_takes_its_good_value_and_refuses_its_bad_one),
 		cmocka_unit_test(every_key_explains_itself),
 		cmocka_unit_test(no_name_and_no_option_is_taken_twice),

@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include "agent/state.h"
+#include "agent/state_frame.h"
 #include "proto/limits.h"
 
 #define FRAME_LEN 56 /* as agent/state.c writes it */

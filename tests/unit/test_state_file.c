@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "agent/state.h"
+#include "agent/state_frame.h"
 #include "proto/failpoint.h"
 
 static char home[64];

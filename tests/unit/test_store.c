@@ -430,11 +430,6 @@ static void commands_are_counted_and_keep_their_targets(void **state)
 	OK(LOOK(rig, the_command, STORE_LIST_COMMANDS, .id = id_of(50)));
 	open.command.id = id_of(51);
 	assert_int_equal(ASK(rig, STORE_OPEN_COMMAND, .open_command = open).revision, 2);
-	/* an old backup was put back, the agents know more. */
-	OK(ASK(rig, STORE_RAISE_COUNTER, .number = 100));
-	OK(ASK(rig, STORE_RAISE_COUNTER, .number = 10));
-	open.command.id = id_of(52);
-	assert_int_equal(ASK(rig, STORE_OPEN_COMMAND, .open_command = open).revision, 101);
 	assert_int_equal(rig_ask(rig,
 	                         &(struct store_request){
 					 .op = STORE_PRUNE, .now_ms = 9000, .number = 8000 },
@@ -460,6 +455,67 @@ static void the_rollout(const struct store_result *r)
 	assert_int_equal(r->rollouts[0].revision, 2);
 	assert_string_equal(r->rollouts[0].state, "running");
 	assert_memory_equal(r->rollouts[0].plan, "plan2", 5);
+}
+
+/* X-50: what each agent was sent is known, and an old backup is told by an agent that knows more.
+ */
+static uint64_t sent[2], last_epoch;
+
+static void read_sent(const struct store_result *r)
+{
+	assert_int_equal(r->n, 2);
+	for (size_t i = 0; i < 2; i++)
+		sent[i] = r->agents[i].command;
+	last_epoch = r->agents[0].epoch;
+}
+
+static void x50_commands_have_numbers_and_agents_their_last_one(void **state)
+{
+	struct rig *rig = *state;
+	const struct store_id both[] = { id_of(1), id_of(2) };
+	struct store_step steps[] = {
+		{ .agent = id_of(1), .token = id_of(61), .state = "sent", .sent = true },
+		{ .agent = id_of(2), .token = id_of(62), .state = "pending" },
+	};
+	struct store_put_rollout p = { .rollout = { .id = id_of(60),
+		                                    .app = "api",
+		                                    .state = "running",
+		                                    .plan = (const uint8_t *)"plan",
+		                                    .plan_len = 4 },
+		                       .steps = steps,
+		                       .n_steps = 2 };
+	struct answer a;
+
+	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 2)));
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 1, "web01")));
+	OK(ASK(rig, STORE_ENROL, .enrol = enrolment(7, 2, "web02")));
+	assert_int_equal(ASK(rig, STORE_COUNT, .count = { both, 2 }).number, 1);
+	assert_int_equal(ASK(rig, STORE_COUNT, .count = { both + 1, 1 }).number, 2);
+	OK(LOOK(rig, read_sent, STORE_LIST_AGENTS));
+	assert_int_equal(sent[0], 1);
+	assert_int_equal(sent[1], 2);
+	/* A step that is sent counts with what writes it down; one that is not does not. */
+	a = ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p);
+	assert_int_equal(a.revision, 1);
+	assert_int_equal(a.number, 3);
+	OK(LOOK(rig, read_sent, STORE_LIST_AGENTS));
+	assert_int_equal(sent[0], 3);
+	assert_int_equal(sent[1], 2);
+	assert_int_equal(ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p).status, STORE_CONFLICT);
+	p.rollout.revision = 1;
+	steps[0].sent = false;
+	assert_int_equal(ASK(rig, STORE_PUT_ROLLOUT, .put_rollout = p).number, 0);
+	/* An old backup was put back, an agent knows more, and an operator says go on. */
+	OK(ASK(rig, STORE_RAISE_COUNTER, .raise = { id_of(1), 40, 100 }));
+	OK(ASK(rig, STORE_RAISE_COUNTER, .raise = { id_of(1), 4, 10 }));
+	OK(LOOK(rig, read_sent, STORE_LIST_AGENTS));
+	assert_int_equal(sent[0], 100);
+	assert_int_equal(last_epoch, 40);
+	assert_int_equal(ASK(rig, STORE_RAISE_COUNTER, .raise = { id_of(9), 4, 500 }).status,
+	                 STORE_NOT_FOUND);
+	assert_int_equal(ASK(rig, STORE_COUNT, .count = { both, 2 }).number, 101);
+	assert_int_equal(ASK(rig, STORE_BEGIN_SESSION, .session = { .agent = id_of(1) }).revision,
+	                 41);
 }
 
 static void rollouts_advance_by_compare_and_set(void **state)
@@ -565,7 +621,7 @@ static void meta_ends_the_chain(const struct store_result *r)
 {
 	assert_int_equal(r->n, 1);
 	assert_memory_equal(&r->meta->audit, &chain, sizeof(chain));
-	assert_int_equal(r->meta->schema, 1);
+	assert_int_equal(r->meta->schema, 2);
 	assert_int_equal(r->meta->audit_first, 1);
 }
 
@@ -720,6 +776,7 @@ int main(void)
 		CONTRACT(specs_follow_each_other),
 		CONTRACT(what_is_desired_is_compared_and_set),
 		CONTRACT(commands_are_counted_and_keep_their_targets),
+		CONTRACT(x50_commands_have_numbers_and_agents_their_last_one),
 		CONTRACT(rollouts_advance_by_compare_and_set),
 		CONTRACT(locks_are_taken_together_and_run_out),
 		CONTRACT(what_is_done_is_in_the_audit_and_what_is_not_is_not),

@@ -417,10 +417,10 @@ static void a_store_of_a_newer_version_is_refused_in_words(void **state)
 	set_version(rig, 999);
 	assert_int_equal(rig_open(rig, &err), -1);
 	assert_int_equal(err.code, PM_UNSUPPORTED);
-	assert_non_null(strstr(err.what, "newer pmd (schema 999, this one knows 1)"));
+	assert_non_null(strstr(err.what, "newer pmd (schema 999, this one knows 2)"));
 	assert_non_null(strstr(err.hint, "upgrade pmd"));
 	(void)uv_run(&rig->loop, UV_RUN_NOWAIT);
-	set_version(rig, 1);
+	set_version(rig, 2);
 	rig_must_open(rig);
 }
 
@@ -430,14 +430,14 @@ static int migrate(struct rig *rig, const char *const *second, struct pm_error *
 	static const char *const add[] = { "ALTER TABLE agents ADD COLUMN region TEXT NOT NULL "
 		                           "DEFAULT ''",
 		                           NULL };
-	const char *const *steps[] = { schema_steps[0], add, second };
+	const char *const *steps[] = { schema_steps[0], schema_steps[1], add, second };
 	char path[128];
 	struct sql q;
 	int rc;
 
 	path_of(rig, "store.db", path);
 	assert_int_equal(sql_open(&q, path, false, err), 0);
-	rc = schema_migrate(&q, path, steps, 3, err);
+	rc = schema_migrate(&q, path, steps, 4, err);
 	sql_close(&q);
 	return rc;
 }
@@ -454,14 +454,14 @@ static void a_migration_copies_first_and_is_all_or_nothing(void **state)
 	OK(ASK(rig, STORE_ADD_TOKEN, .token = agent_token(7, 1)));
 	rig_close(rig);
 	assert_int_equal(migrate(rig, broken, &err), -1);
-	rig_must_open(rig); /* still of version 1 */
+	rig_must_open(rig); /* still of version 2 */
 	assert_int_equal(ASK(rig, STORE_LIST_TOKENS).n, 1);
 	rig_close(rig);
 	assert_int_equal(migrate(rig, good, &err), 0);
 	assert_int_equal(rig_open(rig, &err), -1);
-	assert_int_equal(err.code, PM_UNSUPPORTED); /* version 3 now */
+	assert_int_equal(err.code, PM_UNSUPPORTED); /* version 4 now */
 	(void)uv_run(&rig->loop, UV_RUN_NOWAIT);
-	path_of(rig, "store.db.before-1", path);
+	path_of(rig, "store.db.before-2", path);
 	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "SELECT epoch FROM agents", NULL, NULL, NULL), SQLITE_OK);
 	assert_int_not_equal(sqlite3_exec(db, "SELECT region FROM agents", NULL, NULL, NULL),

@@ -1,0 +1,183 @@
+"""Logs of a fleet over connections that are cut and viewers that are slow: a real coordinator and agent on loopback,
+with a proxy before each of the two ends."""
+
+import json
+import os
+import signal
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "integration"))
+
+import pmdtest  # noqa: E402
+from chaos import Chaos  # noqa: E402
+from pmdtest import BUILD, PATIENCE  # noqa: E402
+
+# Writes numbered lines of one length until it is told to end, and how many those were.
+TICKER = """
+import os, sys, time
+n, most, pause = 0, int(sys.argv[1]), float(sys.argv[2])
+while n < most and not os.path.exists(sys.argv[3]):
+    sys.stdout.write("".join(f"{i:08d} {'x' * 40}\\n" for i in range(n, min(n + 200, most))))
+    sys.stdout.flush()
+    n = min(n + 200, most)
+    time.sleep(pause)
+print(f"end {n}", flush=True)
+while True:
+    time.sleep(1)
+"""
+LINE = 8 + 1 + 40 + 1
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+class FleetLogs(pmdtest.PmdTestCase):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.dir, 0o755)
+        self.port = free_port()
+        coordinator = os.path.join(self.dir, "coordinator")
+        os.mkdir(coordinator, 0o700)
+        self.log_of_coordinator = os.path.join(self.dir, "coordinator.log")
+        user = []
+        if os.geteuid() == 0:
+            os.chown(coordinator, 65534, 65534)
+            user = ["--user", "nobody"]
+        with open(self.log_of_coordinator, "ab") as log:
+            self.popen([os.path.join(BUILD, "pmd"), "coordinator", "--home", coordinator, *user,
+                        "--listen", f"tcp://127.0.0.1:{self.port}", "--heartbeat-ms", "1000"], stderr=log)
+        self.wait(lambda: "coordinator.start" in self.read(self.log_of_coordinator), message="the coordinator")
+        self.agent_wire, self.alice_wire = self.wire(), self.wire()
+        self.alice_home = os.path.join(self.dir, "alice")
+        os.mkdir(self.alice_home, 0o700)
+        token = self.run_command([os.path.join(BUILD, "pmd"), "coordinator", "token", "--home", coordinator,
+                                  "--role", "admin", "--name", "alice",
+                                  "--advertise", f"127.0.0.1:{self.alice_wire.port}"]).out
+        self.alice("login", "--token-file", self.write("op.token", token))
+
+    def wire(self):
+        wire = Chaos(self.port)
+        self.addCleanup(wire.close)
+        return wire
+
+    def explain(self):
+        super().explain()
+        print("--- coordinator\n" + self.read(self.log_of_coordinator)[-4000:])
+
+    def of_alice(self, env=None):
+        return {"PMD_HOME": self.alice_home, "HOME": self.alice_home, **(env or {})}
+
+    def alice(self, *args, **kwargs):
+        return self.pmctl(*args, env=self.of_alice(), **kwargs)
+
+    def viewer(self, *args):
+        """A `logs` of alice's into a file."""
+        out = os.path.join(self.dir, "viewed")
+        err = os.path.join(self.dir, "viewed.err")
+        with open(out, "wb") as to, open(err, "wb") as to_err:
+            child = self.pmctl_popen("--all", "logs", *args, env=self.of_alice(), stdout=to, stderr=to_err)
+        return child, out, err
+
+    def join(self, most, pause, **app):
+        script = self.write("ticker.py", TICKER)
+        self.flag = os.path.join(self.dir, "enough")
+        self.pmctl("start", self.write("app.json", {"apps": [{
+            "name": "api", "script": script, "interpreter": "/usr/bin/python3", "args": [str(most), str(pause), self.flag],
+            "autorestart": False, **app}]}))
+        token = self.alice("token", "create", "--address", f"127.0.0.1:{self.agent_wire.port}").out
+        self.pmctl("join", "--token-file", self.write("web.token", token), "--name", "web1")
+        self.wait(self.is_online, message="web1 is online")
+
+    def is_online(self):
+        return [n["state"] for n in self.alice("node", "list", "--json").json()["nodes"]] == ["online"]
+
+    def enough(self):
+        with open(self.flag, "w"):
+            pass
+
+    def rotated(self):
+        return [f for f in os.listdir(os.path.join(self.home, "logs")) if f.startswith("api-out__")]
+
+    # ---- what is asked for
+
+    def test_f34_20_cuts_while_it_writes_and_rotates_lose_and_repeat_nothing(self):
+        self.join(10 ** 9, 0.02, log_max_size="300K", log_keep=1000, log_compress="gzip")
+        child, out, err = self.viewer("api", "--raw", "--lines", "100000")
+        self.wait(lambda: os.path.getsize(out) > 0, message="the first lines")
+        for cut in range(20):
+            size = os.path.getsize(out)
+            # The agent comes back later each time: most of the cuts are the operator's.
+            (self.agent_wire if cut % 6 == 0 else self.alice_wire).cut_all()
+            self.wait(lambda: os.path.getsize(out) > size + 20000, timeout=60, message=f"lines after cut {cut}")
+        self.enough()
+        self.wait(lambda: b"end " in self.tail(out), timeout=60, message="the last line")
+        child.send_signal(signal.SIGINT)
+        child.wait(20 * PATIENCE)
+        text = self.read(out).splitlines()
+        numbers = [int(line.split()[0]) for line in text if not line.startswith("end ")]
+        print(f"F-34: 20 cuts, {len(numbers)} lines, {len(self.rotated())} rotations")
+        self.assertEqual(numbers, list(range(len(numbers))), self.read(err))
+        self.assertEqual(text[-1], f"end {len(numbers)}")
+        self.assertGreater(len(self.rotated()), 3)
+
+    def tail(self, path):
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - 4096))
+            return file.read()
+
+    def test_f33_f31_what_a_slow_viewer_misses_is_told_and_counted(self):
+        self.join(150000, 0.002, log_max_size="200K", log_keep=1)
+        child, out, err = self.viewer("api", "--json", "--lines", "0")
+        self.wait(lambda: os.path.getsize(out) > 0, message="the first lines")
+        child.send_signal(signal.SIGSTOP)
+        log = self.log("api")
+        self.wait(lambda: "end " in self.read(log), timeout=120, message="the app's end")
+        child.send_signal(signal.SIGCONT)
+        self.wait(lambda: b'"end 150000"' in self.tail(out), timeout=60, message="the last line")
+        child.send_signal(signal.SIGINT)
+        child.wait(20 * PATIENCE)
+        events = [json.loads(line) for line in self.read(out).splitlines()]
+        lines = [e for e in events if e["type"] == "out"]
+        gaps = [e for e in events if e["type"] == "gap"]
+        self.assertGreater(len(gaps), 0)
+        self.assertIn("client too slow", gaps[0]["why"])
+        first = int(lines[0]["message"].split()[0])
+        seen = sum(len(e["message"]) + 1 for e in lines)
+        missed = sum(e["bytes"] for e in gaps)
+        written = (150000 - first) * LINE + len("end 150000\n")
+        print(f"F-33: {len(gaps)} gaps, {seen} bytes shown + {missed} missed of {written}")
+        self.assertEqual(seen + missed, written)
+        self.assertRegex(self.read(err), rf"0 lines and {missed} bytes were not delivered")
+        # F-31: each line is one of its own, wherever it is met.
+        self.assertEqual({len(e["boot"]) for e in lines}, {32})
+        self.assertEqual(len({(e["boot"], e["stream"], e["sequence"]) for e in lines}), len(lines))
+        last = {}
+        for e in lines:
+            self.assertGreater(e["sequence"], last.get(e["stream"], -1))
+            last[e["stream"]] = e["sequence"]
+        live = [e["monotonic_ms"] for e in lines if e["monotonic_ms"] is not None]
+        self.assertEqual(live, sorted(live))
+        self.assertGreater(len(live), 0)
+
+    def test_f30_a_filter_runs_on_the_agent(self):
+        self.join(100000, 0, log_max_size="100M")
+        self.wait(lambda: "end " in self.read(self.log("api")), timeout=60, message="the app's end")
+
+        def cost(*args):
+            before = sum(len(r["up"]) for r in self.agent_wire.recorded)
+            shown = self.alice("--all", "logs", "api", "--nostream", "--raw", "--lines", "100000", *args, timeout=120).out
+            return sum(len(r["up"]) for r in self.agent_wire.recorded) - before, shown.splitlines()
+
+        filtered, shown = cost("--grep", "00077 ")
+        self.assertEqual([line.split()[0] for line in shown], ["00000077"])
+        whole, shown = cost()
+        print(f"F-30: {filtered} bytes with --grep, {whole} without, {len(shown)} lines")
+        self.assertLess(filtered, whole / 100)
+
+
+if __name__ == "__main__":
+    import unittest
+    unittest.main()

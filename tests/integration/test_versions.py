@@ -1,0 +1,234 @@
+"""Versions of an app's settings: what they are called, what became of them, what can be gone back to."""
+
+import os
+import unittest
+
+from coordinators import DELETE, DENIED, OK, RELOAD, ROOT, SCALE
+from reloads import ReloadCase
+from test_uplink import Joined
+
+LOCKED = 6
+
+
+class VersionCase(ReloadCase):
+    def release(self, n, instances=2, **keys):
+        env = {"RELEASE": n, **keys.pop("env", {})}
+        return self.write(f"next-{n}.json", {"apps": [self.api(instances, env=env, **keys)]})
+
+    def names(self):
+        """What each instance says that it runs with."""
+        return [a["pm2_env"]["spec_hash"] for a in sorted(self.instances("api"), key=lambda a: a["pm_id"])]
+
+    def name(self):
+        names = set(self.names())
+        self.assertEqual(len(names), 1, names)
+        return names.pop()
+
+    def outcomes(self, *args, check=0):
+        return self.pmctl(*args, "--json", check=check, timeout=60).json()["outcomes"]
+
+
+class Names(VersionCase):
+    def test_every_outcome_says_from_what_to_what(self):
+        """F-22: what a step did is known by its answer."""
+        first = self.outcomes("start", self.release(1))
+        one = self.name()
+        self.assertEqual([(o.get("spec_from"), o["spec_to"]) for o in first], [(None, one)] * 2)
+        second = self.outcomes("startOrReload", self.release(2))
+        two = self.name()
+        self.assertNotEqual(one, two)
+        self.assertEqual([(o["spec_from"], o["spec_to"]) for o in second], [(one, two)] * 2)
+        for verb in ("reload", "restart"):
+            same = self.outcomes(verb, "api")
+            self.assertEqual([(o["spec_from"], o["spec_to"]) for o in same], [(two, two)] * 2)
+        patched = self.outcomes("reload", "api", "--kill-timeout", "3000")
+        three = self.name()
+        self.assertEqual([(o["spec_from"], o["spec_to"]) for o in patched], [(two, three)] * 2)
+        scaled = self.outcomes("scale", "api", "3")
+        four = self.name()  # also of those that were there
+        self.assertNotIn(four, (one, two, three))
+        self.assertEqual([(o["spec_from"], o["spec_to"]) for o in scaled], [(three, four)])
+        gone = self.outcomes("delete", "api")
+        self.assertEqual([(o["spec_from"], o.get("spec_to")) for o in gone], [(four, None)] * 3)
+
+    def test_the_same_file_has_the_same_name(self):
+        self.pmctl("start", self.release(1), env={"LANG": "C"})
+        one = self.name()
+        self.pmctl("delete", "api")
+        self.pmctl("start", self.release(1), env={"LANG": "C.UTF-8", "EDITOR": "ed"})
+        self.assertEqual(self.name(), one)
+        self.pmctl("reload", "api", "--update-env", env={"LANG": "POSIX"})
+        self.assertEqual(self.name(), one)
+
+    def test_what_could_not_be_replaced_says_what_it_runs_with(self):
+        self.start_api(env={"RELEASE": 1})
+        one = self.name()
+        failed = self.outcomes("startOrReload", self.release(2, env={"HOW": "throw"}), check=10)
+        self.assertEqual(self.names(), [one] * 2)
+        self.assertEqual({(o.get("spec_from"), o.get("spec_to")) for o in failed if "id" in o}, {(one, one)})
+        self.pmctl("startOrReload", self.release(2, env={"THROW_AT": 1}), check=False)
+        names = self.names()
+        self.assertEqual(names[1], one)
+        self.assertNotEqual(names[0], one)
+
+    def test_over_the_death_of_the_supervisor_and_of_all(self):
+        self.start_api(env={"RELEASE": 1})
+        self.pmctl("startOrReload", self.release(2, env={"THROW_AT": 1}), check=False)
+        names = self.names()
+        self.kill_supervisor()
+        self.wait_servers(2)
+        self.assertEqual(self.names(), names)
+        self.pmctl("reload", "api", check=False)
+        self.pmctl("startOrReload", self.release(3))
+        three = self.name()
+        self.kill_agent()
+        self.pmctl("list")
+        self.assert_whole()
+        self.assertEqual(self.name(), three)
+
+
+class Plans(VersionCase):
+    """F-26: what a command would do, and nothing of it is done."""
+
+    def plan(self, *args, check=20):
+        """{app: words} of a plan that found nothing to refuse."""
+        return {o["name"]: o["text"] for o in self.outcomes(*args, "--plan", check=check)}
+
+    def seen(self):
+        return self.table(), self.names(), sorted(os.listdir(f"{self.home}/state"))
+
+    def test_each_verb_says_what_it_would_do_and_does_nothing(self):
+        self.start_api(env={"RELEASE": 1})
+        self.start([self.silent("job")])
+        self.start([self.silent("idle")])
+        self.pmctl("stop", "idle")
+        before = self.seen()
+        two = self.release(2, 4, args=["--fast"], env={"RELEASE": 2, "DB_PASS": "canary-77"})
+        change = "args; instances 2 -> 4; env: +DB_PASS, RELEASE (values not shown)"
+        fork = "settings unchanged; restarts 1 instance: it cannot share its socket"
+        for args, name, words, status in (
+                (("startOrReload", two), "api", f"{change}; reloads 2 instances, starts 2 instances", 20),
+                (("startOrRestart", two), "api", f"{change}; restarts 2 instances, starts 2 instances", 20),
+                (("start", two), "api", f"{change}; restarts 2 instances, starts 2 instances", 20),
+                (("reload", two), "api", f"{change}; reloads 2 instances, starts 2 instances", 20),
+                (("startOrReload", self.release(1)), "api", None, 20),
+                (("reload", "api"), "api", "reloads 2 instances", 20),
+                (("reload", "0"), "api", "reloads 1 instance", 20),
+                (("restart", "api"), "api", "restarts 2 instances", 20),
+                (("reload", "api", "--kill-timeout", "3000"), "api",
+                 "kill_timeout 1600 ms -> 3000 ms; reloads 2 instances", 20),
+                (("reload", "job"), "job", "restarts 1 instance: it cannot share its socket", 20),
+                (("reload", self.write("job.json", {"apps": [self.silent("job")]})), "job", fork, 20),
+                (("reload", "idle"), "idle", "starts 1 instance", 20),
+                (("start", "idle"), "idle", "starts 1 instance", 20),
+                (("start", "job"), "job", "no change", 0),
+                (("stop", "job"), "job", "stops 1 instance", 20),
+                (("stop", "idle"), "idle", "no change", 0),
+                (("delete", "api"), "api", "deletes 2 instances", 20),
+                (("delete", "1"), "api", "removes 1 instance", 20),
+                (("scale", "api", "4"), "api", "instances 2 -> 4; starts 2 instances", 20),
+                (("scale", "api", "-1"), "api", "instances 2 -> 1; removes 1 instance", 20),
+                (("scale", "api", "2"), "api", "no change", 0),
+                (("start", self.write("new.json", {"apps": [self.silent("new", instances=3)]})), "new",
+                 "new; starts 3 instances", 20),
+                (("start", "/bin/sleep", "--name", "held", "--no-autostart"), "held",
+                 "new; declares 1 instance as stopped", 20)):
+            with self.subTest(args=args):
+                plan = self.plan(*args, check=status)
+                if words is not None:
+                    self.assertEqual(plan, {name: words})
+                self.assertNotIn("canary-77", str(plan))
+        self.assertEqual(self.seen(), before)
+        text = self.pmctl("reload", "api", "--plan", check=20)
+        self.assertIn("api: reloads 2 instances", text.out)
+        self.assertIn("nothing was done", text.out)
+        self.assertEqual(self.names(), before[1])
+
+    def test_it_tells_from_which_version_to_which(self):
+        self.start_api(env={"RELEASE": 1})
+        plan = self.outcomes("startOrReload", self.release(2), "--plan", check=20)[0]
+        self.assertEqual(plan["spec_from"], self.name())
+        self.pmctl("startOrReload", self.release(2))
+        self.assertEqual(plan["spec_to"], self.name())
+        scaled = self.outcomes("scale", "api", "3", "--plan", check=20)[0]
+        self.pmctl("scale", "api", "3")
+        self.assertEqual(scaled["spec_to"], self.name())
+
+    def test_what_the_command_would_refuse(self):
+        self.pmctl("reload", "api", "--plan", check=3)  # no agent runs, and none is started
+        self.assertFalse(self.agents())
+        self.start_api(env={"RELEASE": 1})
+        self.assertIn("no such app", self.pmctl("reload", "nobody", "--plan", check=4).err)
+        self.assertIn("from 1 to", self.pmctl("scale", "api", "0", "--plan", check=2).err)
+        bad = self.write("bad.json", {"apps": [self.silent("bad", uid="nobody-of-that-name")]})
+        plan, real = (self.pmctl("start", bad, *more, check=False) for more in (["--plan"], []))
+        self.assertEqual((plan.code, plan.err), (real.code, real.err))
+        child = self.starting("startOrReload", self.release(2, env={"HOW": "mute"}), how="good")
+        plan = self.outcomes("startOrReload", self.release(3), "--plan", check=6)[0]
+        self.assertIn("a reload of api with other settings is under way", plan["text"])
+        self.pmctl("stop", "api")
+        self.finish(child)
+
+    def test_other_verbs_have_none_and_say_so(self):
+        for args in (("list",), ("save",), ("kill",), ("flush",), ("signal", "SIGHUP", "api")):
+            self.assertIn("there is no plan of it", self.pmctl(*args, "--plan", check=2).err)
+        self.assertFalse(self.agents())
+
+
+class FromAfar(Joined):
+    """What a coordinator's steps go by."""
+
+    def setUp(self):
+        super().setUp()
+        self.join()
+        self.start_app(instances=2, exec_mode="fork")
+        self.hash = self.status()["spec_hash"]
+
+    def status(self):
+        return self.fleet.status(detail=1)[0]
+
+    def step(self, verb=RELOAD, name="web", hash=None, **what):
+        return self.fleet.command(verb, "web", expect=[{"name": name, "hash": self.hash if hash is None else hash}], **what)
+
+    def test_a_command_for_another_version_is_refused_as_a_whole(self):
+        """F-26: compare and set, right before it is carried out."""
+        pids = [i["pid"] for i in self.fleet.status(detail=1)]
+        for name, hash, words in (("web", "00" * 16, "its settings were changed meanwhile"),
+                                  ("web", "", "it was declared meanwhile"),
+                                  ("gone", self.hash, "it is gone meanwhile")):
+            answer = self.step(name=name, hash=hash)
+            self.assertEqual(answer["error"]["code"], LOCKED, answer)
+            self.assertIn(words, answer["error"]["what"])
+        self.assertEqual([i["pid"] for i in self.fleet.status(detail=1)], pids)
+        answer = self.step()["result"]
+        self.assertEqual(answer["code"], OK, answer)
+        self.assertEqual({(o["spec_from"], o["spec_to"]) for o in answer["outcomes"]}, {(self.hash, self.hash)})
+        self.assertFalse({i["pid"] for i in self.fleet.status(detail=1)} & set(pids))
+        self.assertEqual(self.step(name="other", hash="")["result"]["code"], OK)
+
+    def test_the_name_follows_a_change(self):
+        answer = self.step(SCALE, count=3)["result"]
+        self.assertEqual(answer["code"], OK, answer)
+        scaled = {i["spec_hash"] for i in self.fleet.status(detail=1)}
+        self.assertEqual(len(scaled), 1)
+        self.assertEqual({o["spec_to"] for o in answer["outcomes"]}, scaled)
+        self.assertEqual(self.step(SCALE, count=2)["error"]["code"], LOCKED)
+
+    def test_a_plan_is_neither_done_nor_counted_nor_in_the_audit(self):
+        pids, audit = [i["pid"] for i in self.fleet.status(detail=1)], self.audit()
+        for _ in range(200):  # of 120 that the policy lets through in an hour
+            answer = self.fleet.command(RELOAD, "web", dry_run=True)["result"]
+            self.assertEqual(answer["code"], OK, answer)
+        self.assertEqual(len(answer["outcomes"]), 1)
+        plan = answer["outcomes"][0]
+        self.assertEqual((plan["spec_from"], plan["spec_to"], plan["n_running"], plan["changes"]), (self.hash, self.hash, 2, True))
+        self.assertIn("restarts 2 instances: it cannot share its socket", plan["text"])
+        self.assertEqual(self.audit(), audit)
+        self.assertEqual([i["pid"] for i in self.fleet.status(detail=1)], pids)
+        # What may not be done may not be planned either, and a refusal is in the audit.
+        self.assertEqual(self.fleet.command(DELETE, "web", actor=ROOT, dry_run=True)["error"]["code"], DENIED)
+        self.assertEqual(len(self.audit()), len(audit) + 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
