@@ -293,7 +293,7 @@ static void send_step(struct run_step *s, struct node *node)
 		cmd.n_expect = n;
 	}
 	cmd.number = node->command; /* counted when the step was written down as sent */
-	cmd.give_up = true; /* a step that failed is over, and the host has what it had */
+	cmd.give_up = true;         /* a step that failed is over, and the host has what it had */
 	for (size_t i = 0; i < n_pushes; i++) {
 		pm__envelope__init(&pushes[i]);
 		pushes[i].actor = &actor;

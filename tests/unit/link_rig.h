@@ -19,7 +19,8 @@ struct end {
 	struct pm_key *key;
 	/* told */
 	enum pm_verdict verdict;
-	bool refuse_hello, hello_later, enrol_later, refuse_enrol, serve, close_in_message, facts_too_long;
+	bool refuse_hello, hello_later, enrol_later, refuse_enrol, serve, close_in_message,
+		facts_too_long;
 	unsigned to_send; /* records of stream data still to be sent */
 	size_t data_bytes;
 	/* seen */
