@@ -45,6 +45,8 @@ static const struct {
 	{ PM__VERB__VERB_AGENT_STATUS, api_agent_status, "status" },
 	{ PM__VERB__VERB_FAIL_POINT, api_fail_point, "fail point" },
 	{ PM__VERB__VERB_FLEET, api_fleet, "fleet" },
+	{ PM__VERB__VERB_HISTORY, api_history, "history" },
+	{ PM__VERB__VERB_REVERT, api_revert, "revert" },
 };
 
 static void on_command(void *arg, struct session *s, uint64_t id, const Pm__Command *cmd)
@@ -167,8 +169,7 @@ int api_new_order(const struct request *r, uint32_t parallel, bool settle, struc
 		.no_wait = r->cmd->no_wait,
 		.settle = settle && !session_is_pm2(r->session),
 		.timeout_ms = r->cmd->timeout_ms,
-		.gated = r->cmd->verb == PM__VERB__VERB_RELOAD ||
-		         r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD,
+		.gated = api_is_gated(r),
 		.force = r->cmd->force,
 		.gives_up = r->cmd->give_up,
 	};

@@ -1,4 +1,5 @@
 /* api_apps.c - the commands that start, stop and change apps. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "agent/app_deps.h"
 #include "agent/cluster.h"
 #include "agent/reload.h"
+#include "agent/remote_policy.h"
 #include "agent/sample.h"
 #include "agent/store.h"
 #include "agent/targets.h"
@@ -25,6 +27,19 @@ static enum cause cause_of(Pm__Verb verb)
 	return verb == PM__VERB__VERB_RELOAD ? CAUSE_RELOAD : CAUSE_RESTART;
 }
 
+const char *api_by(const struct request *r, char out[API_BY_MAX])
+{
+	char user[64];
+
+	if (session_is_remote(r->session)) {
+		(void)snprintf(out, API_BY_MAX, REMOTE_DECLARER "%.80s", session_who(r->session));
+		return out;
+	}
+	user_name(session_uid(r->session), user, sizeof(user));
+	(void)snprintf(out, API_BY_MAX, "%s (%.40s)", user, session_who(r->session));
+	return out;
+}
+
 /* ---- declared apps ---- */
 
 int api_check_spec(const Pm__AppSpec *spec, struct pm_error *err)
@@ -38,7 +53,7 @@ int api_check_spec(const Pm__AppSpec *spec, struct pm_error *err)
 }
 
 /* More or fewer instances, as the new spec says; the surplus is added to the order as deletions. */
-static int fit_instances(struct order *o, struct app *app, uint32_t want, struct pm_error *err)
+int api_fit_instances(struct order *o, struct app *app, uint32_t want, struct pm_error *err)
 {
 	struct instance *inst;
 
@@ -64,7 +79,8 @@ static bool can_reload(const struct app *app)
 bool api_is_gated(const struct request *r)
 {
 	return r->cmd->verb == PM__VERB__VERB_RELOAD ||
-	       r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD;
+	       r->cmd->verb == PM__VERB__VERB_START_OR_RELOAD ||
+	       r->cmd->verb == PM__VERB__VERB_REVERT;
 }
 
 int api_may_take_spec(const struct request *r, const struct app *app, struct pm_error *err)
@@ -78,12 +94,14 @@ int api_may_take_spec(const struct request *r, const struct app *app, struct pm_
 }
 
 /* spec is taken. A reload that fails shall have changed nothing. */
-static void take_spec(const struct request *r, struct app *app, Pm__AppSpec *spec)
+void api_take_spec(const struct request *r, struct app *app, Pm__AppSpec *spec)
 {
+	char by[API_BY_MAX];
+
 	if (api_is_gated(r) && cluster_can_share(spec) && can_reload(app))
-		app_try_spec(app, spec);
+		app_try_spec(app, spec, api_by(r, by));
 	else
-		app_set_spec(app, spec);
+		app_set_spec(app, spec, api_by(r, by));
 }
 
 static int update_app(const struct request *r, struct order *o, struct app *app,
@@ -100,8 +118,8 @@ static int update_app(const struct request *r, struct order *o, struct app *app,
 	}
 	if (api_may_take_spec(r, app, err) < 0 || (!is_new && order_about(o, app, err) < 0))
 		return -1;
-	take_spec(r, app, PM_STEAL(*spec_at));
-	if (fit_instances(o, app, want, err) < 0)
+	api_take_spec(r, app, PM_STEAL(*spec_at));
+	if (api_fit_instances(o, app, want, err) < 0)
 		return -1;
 	for (size_t i = 0; i < PM_MIN(want, app->n); i++)
 		if (order_add(o, app->instances[i], is_new ? EV_START : EV_RESTART,
@@ -121,24 +139,13 @@ bool api_any_up(const struct app *app)
 	return false;
 }
 
-static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spec,
-                     struct pm_error *err)
+int api_declare(const struct request *r, struct order *o, Pm__AppSpec **spec, struct pm_error *err)
 {
-	struct app *app = r->cmd->force ? NULL : app_find_name(r->su, (*spec)->name);
-	struct pm_error exists;
+	char by[API_BY_MAX];
+	struct app *app;
 	size_t n_up;
 
-	if (app != NULL && r->cmd->verb == PM__VERB__VERB_START && api_any_up(app)) {
-		pm_fail(&exists, PM_EXISTS, "%s is running already", (*spec)->name);
-		pm_hint(&exists,
-		        "'pmctl restart %.60s' takes the new settings; --force starts a second one",
-		        (*spec)->name);
-		return order_add_done(o, (*spec)->name, instance_core(app->instances[0])->pm_id,
-		                      true, &exists, err);
-	}
-	if (app != NULL)
-		return update_app(r, o, app, spec, err);
-	if (app_create(r->su, *spec, &app, err) < 0)
+	if (app_create(r->su, *spec, api_by(r, by), &app, err) < 0)
 		return -1;
 	*spec = NULL;
 	app_refresh_triggers(app);
@@ -150,6 +157,25 @@ static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spe
 		if (order_add(o, app->instances[i], EV_STOP, CAUSE_STOP, false, err) < 0)
 			return -1;
 	return 0;
+}
+
+static int start_app(const struct request *r, struct order *o, Pm__AppSpec **spec,
+                     struct pm_error *err)
+{
+	struct app *app = r->cmd->force ? NULL : app_find_name(r->su, (*spec)->name);
+	struct pm_error exists;
+
+	if (app != NULL && r->cmd->verb == PM__VERB__VERB_START && api_any_up(app)) {
+		pm_fail(&exists, PM_EXISTS, "%s is running already", (*spec)->name);
+		pm_hint(&exists,
+		        "'pmctl restart %.60s' takes the new settings; --force starts a second one",
+		        (*spec)->name);
+		return order_add_done(o, (*spec)->name, instance_core(app->instances[0])->pm_id,
+		                      true, &exists, err);
+	}
+	if (app != NULL)
+		return update_app(r, o, app, spec, err);
+	return api_declare(r, o, spec, err);
 }
 
 static int start_staged(const struct request *r, struct pm_error *err)
@@ -304,7 +330,7 @@ static int patch_app(const struct request *r, struct app *app, struct pm_error *
 	app_decide_spec(app); /* which of the two it is that is changed */
 	if (api_patched_spec(r, app, &spec, err) < 0)
 		return -1;
-	take_spec(r, app, PM_STEAL(spec));
+	api_take_spec(r, app, PM_STEAL(spec));
 	return 0;
 }
 
@@ -363,6 +389,7 @@ static int scale_to(const struct request *r, struct app *app, size_t want, struc
 	bool pm2 = session_is_pm2(r->session);
 	size_t have = app->n;
 	struct instance *inst;
+	char by[API_BY_MAX];
 	struct order *o;
 
 	if (api_new_order(r, 0, true, &o, err) < 0)
@@ -371,7 +398,7 @@ static int scale_to(const struct request *r, struct app *app, size_t want, struc
 		order_cancel(o);
 		return -1;
 	}
-	app_set_count(app, (uint32_t)want);
+	app_set_count(app, (uint32_t)want, api_by(r, by));
 	for (size_t i = have; i < want; i++) {
 		struct pm_error failed;
 

@@ -20,9 +20,9 @@ struct request {
 
 /* Each answers the request, or returns -1 and leaves that to its caller. */
 typedef int api_verb_fn(const struct request *r, struct pm_error *err);
-api_verb_fn api_start, api_stop, api_restart, api_delete, api_scale, api_signal, api_send,
-	api_reset, api_flush, api_reopen, api_save, api_resurrect, api_cleardump, api_kill,
-	api_upgrade, api_ping, api_agent_status, api_fail_point, api_fleet;
+api_verb_fn api_history, api_revert, api_start, api_stop, api_restart, api_delete, api_scale,
+	api_signal, api_send, api_reset, api_flush, api_reopen, api_save, api_resurrect,
+	api_cleardump, api_kill, api_upgrade, api_ping, api_agent_status, api_fail_point, api_fleet;
 
 /* Stream handlers (api_stream.c). */
 int api_stream_open(void *arg, struct session_stream *st, const Pm__StreamOpen *open,
@@ -59,9 +59,45 @@ bool api_any_up(const struct app *app);
 /* The app's spec with the options and variables of the command. *out is the caller's. */
 PM_MUST_CHECK int api_patched_spec(const struct request *r, const struct app *app,
                                    Pm__AppSpec **out, struct pm_error *err);
+/* Take a spec for an app that is there (spec is taken). A reload that fails shall have changed
+ * nothing. */
+void api_take_spec(const struct request *r, struct app *app, Pm__AppSpec *spec);
+/* More or fewer instances; the surplus is added to the order as deletions. */
+PM_MUST_CHECK int api_fit_instances(struct order *o, struct app *app, uint32_t want,
+                                    struct pm_error *err);
+/* A new app, and its instances in the order. *spec is taken, and NULL then. */
+PM_MUST_CHECK int api_declare(const struct request *r, struct order *o, Pm__AppSpec **spec,
+                              struct pm_error *err);
+
+/* What a revert does to one app. */
+struct reversion {
+	const Pm__SpecRef *ref; /* borrowed */
+	struct app *app;        /* borrowed; NULL: there is none now */
+	Pm__AppSpec *spec;      /* owned; what it gets, NULL: what it has, or nothing */
+	bool gone;              /* it was not there */
+};
+void reversion_finish(struct reversion *v);
+/*
+ * Look for what an app is to become again.
+ *
+ * errors     PM_NOT_FOUND (that version is not kept), PM_LOCKED, PM_CONFIG, PM_LIMIT
+ */
+PM_MUST_CHECK int api_find_reversion(const struct request *r, const Pm__SpecRef *ref,
+                                     struct reversion *out, struct pm_error *err);
+enum revert_deed {
+	REVERT_HAS,   /* it runs with that version already */
+	REVERT_LATER, /* it was stopped, and has it when it is started */
+	REVERT_REPLACE,
+};
+enum revert_deed api_revert_deed(const struct instance *inst, const struct reversion *v);
+
 /* Which app is to have how many instances. */
 PM_MUST_CHECK int api_scale_target(const struct request *r, struct app **app, uint32_t *want,
                                    struct pm_error *err);
+
+/* Who ordered it, for the history of an app: "root (pmctl)", "fleet:anna". */
+#define API_BY_MAX 128
+const char *api_by(const struct request *r, char out[API_BY_MAX]);
 
 /* An answer without outcomes. */
 void api_reply_text(const struct request *r, const char *text);

@@ -278,6 +278,51 @@ static int plan_scale(struct plan *p, struct pm_error *err)
 	return 0;
 }
 
+static void count_reversion(const struct plan *p, struct plan_app *a, const struct reversion *v)
+{
+	size_t want = spec_then(a)->instances;
+
+	a->deeds.add = want - PM_MIN(want, a->app->n);
+	a->deeds.remove = a->app->n - PM_MIN(want, a->app->n);
+	for (size_t i = 0; i < PM_MIN(want, a->app->n); i++)
+		if (api_revert_deed(a->app->instances[i], v) == REVERT_REPLACE)
+			count_restart(p, a, a->app->instances[i]);
+}
+
+static int plan_reversion(struct plan *p, const Pm__SpecRef *ref, struct pm_error *err)
+{
+	PM_CLEANUP(reversion_finish) struct reversion v = { 0 };
+	struct plan_app *a;
+
+	if (api_find_reversion(p->r, ref, &v, err) < 0)
+		return -1;
+	a = add_app(p, v.app, ref->name, err);
+	if (a == NULL)
+		return -1;
+	a->spec = PM_STEAL(v.spec);
+	if (a->app != NULL && v.gone) {
+		a->deeds.remove = a->app->n;
+		a->deeds.gone = true;
+	} else if (a->app != NULL) {
+		count_reversion(p, a, &v);
+	} else if (a->spec != NULL) {
+		count_new(p, a);
+	}
+	return 0;
+}
+
+static int plan_revert(struct plan *p, struct pm_error *err)
+{
+	const Pm__Command *cmd = p->r->cmd;
+
+	if (cmd->n_specs == 0)
+		return pm_fail(err, PM_USAGE, "revert: to which version of which app");
+	for (size_t i = 0; i < cmd->n_specs; i++)
+		if (plan_reversion(p, cmd->specs[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 static int plan_all(struct plan *p, struct pm_error *err)
 {
 	static const struct {
@@ -297,6 +342,8 @@ static int plan_all(struct plan *p, struct pm_error *err)
 
 	if (cmd->verb == PM__VERB__VERB_SCALE)
 		return plan_scale(p, err);
+	if (cmd->verb == PM__VERB__VERB_REVERT)
+		return plan_revert(p, err);
 	for (size_t i = 0; i < PM_COUNT(kinds); i++) {
 		if (kinds[i].verb != cmd->verb)
 			continue;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/cluster.h"
+#include "agent/history.h"
 #include "agent/order.h"
 #include "agent/store.h"
 #include "agent/triggers.h"
@@ -103,7 +104,20 @@ int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struc
 	return 0;
 }
 
-int app_create(struct super *su, Pm__AppSpec *spec, struct app **out, struct pm_error *err)
+/* It has its spec now, and had another; NULL: none. */
+static void remember(struct app *app, const Pm__AppSpec *before, const struct spec_hash *hash,
+                     const char *by)
+{
+	const struct declared has = { .spec = app->spec, .hash = app->hash };
+	struct declared had = { .spec = before };
+
+	if (hash != NULL)
+		had.hash = *hash;
+	history_add(app->su->history, app->spec->name, &had, &has, by);
+}
+
+int app_create(struct super *su, Pm__AppSpec *spec, const char *by, struct app **out,
+               struct pm_error *err)
 {
 	struct instance *inst;
 	struct app *app;
@@ -117,6 +131,7 @@ int app_create(struct super *su, Pm__AppSpec *spec, struct app **out, struct pm_
 			return -1;
 		}
 	app_freeze_spec(app);
+	remember(app, NULL, NULL, by);
 	*out = app;
 	return 0;
 }
@@ -188,9 +203,13 @@ void app_remove_instance(struct app *app, struct instance *inst)
 		lookup_remove_hidden(&app->su->lookup, inst);
 	if (app->n == 0)
 		triggers_stop(app);
-	if (app_n_all(app) == 0)
+	if (app_n_all(app) == 0) {
+		const struct declared had = { .spec = app->spec, .hash = app->hash };
+		const struct declared none = { .spec = NULL };
+
+		history_add(app->su->history, app->spec->name, &had, &none, NULL);
 		app_close(app, true);
-	else
+	} else
 		cluster_rest(app);
 }
 
@@ -249,6 +268,7 @@ static void on_closed(uv_handle_t *handle)
 	drop_spec(app);
 	if (app->former != NULL)
 		free_spec(app->former, app->former_frozen);
+	free(app->tried_by);
 	free(app->instances);
 	free(app->hidden);
 	free(app);
@@ -332,6 +352,7 @@ static enum app_settled decide(struct app *app)
 
 	if (n_new > 0) {
 		app->former = NULL;
+		remember(app, former, &app->former_hash, app->tried_by);
 		leave_spec(app, former, app->former_frozen);
 		store_changed(app->su->store);
 		return n_new < app->n ? APP_MIXED : APP_SETTLED;
@@ -385,17 +406,27 @@ static void install(struct app *app, Pm__AppSpec *spec, bool frozen)
 	store_changed(app->su->store);
 }
 
-void app_set_spec(struct app *app, Pm__AppSpec *spec)
+void app_set_spec(struct app *app, Pm__AppSpec *spec, const char *by)
 {
+	/* What was only tried, and by none yet, was never its own. */
+	bool tried = app->former != NULL && app_n_new(app) == 0;
+	Pm__AppSpec *had = tried ? app->former : app->spec;
+	struct spec_hash hash = tried ? app->former_hash : app->hash;
+
+	if (app->former != NULL && !tried)
+		remember(app, app->former, &app->former_hash, app->tried_by);
 	leave_spec(app, PM_STEAL(app->former), app->former_frozen);
 	leave_spec(app, app->spec, app->frozen);
 	app->spec_no++;
 	install(app, spec, false);
+	remember(app, had, &hash, by); /* that leaves only with the loop's turn */
 }
 
-void app_try_spec(struct app *app, Pm__AppSpec *spec)
+void app_try_spec(struct app *app, Pm__AppSpec *spec, const char *by)
 {
 	app_decide_spec(app);
+	free(app->tried_by);
+	app->tried_by = pm_strdup(by);
 	app->former = app->spec;
 	app->former_hash = app->hash;
 	app->former_frozen = app->frozen;
@@ -413,9 +444,10 @@ const struct spec_hash *app_hash_of(const struct app *app, uint32_t spec_no)
 	return app->former != NULL && spec_no != app->spec_no ? &app->former_hash : &app->hash;
 }
 
-void app_set_count(struct app *app, uint32_t instances)
+void app_set_count(struct app *app, uint32_t instances, const char *by)
 {
 	struct spec_hash before = app->hash, former = app->former_hash;
+	Pm__AppSpec had = *app->spec; /* borrows all but the number */
 
 	app->spec->instances = instances;
 	app->hash = hash_of(app->spec);
@@ -433,6 +465,8 @@ void app_set_count(struct app *app, uint32_t instances)
 		         spec_hash_equal(&instance_core(inst)->spec_hash, &former))
 			instance_set_hash(inst, &app->former_hash);
 	}
+	if (app->former == NULL) /* else when that is settled */
+		remember(app, &had, &before, by);
 }
 
 void app_refresh_triggers(struct app *app)

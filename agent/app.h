@@ -16,6 +16,7 @@ struct app {
 	Pm__AppSpec *former; /* owned: what those run with whose spec_no is another, while a
 	                        reload decides between the two; NULL: that is settled */
 	bool former_frozen;
+	char *tried_by;                     /* owned: who ordered that; NULL: not known */
 	struct spec_hash hash, former_hash; /* of both */
 	struct instance **instances;        /* owned, by pm_id */
 	size_t n, cap;
@@ -32,9 +33,10 @@ struct app {
  * Declare an app with its instances, all down; nothing is started.
  *
  * spec    taken on success; validated already
+ * by      who declares it, for its history (history.h)
  * errors  PM_LIMIT, PM_NO_MEMORY
  */
-PM_MUST_CHECK int app_create(struct super *su, Pm__AppSpec *spec, struct app **out,
+PM_MUST_CHECK int app_create(struct super *su, Pm__AppSpec *spec, const char *by, struct app **out,
                              struct pm_error *err);
 /* An empty one with a given serial, for adoption and state files. */
 PM_MUST_CHECK int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial,
@@ -66,19 +68,19 @@ static inline struct instance *app_any(const struct app *app, size_t i)
 
 void app_close(struct app *app, bool forget);
 
-/* Take another spec (taken); running processes keep what they were started with. */
-void app_set_spec(struct app *app, Pm__AppSpec *spec);
+/* Take another spec (taken); running processes keep what they were started with. by: as above */
+void app_set_spec(struct app *app, Pm__AppSpec *spec, const char *by);
 
 /*
  * Take another spec (taken) for a reload, and keep the former one: when no instance could be
  * replaced, that becomes the app's again, as if nothing had been ordered. Until then each instance
  * has its own (instance_spec).
  */
-void app_try_spec(struct app *app, Pm__AppSpec *spec);
+void app_try_spec(struct app *app, Pm__AppSpec *spec, const char *by);
 const Pm__AppSpec *app_spec_of(const struct app *app, uint32_t spec_no);
 const struct spec_hash *app_hash_of(const struct app *app, uint32_t spec_no);
 /* The number of instances that is declared; what runs is not touched. */
-void app_set_count(struct app *app, uint32_t instances);
+void app_set_count(struct app *app, uint32_t instances, const char *by);
 /* How many instances have the app's spec, and are up. */
 size_t app_n_new(const struct app *app);
 

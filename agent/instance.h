@@ -97,6 +97,8 @@ const struct inst_record *instance_record(const struct instance *inst);
 const Pm__AppSpec *instance_spec(const struct instance *inst);
 /* The name of that version; of what its process was started with, if it has had one. */
 const struct spec_hash *instance_hash(const struct instance *inst);
+/* What its app has now is what it runs with already. */
+void instance_keep_spec(struct instance *inst);
 /* The same version has another name. */
 void instance_set_hash(struct instance *inst, const struct spec_hash *hash);
 struct app *instance_app(const struct instance *inst);

@@ -41,6 +41,12 @@ void instance_set_hash(struct instance *inst, const struct spec_hash *hash)
 	inst_commit(inst);
 }
 
+void instance_keep_spec(struct instance *inst)
+{
+	inst->core.spec_no = inst->app->spec_no;
+	inst_commit(inst);
+}
+
 struct app *instance_app(const struct instance *inst)
 {
 	return inst->app;

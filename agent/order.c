@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "agent/app.h"
-#include "agent/cluster.h"
 #include "agent/order_about.h"
 #include "agent/order_deps.h"
+#include "agent/order_words.h"
 #include "agent/reload.h"
 #include "agent/status.h"
 #include "agent/store.h"
@@ -180,6 +180,27 @@ int order_add_done(struct order *o, const char *name, uint32_t pm_id, bool has_i
 	return 0;
 }
 
+int order_add_settled(struct order *o, struct instance *inst, const char *words,
+                      struct pm_error *err)
+{
+	struct item *it;
+
+	if (order_about(o, instance_app(inst), err) < 0)
+		return -1;
+	it = add_item(o, err);
+	if (it == NULL)
+		return -1;
+	it->pm_id = instance_core(inst)->pm_id;
+	it->app_serial = instance_core(inst)->app_serial;
+	it->has_id = it->existed = true;
+	it->event = EV_RESTART;
+	it->pid = (uint32_t)instance_core(inst)->pid;
+	it->shown = status_life(instance_core(inst)->life.state);
+	(void)snprintf(it->name, sizeof(it->name), "%s", instance_spec(inst)->name);
+	item_done(o, it, PM_OK, words, "");
+	return 0;
+}
+
 /* ---- answers ---- */
 
 static char empty[] = "";
@@ -229,6 +250,10 @@ static void answer(struct order *o)
 		fill_outcome(&o->items[i], &outcomes[i]);
 		if (o->items[i].app_serial != 0)
 			order_about_fill(o->about, o->su, o->items[i].app_serial, &outcomes[i]);
+		if (o->items[i].event == EV_DELETE && o->items[i].cause == CAUSE_DELETE) {
+			outcomes[i].spec_to.len = 0; /* others of the app may not be gone yet */
+			outcomes[i].version_to = empty;
+		}
 		list[i] = &outcomes[i];
 	}
 	result.code = worst(o);
@@ -389,15 +414,7 @@ static void spec_words(struct order *o, struct app *app, enum app_settled settle
 	struct pm_error words, err;
 	PM_FREE char *text = NULL;
 
-	if (settled == APP_RESTORED)
-		pm_fail(&words, PM_FAILED,
-		        "no instance was replaced, and its former settings stay");
-	else
-		pm_fail(&words, PM_FAILED,
-		        "%zu of %zu instances have the new settings; the others run on with the "
-		        "former ones",
-		        app_n_new(app), app->n);
-	pm_hint(&words, "%s", settled == APP_RESTORED ? "" : "'pmctl reload' replaces those, too");
+	order_settled_words(app, settled, &words);
 	if (o->n > 1 || o->items[0].text == NULL) {
 		if (order_add_done(o, app->spec->name, 0, false, &words, &err) < 0)
 			pm_log(PM_LOG_WARN, "order.words", "%s", err.what);
@@ -548,45 +565,23 @@ static void stop_reload(struct order *o, uint32_t app_serial)
 	}
 }
 
-/* What was done where the command's own word would mislead. */
-static void special_words(const struct order *o, struct item *it, const struct instance *inst)
-{
-	char text[300];
-
-	if (it->code == PM_OK && starts(it) && it->pid != 0 && *instance_remarked(inst) != '\0') {
-		(void)snprintf(text, sizeof(text), "online, pid %u; %s", it->pid,
-		               instance_remarked(inst));
-		free(it->text);
-		it->text = pm_strdup(text);
-	}
-	if (it->code == PM_OK && it->event == EV_DELETE && it->cause == CAUSE_SCALE) {
-		free(it->text);
-		it->text = pm_strdup("removed");
-	}
-	/* Where nothing is shared a reload is a restart. */
-	if (!o->gated || it->event != EV_RESTART || it->code != PM_OK ||
-	    cluster_can_share(instance_spec(inst)))
-		return;
-	(void)snprintf(text, sizeof(text),
-	               "restarted, pid %u: in fork mode no socket is shared that a "
-	               "successor could take over",
-	               it->pid);
-	free(it->text);
-	it->text = pm_strdup(text);
-}
-
 void order_settled(struct order *o, uint32_t at, struct instance *inst,
                    const struct order_outcome *outcome)
 {
 	struct item *it = &o->items[at];
+	char words[ORDER_WORDS_MAX];
 
 	it->inst = NULL;
 	it->pid = (uint32_t)instance_core(inst)->pid;
 	it->shown = status_life(instance_core(inst)->life.state);
 	it->tail = outcome->log_tail;
 	it->tail_len = outcome->log_tail == NULL ? 0 : outcome->log_tail_len;
-	item_done(o, it, outcome->code, outcome->text, outcome->hint);
-	special_words(o, it, inst);
+	item_done(o, it, outcome->code,
+	          outcome->code == PM_OK &&
+	                          order_done_words(inst, it->event, it->cause, o->gated, words)
+	                  ? words
+	                  : outcome->text,
+	          outcome->hint);
 	o->n_running--;
 	if (o->deps != NULL && starts(it))
 		(void)order_deps_settled(o->deps, it->app_serial, outcome->code == PM_OK);
@@ -658,19 +653,13 @@ void orders_forget(struct super *su, const struct instance *inst)
 /* Its turn never came: it is as it was, and not started later by a successor of ours either. */
 static void give_up_item(struct order *o, struct item *it)
 {
-	const char *what = "not stopped";
 	char words[120];
 
-	if (it->event == EV_START)
-		what = it->existed ? "not started" : "declared, but not started";
-	else if (it->event == EV_RESTART)
-		what = "not restarted, what runs is as it was";
-	else if (it->event == EV_DELETE)
-		what = "not deleted";
 	if (starts(it) && instance_take_wanted(it->inst))
 		store_changed(o->su->store);
 	it->inst = NULL;
-	(void)snprintf(words, sizeof(words), "%s: its turn did not come in time", what);
+	(void)snprintf(words, sizeof(words), "%s: its turn did not come in time",
+	               order_undone_word(it->event, it->existed));
 	item_done(o, it, PM_DEADLINE, words, "give it more time, or more at once with --parallel");
 }
 

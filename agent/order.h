@@ -41,6 +41,9 @@ PM_MUST_CHECK int order_about(struct order *o, const struct app *app, struct pm_
 /* Add an instance to act on; existed: for start, the entry was there. */
 PM_MUST_CHECK int order_add(struct order *o, struct instance *inst, enum life_event event,
                             enum cause cause, bool existed, struct pm_error *err);
+/* An instance to which nothing has to be done, and why. */
+PM_MUST_CHECK int order_add_settled(struct order *o, struct instance *inst, const char *words,
+                                    struct pm_error *err);
 /* An outcome that is known already, as of an app that could not be declared. */
 PM_MUST_CHECK int order_add_done(struct order *o, const char *name, uint32_t pm_id, bool has_id,
                                  const struct pm_error *outcome, struct pm_error *err);

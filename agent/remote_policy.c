@@ -304,6 +304,30 @@ static int ask_of_specs(const struct question *q, pm_ops ops, Pm__AppSpec *const
 	return ask_all(q, ops, about, n, err);
 }
 
+/* It is about the apps whose versions it names, whatever its targets say. */
+static int ask_of_revert(const struct question *q, pm_ops ops, const Pm__Command *cmd,
+                         struct pm_error *err)
+{
+	PM_FREE Pm__Target *targets = pm_calloc(cmd->n_specs + 1, sizeof(*targets));
+	PM_FREE Pm__Target **list = pm_calloc(cmd->n_specs + 1, sizeof(*list));
+
+	if (targets == NULL || list == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < cmd->n_specs; i++) {
+		const struct app *app = lookup_name(&q->p->su->lookup, cmd->specs[i]->name);
+
+		pm__target__init(&targets[i]);
+		targets[i].text = cmd->specs[i]->name;
+		list[i] = &targets[i];
+		/* What is not there is started. */
+		if (app == NULL || app->n == 0)
+			ops |= PM_OP_BIT(PM_OP_START);
+	}
+	if (cmd->n_specs == 0)
+		return pm_fail(err, PM_DENIED, "no policy is about nothing");
+	return ask_of_targets(q, ops, list, cmd->n_specs, err);
+}
+
 static int ask_of(const struct question *q, struct session *s, pm_ops ops, struct pm_error *err)
 {
 	const Pm__Envelope *env = q->env;
@@ -335,6 +359,8 @@ static int ask_of(const struct question *q, struct session *s, pm_ops ops, struc
 	    env->command->verb == PM__VERB__VERB_AGENT_STATUS)
 		return check_limit(q, NULL, 0, NULL, 0, err) < 0 ? -1
 		                                                 : ask_all(q, ops, NULL, 0, err);
+	if (env->command->verb == PM__VERB__VERB_REVERT)
+		return ask_of_revert(q, ops, env->command, err);
 	return ask_of_targets(q, ops, env->command->targets, env->command->n_targets, err);
 }
 

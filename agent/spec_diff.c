@@ -7,8 +7,10 @@
 #include "agent/spec_hash.h"
 #include "proto/spec.h"
 #include "proto/spec_keys.h"
+#include "proto/utf8.h"
 
-#define ONE_MAX 200 /* of one key's words */
+#define ONE_MAX    200 /* of one key's words */
+#define NAME_SHOWN 100
 
 struct diff {
 	const Pm__AppSpec *from, *to;
@@ -126,9 +128,9 @@ struct named {
 
 static void add_name(struct named *n, const char *sign, const char *name)
 {
-	size_t len = strlen(n->words);
-	int more = snprintf(n->words + len, sizeof(n->words) - len, "%s%s%.100s",
-	                    n->n == 0 ? "" : ", ", sign, name);
+	size_t len = strlen(n->words), most = PM_MIN(strlen(name), (size_t)NAME_SHOWN);
+	int more = snprintf(n->words + len, sizeof(n->words) - len, "%s%s%.*s",
+	                    n->n == 0 ? "" : ", ", sign, (int)pm_utf8_whole(name, most), name);
 
 	if (more < 0 || (size_t)more >= sizeof(n->words) - len - 4 || n->cut) {
 		n->words[len] = '\0';

@@ -74,6 +74,14 @@ PM_MUST_CHECK int state_load(const char *home, const char *name, struct state_se
 PM_MUST_CHECK int state_put_aside(const char *home, const char *name, char *words, size_t size,
                                   struct pm_error *err);
 
+/*
+ * Open home/state, made when it is missing.
+ *
+ * ownership  *fd is the caller's
+ * errors     PM_DENIED (a symbolic link), the system's
+ */
+PM_MUST_CHECK int state_dir_open(const char *home, int *fd, struct pm_error *err);
+
 /* Remove both generations of a name (cleardump). None there: 0. */
 PM_MUST_CHECK int state_remove(const char *home, const char *name, struct pm_error *err);
 

@@ -28,7 +28,7 @@ static void closedirp(DIR **dir)
  * Open home/state, made when it is missing (X-17: somebody may have removed it while we run).
  * Every file is then named relative to it, so that no link on the way can lead elsewhere.
  */
-static int open_dir(const char *home, int *fd, struct pm_error *err)
+int state_dir_open(const char *home, int *fd, struct pm_error *err)
 {
 	PM_CLOSE int home_fd = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -129,7 +129,7 @@ int state_write(const char *home, const char *name, const uint8_t *bytes, size_t
 	PM_CLOSE int dir = -1;
 	char tmp[NAME_SIZE];
 
-	if (open_dir(home, &dir, err) < 0)
+	if (state_dir_open(home, &dir, err) < 0)
 		return pm_wrap(err, "save %s", name);
 	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", name);
 	if (write_tmp(dir, tmp, bytes, len, err) < 0 || replace(dir, name, tmp, err) < 0) {
@@ -146,7 +146,7 @@ int state_remove(const char *home, const char *name, struct pm_error *err)
 	PM_CLOSE int dir = -1;
 	char file[NAME_SIZE];
 
-	if (open_dir(home, &dir, err) < 0)
+	if (state_dir_open(home, &dir, err) < 0)
 		return pm_wrap(err, "remove %s", name);
 	for (size_t i = 0; i < PM_COUNT(suffixes); i++) {
 		(void)snprintf(file, sizeof(file), "%s%s", name, suffixes[i]);
@@ -238,7 +238,7 @@ int state_put_aside(const char *home, const char *name, char *words, size_t size
 	PM_CLOSE int dir = -1;
 
 	words[0] = '\0';
-	if (open_dir(home, &dir, err) < 0)
+	if (state_dir_open(home, &dir, err) < 0)
 		return pm_wrap(err, "put %s aside", name);
 	for (size_t i = 0; i < PM_COUNT(suffixes); i++) {
 		if (put_aside(dir, name, suffixes[i], aside, sizeof(aside)) == 0)
@@ -407,7 +407,7 @@ int state_load(const char *home, const char *name, struct state_set *out,
 	PM_CLOSE int dir = -1;
 	int rc;
 
-	if (open_dir(home, &dir, err) < 0)
+	if (state_dir_open(home, &dir, err) < 0)
 		return pm_wrap(err, "load %s", name);
 	rc = read_generation(dir, name, &gens[0], err);
 	if (rc == 0)

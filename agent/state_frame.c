@@ -60,16 +60,31 @@ static void append(ProtobufCBuffer *base, size_t len, const uint8_t *bytes)
 	pm_buf_add(((struct sink *)base)->out, bytes, len);
 }
 
-bool state_frame_add(struct pm_buf *out, const ProtobufCMessage *msg)
+static bool add_prefix(struct pm_buf *out, size_t len)
 {
-	size_t len = protobuf_c_message_get_packed_size(msg);
-	struct sink sink = { { append }, out };
 	uint8_t prefix[4];
 
 	if (len > PM_STATE_MAX - sizeof(prefix) || out->len > PM_STATE_MAX - sizeof(prefix) - len)
 		return false;
 	put_be(prefix, len, 4);
 	pm_buf_add(out, prefix, sizeof(prefix));
+	return true;
+}
+
+bool state_frame_add_packed(struct pm_buf *out, const uint8_t *bytes, size_t len)
+{
+	if (!add_prefix(out, len))
+		return false;
+	pm_buf_add(out, bytes, len);
+	return true;
+}
+
+bool state_frame_add(struct pm_buf *out, const ProtobufCMessage *msg)
+{
+	struct sink sink = { { append }, out };
+
+	if (!add_prefix(out, protobuf_c_message_get_packed_size(msg)))
+		return false;
 	(void)protobuf_c_message_pack_to_buffer(msg, &sink.base);
 	return true;
 }

@@ -25,6 +25,8 @@
 bool state_frame_begin(struct pm_buf *out, Pm__SavedHeader *header);
 /* false: the file would be over PM_STATE_MAX */
 bool state_frame_add(struct pm_buf *out, const ProtobufCMessage *msg);
+/* The same of one that is packed already. */
+bool state_frame_add_packed(struct pm_buf *out, const uint8_t *bytes, size_t len);
 /* Complete it; out->failed is the caller's to look at before. */
 void state_frame_end(struct pm_buf *out, const char magic[STATE_MAGIC_LEN]);
 

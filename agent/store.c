@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/app.h"
+#include "agent/history.h"
 #include "proto/failpoint.h"
 #include "proto/log.h"
 #include "proto/spec.h"
@@ -34,6 +35,7 @@ struct store {
 	bool frozen;    /* the files stay as they are, but for `last` */
 	bool hands_off; /* the files are not ours to write: see store_hands_off() */
 	bool closing;
+	bool history; /* the write under way has versions with it (history.h) */
 	uint64_t generation;
 	uint64_t declared;      /* counts changes of specs */
 	uint64_t n_writes;      /* begun */
@@ -256,12 +258,18 @@ void store_when_saved(struct store *s, store_saved_fn *fn, void *arg)
 
 static void on_soon(uv_timer_t *timer);
 
+static void retry(struct store *s)
+{
+	s->dirty = true;
+	(void)uv_timer_start(&s->soon, on_soon, RETRY_MS, 0);
+}
+
 static void try_later(struct store *s, const char *why)
 {
 	s->dirty = true;
 	super_degraded(s->su, "state", why);
 	if (!s->closing)
-		(void)uv_timer_start(&s->soon, on_soon, RETRY_MS, 0);
+		retry(s);
 	answer_waiters(s, s->n_writes + 1);
 }
 
@@ -269,6 +277,9 @@ static void write_now(uv_work_t *work) /* on a worker: touches only what it was 
 {
 	struct store *s = work->data;
 
+	/* First: what an app had is kept before it is said that it has something else. */
+	if (s->history)
+		history_write(s->su->history);
 	s->result = state_write(s->su->home, STATE_AUTOSAVE, (const uint8_t *)s->bytes.bytes,
 	                        s->bytes.len, &s->error);
 }
@@ -277,8 +288,10 @@ static void on_written(uv_work_t *work, int status)
 {
 	struct store *s = work->data;
 
+	bool kept = !s->history || history_end(s->su->history);
+
 	(void)status; /* nobody cancels it */
-	s->writing = false;
+	s->writing = s->history = false;
 	pm_buf_finish(&s->bytes);
 	if (s->result < 0) {
 		try_later(s, s->error.what);
@@ -288,6 +301,8 @@ static void on_written(uv_work_t *work, int status)
 	s->saved_mark = s->writing_mark;
 	if (s->dirty && !s->closing)
 		(void)uv_timer_start(&s->soon, on_soon, 0, 0);
+	else if (!kept && !s->closing)
+		retry(s);
 	answer_waiters(s, s->n_writes);
 }
 
@@ -305,6 +320,7 @@ static void on_soon(uv_timer_t *timer)
 	}
 	s->dirty = false;
 	s->writing = true;
+	s->history = history_begin(s->su->history);
 	s->n_writes++;
 	s->writing_mark = mark(s);
 	s->work.data = s;

@@ -24,6 +24,7 @@ struct sampler;
 struct sweep;
 struct tree_scan;
 struct store;
+struct history;
 struct watch;
 struct job;
 struct notify_socket;
@@ -52,6 +53,7 @@ struct super {
 	struct tree_scan *scan;
 	struct sweep *sweep;
 	struct store *store;
+	struct history *history;
 	struct liaison *liaison; /* NULL: in none, and nothing of one is here */
 
 	struct app *apps;     /* in order of declaration; each owns its instances */

@@ -16,6 +16,7 @@
 #include "agent/api.h"
 #include "agent/app.h"
 #include "agent/app_deps.h"
+#include "agent/history.h"
 #include "agent/job.h"
 #include "agent/keeper.h"
 #include "agent/liaison.h"
@@ -481,8 +482,9 @@ static int start_parts(struct super *su, int keeper_fd, struct pm_error *err)
 		return -1;
 	if (tree_home_nonce(su->home, &su->home_nonce, err) < 0 ||
 	    logs_create(su->loop, su->home, &hooks, &su->logs, err) < 0 ||
-	    store_create(su, &su->store, err) < 0 || tree_scan_create(&su->scan, err) < 0 ||
-	    sweep_create(su, &su->sweep, err) < 0 || sample_create(su, &su->sampler, err) < 0)
+	    history_create(su, &su->history, err) < 0 || store_create(su, &su->store, err) < 0 ||
+	    tree_scan_create(&su->scan, err) < 0 || sweep_create(su, &su->sweep, err) < 0 ||
+	    sample_create(su, &su->sampler, err) < 0)
 		return -1;
 	if (keeper_client_adopt(su->keeper, &su->welcome, err) < 0)
 		return pm_wrap(err, "adopt");
@@ -515,6 +517,7 @@ static void finish(struct super *su)
 			process_abandon(su->processes[i]);
 	notify_socket_close(su);
 	store_close(su->store);
+	history_close(su->history);
 	logs_close(su->logs);
 	if (su->ended && !su->quitting) {
 		char path[PM_PATH_MAX + 16];

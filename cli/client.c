@@ -196,6 +196,7 @@ void client_result_destroy(struct client_result *r)
 	if (r == NULL)
 		return;
 	free(r->outcomes);
+	free(r->versions);
 	pm_arena_finish(&held->arena);
 	free(held);
 }
@@ -247,7 +248,9 @@ static int take_answer(struct client *c, const Pm__Envelope *env, uint64_t id,
 	if (env->body_case != PM__ENVELOPE__BODY_RESULT)
 		return 0;
 	if (append(&r->outcomes, &r->n_outcomes, (void *const *)env->result->outcomes,
-	           env->result->n_outcomes, err) < 0)
+	           env->result->n_outcomes, err) < 0 ||
+	    append(&r->versions, &r->n_versions, (void *const *)env->result->versions,
+	           env->result->n_versions, err) < 0)
 		return -1;
 	r->code = pm_code_from_wire(env->result->code);
 	r->text = env->result->text;
@@ -272,7 +275,8 @@ static int gather(struct client *c, uint64_t id, client_progress_fn *progress, v
 /* Whether nothing of it would be lost by not having been done. */
 static bool only_asks(const Pm__Command *cmd)
 {
-	return cmd->verb == PM__VERB__VERB_PING || cmd->verb == PM__VERB__VERB_AGENT_STATUS;
+	return cmd->dry_run || cmd->verb == PM__VERB__VERB_PING ||
+	       cmd->verb == PM__VERB__VERB_AGENT_STATUS || cmd->verb == PM__VERB__VERB_HISTORY;
 }
 
 static int fail_unconfirmed(struct client *c, const Pm__Command *cmd, struct pm_error *err)

@@ -46,6 +46,8 @@ struct client_result {
 	const char *text, *hint; /* never NULL */
 	Pm__Outcome **outcomes;
 	size_t n_outcomes;
+	Pm__SpecVersion **versions;
+	size_t n_versions;
 };
 void client_result_destroy(struct client_result *r); /* NULL is fine */
 void client_result_destroyp(struct client_result **r);

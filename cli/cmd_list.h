@@ -12,6 +12,8 @@
 	X(start_or_restart) \
 	X(start_or_reload)  \
 	X(apply)            \
+	X(history)          \
+	X(undo)             \
 	X(reset)            \
 	X(list)             \
 	X(jlist)            \

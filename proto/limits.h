@@ -175,8 +175,20 @@
 #define PM_POLICY_COUNTS_MAX 256
 /* Uses of a changing operation in an hour, where a rule of the policy says nothing else. */
 #define PM_POLICY_RATE 120
-/* Versions of an app's spec that can be gone back to. */
+/* Versions of an app's spec that can be gone back to; the oldest goes. */
 #define PM_STORE_SPECS_KEPT 20
+/* Who declared one, and what was another in it: longer words are cut. */
+#define PM_VERSION_BY_MAX   96
+#define PM_VERSION_WHAT_MAX 480
+/* One packed: a spec and these words. */
+#define PM_VERSION_MAX (PM_SPEC_MAX + 1024)
+/* All versions of one app in a file; a larger one is damaged. */
+#define PM_VERSIONS_FILE_MAX (2u << 20)
+/* All such files, also of apps that were deleted: of those the oldest go first, then of others. */
+#define PM_VERSIONS_FILES_MAX 8192
+#define PM_VERSIONS_BYTES_MAX (64u << 20)
+/* Versions that wait to be written; of more, those of the past are forgotten. */
+#define PM_VERSIONS_WAITING_MAX 8192
 /* Requests of operators that a coordinator passes on at a time; further ones are refused. */
 #define PM_FORWARDS_MAX 256
 /* Answers of agents that an operator has not taken; over it his session ends. */

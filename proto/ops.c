@@ -136,6 +136,8 @@ const char *pm_verb_name(Pm__Verb verb)
 		return "fail-point";
 	case PM__VERB__VERB_REVERT:
 		return "revert";
+	case PM__VERB__VERB_HISTORY:
+		return "history";
 	case PM__VERB__VERB_FLEET:
 		return "fleet";
 	case PM__VERB__VERB_UNSPECIFIED:
@@ -158,6 +160,7 @@ static pm_ops ops_of_verb(Pm__Verb verb)
 	switch (verb) {
 	case PM__VERB__VERB_PING:
 	case PM__VERB__VERB_AGENT_STATUS:
+	case PM__VERB__VERB_HISTORY: /* no values are in it */
 		return PM_OP_BIT(PM_OP_STATUS);
 	case PM__VERB__VERB_START:
 		return PM_OP_BIT(PM_OP_START);
@@ -213,6 +216,9 @@ pm_ops pm_ops_of_command(const Pm__Command *cmd)
 		ops |= PM_OP_BIT(PM_OP_DEFINE);
 	if (cmd->update_env || cmd->n_shell_env != 0)
 		ops |= PM_OP_BIT(PM_OP_ENV);
+	for (size_t i = 0; cmd->verb == PM__VERB__VERB_REVERT && i < cmd->n_specs; i++)
+		if (cmd->specs[i]->hash.len == 0) /* to what was not there */
+			ops |= PM_OP_BIT(PM_OP_DELETE);
 	return ops;
 }
 

@@ -1,5 +1,6 @@
 #include "proto/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,9 +23,31 @@ uint64_t pm_session_next_id(struct pm_session *s)
 	return ++s->last_id;
 }
 
+/* What a peer cannot do without, and this side does not know. */
+static int check_required(char *const *names, size_t n, const char *who, struct pm_error *err)
+{
+	static const char *const known[] = { "generations" };
+
+	for (size_t i = 0; i < n; i++) {
+		bool is_known = false;
+
+		for (size_t k = 0; k < PM_COUNT(known); k++)
+			is_known = is_known || strcmp(known[k], names[i]) == 0;
+		if (is_known)
+			continue;
+		(void)pm_fail(err, PM_UNSUPPORTED,
+		              "%.64s needs '%.64s', which this side (%s) does not have", who,
+		              names[i], PM_VERSION);
+		pm_hint(err, "upgrade this side");
+		return -1;
+	}
+	return 0;
+}
+
 int pm_session_agree(struct pm_session *s, const Pm__Hello *hello, struct pm_error *err)
 {
 	uint32_t version = PM_MIN(hello->protocol_max, (uint32_t)PM_PROTOCOL_MAX);
+	char who[64];
 
 	if (version < PM_PROTOCOL_MIN || version < hello->protocol_min) {
 		pm_fail(err, PM_UNSUPPORTED,
@@ -37,6 +60,9 @@ int pm_session_agree(struct pm_session *s, const Pm__Hello *hello, struct pm_err
 		                : "upgrade the program that connects");
 		return -1;
 	}
+	(void)snprintf(who, sizeof(who), "%.24s %.32s", hello->program, hello->version);
+	if (check_required(hello->requires, hello->n_requires, who, err) < 0)
+		return -1;
 	s->protocol = version;
 	s->greeted = true;
 	return 0;
@@ -278,6 +304,9 @@ static int receive_first(struct pm_session *s, const Pm__Envelope *env, struct p
 		    env->welcome->protocol > PM_PROTOCOL_MAX)
 			return pm_fail(err, PM_UNSUPPORTED, "the other side chose protocol %u",
 			               env->welcome->protocol);
+		if (check_required(env->welcome->requires, env->welcome->n_requires,
+		                   "the other side", err) < 0)
+			return -1;
 		s->protocol = env->welcome->protocol;
 		s->greeted = true;
 		out->kind = PM_EVENT_WELCOME;

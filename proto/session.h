@@ -17,7 +17,9 @@
 #define PM_PROTOCOL_MIN 1
 #define PM_PROTOCOL_MAX 1
 
-/* Bits of Hello and Welcome: what this side can do. */
+/* Bits of Hello and Welcome: what this side can do.  A bit that is not known is ignored; what the
+ * other side cannot do without it requires by name, and is refused by name where that is not known
+ * (X-51). */
 #define PM_FEATURE_GENERATIONS (UINT64_C(1) << 0) /* an agent keeps the generations of sessions */
 
 struct pm_stream {

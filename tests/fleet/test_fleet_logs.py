@@ -4,14 +4,10 @@ with a proxy before each of the two ends."""
 import json
 import os
 import signal
-import socket
-import sys
+import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "integration"))
-
-import pmdtest  # noqa: E402
-from chaos import Chaos  # noqa: E402
-from pmdtest import BUILD, PATIENCE  # noqa: E402
+from loopback import LoopbackTestCase
+from pmdtest import PATIENCE
 
 # Writes numbered lines of one length until it is told to end, and how many those were.
 TICKER = """
@@ -29,50 +25,7 @@ while True:
 LINE = 8 + 1 + 40 + 1
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
-class FleetLogs(pmdtest.PmdTestCase):
-    def setUp(self):
-        super().setUp()
-        os.chmod(self.dir, 0o755)
-        self.port = free_port()
-        coordinator = os.path.join(self.dir, "coordinator")
-        os.mkdir(coordinator, 0o700)
-        self.log_of_coordinator = os.path.join(self.dir, "coordinator.log")
-        user = []
-        if os.geteuid() == 0:
-            os.chown(coordinator, 65534, 65534)
-            user = ["--user", "nobody"]
-        with open(self.log_of_coordinator, "ab") as log:
-            self.popen([os.path.join(BUILD, "pmd"), "coordinator", "--home", coordinator, *user,
-                        "--listen", f"tcp://127.0.0.1:{self.port}", "--heartbeat-ms", "1000"], stderr=log)
-        self.wait(lambda: "coordinator.start" in self.read(self.log_of_coordinator), message="the coordinator")
-        self.agent_wire, self.alice_wire = self.wire(), self.wire()
-        self.alice_home = os.path.join(self.dir, "alice")
-        os.mkdir(self.alice_home, 0o700)
-        token = self.run_command([os.path.join(BUILD, "pmd"), "coordinator", "token", "--home", coordinator,
-                                  "--role", "admin", "--name", "alice",
-                                  "--advertise", f"127.0.0.1:{self.alice_wire.port}"]).out
-        self.alice("login", "--token-file", self.write("op.token", token))
-
-    def wire(self):
-        wire = Chaos(self.port)
-        self.addCleanup(wire.close)
-        return wire
-
-    def explain(self):
-        super().explain()
-        print("--- coordinator\n" + self.read(self.log_of_coordinator)[-4000:])
-
-    def of_alice(self, env=None):
-        return {"PMD_HOME": self.alice_home, "HOME": self.alice_home, **(env or {})}
-
-    def alice(self, *args, **kwargs):
-        return self.pmctl(*args, env=self.of_alice(), **kwargs)
-
+class FleetLogs(LoopbackTestCase):
     def viewer(self, *args):
         """A `logs` of alice's into a file."""
         out = os.path.join(self.dir, "viewed")
@@ -87,12 +40,8 @@ class FleetLogs(pmdtest.PmdTestCase):
         self.pmctl("start", self.write("app.json", {"apps": [{
             "name": "api", "script": script, "interpreter": "/usr/bin/python3", "args": [str(most), str(pause), self.flag],
             "autorestart": False, **app}]}))
-        token = self.alice("token", "create", "--address", f"127.0.0.1:{self.agent_wire.port}").out
-        self.pmctl("join", "--token-file", self.write("web.token", token), "--name", "web1")
-        self.wait(self.is_online, message="web1 is online")
-
-    def is_online(self):
-        return [n["state"] for n in self.alice("node", "list", "--json").json()["nodes"]] == ["online"]
+        self.pmctl("join", "--token-file", self.token(), "--name", "web1")
+        self.wait(lambda: self.nodes()["web1"]["state"] == "online", message="web1 is online")
 
     def enough(self):
         with open(self.flag, "w"):
@@ -179,5 +128,4 @@ class FleetLogs(pmdtest.PmdTestCase):
 
 
 if __name__ == "__main__":
-    import unittest
     unittest.main()

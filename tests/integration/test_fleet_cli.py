@@ -387,6 +387,17 @@ class Fleet(FleetTestCase):
         self.assertIn("more than 2", self.pmctl("--all", "logs", "--max-sources", "2", check=2).err)
         self.pmctl("logs", "--order", "arrival", check=2)
 
+    def test_x51_agents_of_an_earlier_version_are_members_like_others(self):
+        """Played agents keep no generation of their sessions and say no number of a command: they are of before X-50."""
+        names = self.five(n=2)
+        for _ in range(3):
+            self.pmctl("--all", "restart", "api", "--yes")
+            self.stop_coordinator()
+            self.start_coordinator()
+            self.wait_up(len(names))
+            self.assertEqual({node["state"] for node in self.nodes()}, {"online"})
+        self.pmctl("--all", "restart", "api", "--yes")
+
     def test_f06_a_group_is_kept_as_what_it_means_and_not_as_whom(self):
         names = self.five("web02 apps=api:4:1.5.0:online\n")
         self.pmctl("group", "set", "front", "--hosts", "web[01-03],!web02")

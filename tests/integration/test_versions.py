@@ -2,12 +2,16 @@
 
 import os
 import unittest
+import uuid
 
-from coordinators import DELETE, DENIED, OK, RELOAD, ROOT, SCALE
+from coordinators import ALICE, DELETE, DENIED, OK, RELOAD, ROOT, SCALE
+from loads import Load
+from pmdtest import process
 from reloads import ReloadCase
 from test_uplink import Joined
 
-LOCKED = 6
+REVERT, HISTORY = 23, 24  # verbs
+NOT_FOUND, LOCKED = 4, 6  # codes
 
 
 class VersionCase(ReloadCase):
@@ -175,6 +179,195 @@ class Plans(VersionCase):
         self.assertFalse(self.agents())
 
 
+class WayBack(VersionCase):
+    """F-19, F-22: the versions that an agent keeps, and going back to one of them."""
+
+    def history(self, app="api", check=0):
+        return self.pmctl("history", app, "--json", check=check).json()["versions"]
+
+    def deploy(self, n, *args, **keys):
+        self.pmctl("startOrReload", self.release(n, *args, **keys), timeout=60)
+        return self.name()
+
+    def test_history_tells_what_there_was(self):
+        one, two, three = self.deploy(1), self.deploy(2, 3), self.deploy(3, 3, args=["--token=canary-3c"])
+        told = self.history()
+        self.assertEqual([v["spec_hash"] for v in told], [three, two, one])
+        self.assertEqual([v["what"] for v in told], [
+            "args; env: RELEASE (values not shown)", "instances 2 -> 3; env: RELEASE (values not shown)", "declared"])
+        self.assertEqual([(v["present"], v["running"]) for v in told], [(True, 3), (False, 0), (False, 0)])
+        self.assertTrue(all("(pmctl)" in v["by"] and v["declared_ms"] > 0 for v in told), told)
+        text = self.pmctl("history", "api").out
+        self.assertIn(f"{three[:12]} *", text)
+        self.assertNotIn("canary-3c", text + str(told))
+        # What changes nothing is no version, and neither is what could not be taken.
+        self.pmctl("reload", "api")
+        self.pmctl("startOrReload", self.release(4, 3, env={"HOW": "throw"}), check=False)
+        self.assertEqual(self.history(), told)
+        self.pmctl("scale", "api", "2")
+        self.assertEqual(self.history()[0]["what"], "instances 3 -> 2")
+        self.assertEqual(self.history()[0]["running"], 2)
+        directory = f"{self.home}/state/specs"
+        self.assertEqual(os.stat(directory).st_mode & 0o777, 0o700)
+        self.assertEqual({os.stat(f"{directory}/{f}").st_mode & 0o777 for f in os.listdir(directory)}, {0o600})
+        self.pmctl("history", "nobody", check=4)
+
+    def test_the_last_twenty_are_kept(self):
+        self.start([self.silent("job", instances=1)])
+        names = []
+        for n in range(25):
+            self.pmctl("restart", "job", "--kill-timeout", str(1000 + n), "--no-wait")
+            names.insert(0, self.instances("job")[0]["pm2_env"]["spec_hash"])
+        self.assertEqual(len(set(names)), 25)
+        told = [v["spec_hash"] for v in self.history("job")]
+        self.assertEqual(told, names[:20])
+        self.kill_agent()
+        self.pmctl("list")
+        self.assertEqual([v["spec_hash"] for v in self.history("job")], names[:20])
+        self.assertEqual(len(os.listdir(f"{self.home}/state/specs")), 1)
+
+    def test_undo_and_undo_again(self):
+        one, two = self.deploy(1), self.deploy(2, 4)
+        done = self.outcomes("undo", "api")
+        self.assertEqual(self.name(), one)
+        self.assert_whole(2)
+        self.assertEqual(self.releases(), {"1"})
+        self.assertEqual({(o.get("spec_from"), o.get("spec_to")) for o in done}, {(two, one)})
+        self.pmctl("undo", "api")
+        self.assertEqual(self.name(), two)
+        self.assert_whole(4)
+        self.assertEqual(self.releases(), {"2"})
+        self.deploy(3)
+        pids = self.pids()
+        self.assertEqual({o["text"] for o in self.outcomes("undo", "api", "--to", self.name()[:6])}, {"has it already"})
+        self.assertEqual(self.pids(), pids)
+        self.assertIn("no change", self.pmctl("undo", "api", "--to", self.name()[:6], "--plan").out)
+        self.pmctl("undo", "api", "--to", one)
+        self.assertEqual((self.name(), self.releases()), (one, {"1"}))
+        self.assertIn("no version of that name", self.pmctl("undo", "api", "--to", "abcdef0123", check=4).err)
+        self.assertEqual(self.name(), one)
+
+    def test_undo_under_load_fails_no_request(self):
+        """P5: it is a gated reload."""
+        self.deploy(1)
+        self.deploy(2, 3)
+        with Load(self.address, True, rate=1000) as load:
+            load.wait_for(100)
+            for release in ("1", "2"):
+                self.pmctl("undo", "api", timeout=60)
+                self.assertEqual(self.releases(), {release})
+                load.wait_for(load.now()["requests"] + 100)
+            account = load.finish()
+        self.assertEqual(account["failures"], 0, account)
+        self.assertGreater(account["requests"], 300)
+
+    def test_undo_to_what_does_not_work_changes_nothing(self):
+        """P4"""
+        one, two = self.deploy(1), self.deploy(2)
+        pids = self.pids()
+        self.write("server.js", self.read(self.path("server.js")).replace(
+            "if (how", "if (process.env.RELEASE === '1') throw new Error('rotten');\nif (how"))
+        outcome = self.pmctl("undo", "api", check=False)
+        self.assertEqual(outcome.code, 10, outcome)
+        self.assertIn("rotten", outcome.out + outcome.err)
+        self.assertEqual(self.pids(), pids)
+        self.assertEqual((self.name(), self.releases()), (two, {"2"}))
+        self.assertEqual([v["spec_hash"] for v in self.history()], [two, one])
+
+    def test_only_those_that_have_another_are_replaced(self):
+        one = self.deploy(1)
+        self.pmctl("startOrReload", self.release(2, env={"THROW_AT": 1}), check=False)
+        before = self.pids()
+        self.assertEqual(self.names()[1], one)
+        done = self.outcomes("undo", "api", "--to", one)
+        self.assertEqual([o["text"] for o in sorted(done, key=lambda o: o["id"])][1], "has it already")
+        self.assertEqual(self.name(), one)
+        self.assertEqual([a == b for a, b in zip(before, self.pids())], [False, True])
+        self.assertEqual(self.releases(), {"1"})
+        self.pmctl("reload", "api")  # and nothing is left undecided
+        self.assertEqual(self.name(), one)
+
+    def test_what_came_from_the_shell_stays_as_it_is(self):
+        self.pmctl("startOrReload", self.release(1), env={"LANG": "C"})
+        self.pmctl("startOrReload", self.release(2), env={"LANG": "de_DE"})
+        self.pmctl("undo", "api", env={"LANG": "fr_FR"})
+        self.assertEqual(self.releases(), {"1"})
+        self.assertEqual(process(self.pids()[0]).environ["LANG"], "de_DE")
+
+    def test_one_that_was_deleted_comes_back(self):
+        self.deploy(1)
+        two = self.deploy(2, 3)
+        self.pmctl("delete", "api")
+        self.assertFalse(any(v["present"] for v in self.history()))
+        self.assertEqual(self.plan(), "new; starts 3 instances")
+        self.pmctl("undo", "api")
+        self.assert_whole(3)
+        self.assertEqual((self.name(), self.releases()), (two, {"2"}))
+
+    def plan(self):
+        return self.outcomes("undo", "api", "--plan", check=20)[0]["text"]
+
+    def test_what_was_stopped_stays_stopped(self):
+        one, two = self.deploy(1), self.deploy(2)
+        self.pmctl("stop", "api")
+        self.assertIn("env: RELEASE", self.plan())
+        self.assertIn("stopped; has it from its next start on", self.pmctl("undo", "api").out)
+        self.assertEqual(set(self.states()), {"stopped"})
+        self.pmctl("start", "api")
+        self.assertEqual((self.name(), self.releases()), (one, {"1"}))
+
+    def test_the_supervisor_dies_in_the_middle_of_an_undo(self):
+        """P4, P6: afterwards the app has one of the two, and both can be had."""
+        one, two = self.deploy(1), self.deploy(2)
+        for point in ("reload.after_hidden", "reload.before_swap", "reload.after_swap", "store.after_publish"):
+            with self.subTest(point=point):
+                self.inject(f"death at {point} of an undo from {self.name()[:8]}")
+                supervisor = self.supervisor_pid()
+                self.arm(f"{point}=kill")
+                self.pmctl("undo", "api", check=False, timeout=60)
+                self.wait_dead(supervisor)
+                self.wait(lambda: self.pmctl("list", check=False).code == 0, message="an answer")
+                self.assert_whole(2)
+                self.wait(lambda: len(set(self.names())) == 1 or self.pmctl("reload", "api", check=False) is None,
+                          message=lambda: f"one version: {self.names()}")
+                self.saw(f"{self.name()[:8]}")
+                self.assertEqual({v["spec_hash"] for v in self.history()}, {one, two})
+                for name, release in ((one, "1"), (two, "2")):
+                    self.pmctl("undo", "api", "--to", name, timeout=60)
+                    self.assertEqual((self.name(), self.releases()), (name, {release}))
+
+    def test_a_damaged_file_is_said_and_put_aside(self):
+        """P6, X-12"""
+        one, two = self.deploy(1), self.deploy(2)
+        directory = f"{self.home}/state/specs"
+        name, = os.listdir(directory)
+        with open(f"{directory}/{name}", "r+b") as f:
+            f.seek(200)
+            f.write(b"\xff\xff\xff")
+        self.assertEqual([v["spec_hash"] for v in self.history()], [two])  # what it has is known
+        self.assertIn("its checksum is wrong", self.pmctl("list").out)
+        self.assertTrue([f for f in os.listdir(directory) if f.startswith(f"{name}.corrupt-")])
+        self.pmctl("undo", "api", "--to", one, check=4)
+        three = self.deploy(3)
+        self.assertEqual([v["spec_hash"] for v in self.history()], [three, two])
+        self.pmctl("undo", "api")
+        self.assertEqual(self.name(), two)
+
+    def test_a_full_disk_does_not_stop_a_change(self):
+        one = self.deploy(1)
+        self.wait(lambda: os.path.isdir(f"{self.home}/state/specs") and os.listdir(f"{self.home}/state/specs"),
+                  message="the first version is on the disk")
+        self.arm("specs.write=ENOSPC")
+        two = self.deploy(2)
+        self.wait(lambda: "versions of settings" in self.pmctl("list").out, message="it is said")
+        self.assertEqual([v["spec_hash"] for v in self.history()], [two, one])  # from memory
+        three = self.deploy(3)
+        self.assertNotIn("versions of settings", self.pmctl("list").out)
+        self.kill_agent()
+        self.pmctl("list")
+        self.assertEqual([v["spec_hash"] for v in self.history()], [three, two, one])
+
+
 class FromAfar(Joined):
     """What a coordinator's steps go by."""
 
@@ -228,6 +421,31 @@ class FromAfar(Joined):
         # What may not be done may not be planned either, and a refusal is in the audit.
         self.assertEqual(self.fleet.command(DELETE, "web", actor=ROOT, dry_run=True)["error"]["code"], DENIED)
         self.assertEqual(len(self.audit()), len(audit) + 1)
+
+    def revert(self, hash, name="web", actor=ALICE, **what):
+        return self.fleet.command(REVERT, name, actor=actor, specs=[{"name": name, "hash": hash}], **what)
+
+    def test_a_revert_goes_by_the_versions_that_it_names(self):
+        one = self.hash
+        self.assertEqual(self.fleet.command(SCALE, "web", count=3)["result"]["code"], OK)
+        answer = self.revert(one, op_id=uuid.uuid4().hex)["result"]
+        self.assertEqual(answer["code"], OK, answer)
+        self.assertEqual({i["spec_hash"] for i in self.fleet.status(detail=1)}, {one})
+        self.assertEqual(len(self.fleet.status(detail=1)), 2)
+        again = self.revert(one)["result"]
+        self.assertEqual((again["code"], {o["text"] for o in again["outcomes"]}), (OK, {"has it already"}))
+        self.assertEqual(self.revert("ab" * 16)["error"]["code"], NOT_FOUND)
+        self.assertEqual(self.fleet.command(HISTORY, "web")["result"]["versions"][0]["hash"], one)
+
+    def test_a_revert_needs_the_rights_of_what_it_does(self):
+        """S-08: what its targets say is nobody's business, and who may not delete may not revert to nothing."""
+        self.start_app("job")
+        only = {"operator": "eve", "role": "operator", "apps": "job"}
+        answer = self.fleet.command(REVERT, "job", actor=only, specs=[{"name": "web", "hash": self.hash}])
+        self.assertEqual(answer["error"]["code"], DENIED)
+        self.assertEqual(self.revert("", actor=ALICE)["error"]["code"], DENIED)
+        self.assertEqual(self.revert("", actor=ROOT)["error"]["code"], DENIED)  # and the owner of the machine did not allow it
+        self.assertEqual(len(self.fleet.status(detail=1)), 3)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ struct end {
 	struct pm_key *key;
 	/* told */
 	enum pm_verdict verdict;
+	char **requires;
+	size_t n_requires;
+	bool is_newer; /* greets as a later version might */
 	bool refuse_hello, hello_later, enrol_later, refuse_enrol, serve, close_in_message,
 		facts_too_long;
 	unsigned to_send; /* records of stream data still to be sent */
@@ -58,6 +61,8 @@ static inline int rig_hello(void *arg, struct pm_link *l, const Pm__Hello *hello
 	(void)l;
 	(void)snprintf(e->program, sizeof(e->program), "%s", hello->program);
 	welcome->home = home;
+	welcome->requires = e->requires;
+	welcome->n_requires = e->n_requires;
 	if (!e->refuse_hello)
 		return e->hello_later;
 	(void)pm_fail(err, PM_DENIED, "this agent is drained");
@@ -96,6 +101,14 @@ static inline void rig_ask(void *arg, struct pm_link *l, Pm__Enrol *enrol)
 	enrol->name = name;
 }
 
+/* A field that this version does not know. */
+static uint8_t rig_unknown_bytes[] = { 3, 'n', 'e', 'w' };
+static ProtobufCMessageUnknownField rig_unknown = { .tag = 900,
+	                                            .wire_type =
+	                                                    PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+	                                            .len = sizeof(rig_unknown_bytes),
+	                                            .data = rig_unknown_bytes };
+
 static inline void rig_greet(void *arg, struct pm_link *l, Pm__Hello *hello)
 {
 	const struct end *e = arg;
@@ -105,6 +118,14 @@ static inline void rig_greet(void *arg, struct pm_link *l, Pm__Hello *hello)
 	memset(text, 'x', sizeof(text) - 1);
 	if (e->facts_too_long)
 		hello->program = text;
+	hello->requires = e->requires;
+	hello->n_requires = e->n_requires;
+	if (!e->is_newer)
+		return;
+	hello->protocol_max = PM_PROTOCOL_MAX + 1;
+	hello->features = ~UINT64_C(0);
+	hello->base.n_unknown_fields = 1;
+	hello->base.unknown_fields = &rig_unknown;
 }
 
 static inline void rig_greeted(void *arg, struct pm_link *l)

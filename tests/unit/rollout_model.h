@@ -423,7 +423,7 @@ static void may_hold(uint32_t batch)
 			MUST(g.v.hold_until_ms == h.until_ms[k]);
 			return;
 		}
-	MUST(!"a hold that exists");
+	MUST(false && "a hold that exists");
 }
 
 static void may_stay(void)

@@ -50,7 +50,8 @@ static inline void rig_init(struct rig *g, size_t n, const char *options)
 	g->n = n;
 	g->now_ms = RIG_BEGAN_MS;
 	for (size_t i = 0; i < n; i++) {
-		(void)snprintf(g->names[i], sizeof(g->names[i]), "h%03zu", i + 1);
+		(void)snprintf(g->names[i], sizeof(g->names[i]), "h%03u",
+		               (unsigned)(i + 1) % 10000);
 		g->hosts[i] = (struct rollout_host){ .name = g->names[i], .wave = "" };
 	}
 }

@@ -275,6 +275,81 @@ static void a_hello_is_refused_in_words(void **state)
 	assert_int_equal(a.n_up + b.n_up, 0);
 }
 
+static bool send_request(struct end *e)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__StatusRequest req = PM__STATUS_REQUEST__INIT;
+
+	env.id = pm_link_next_id(e->link);
+	env.body_case = PM__ENVELOPE__BODY_STATUS_REQUEST;
+	env.status_request = &req;
+	return pm_link_send(e->link, &env);
+}
+
+/* */
+static void x51_what_a_newer_version_adds_is_ignored(void **state)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+
+	(void)state;
+	a.is_newer = true;
+	rig_link(false);
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_up, 1);
+	assert_int_equal(b.n_up, 1);
+	/* A message that is not known here: nothing is asked, nothing is answered. */
+	env.base.n_unknown_fields = 1;
+	env.base.unknown_fields = &rig_unknown;
+	assert_true(pm_link_send(a.link, &env));
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_answers + b.n_requests + a.n_closed + b.n_closed, 0);
+	env.id = 9; /* it asks: answered in words, and the session goes on */
+	assert_true(pm_link_send(a.link, &env));
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_answers, 1);
+	assert_true(send_request(&a));
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(b.n_requests, 1);
+	assert_int_equal(a.n_closed + b.n_closed, 0);
+}
+
+static void x51_a_feature_that_is_required_and_not_known_is_refused_by_name(void **state)
+{
+	char known[] = "generations", unknown[] = "time-travel";
+	char *names[] = { known, unknown };
+
+	(void)state;
+	a.requires = names;
+	a.n_requires = 1;
+	rig_link(false);
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_up, 1);
+	pm_link_destroy(a.link);
+	pm_link_destroy(b.link);
+	a.n_up = b.n_up = 0;
+	a.n_requires = 2;
+	rig_link(false);
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_up + b.n_up, 0);
+	assert_int_equal(a.why.code, PM_UNSUPPORTED);
+	assert_non_null(strstr(a.why.what, "needs 'time-travel'"));
+	assert_int_equal(b.n_closed, 1);
+}
+
+static void x51_the_side_that_listens_may_require_something_too(void **state)
+{
+	char unknown[] = "time-travel", *names[] = { unknown };
+
+	(void)state;
+	b.requires = names;
+	b.n_requires = 1;
+	rig_link(false);
+	rig_pump(SIZE_MAX / 2);
+	assert_int_equal(a.n_up, 0);
+	assert_int_equal(a.why.code, PM_UNSUPPORTED);
+	assert_non_null(strstr(a.why.what, "needs 'time-travel'"));
+}
+
 static void a_hello_may_be_answered_later(void **state)
 {
 	char home[] = "late";
@@ -364,17 +439,6 @@ static void record_lengths_are_checked_before_anything_is_read(void **state)
 	memset(rig_bytes, 0, 65535);
 	assert_false(pm_link_input(b.link, rig_bytes, 65535, now_ms));
 	assert_int_equal(b.why.code, PM_PROTOCOL);
-}
-
-static bool send_request(struct end *e)
-{
-	Pm__Envelope env = PM__ENVELOPE__INIT;
-	Pm__StatusRequest req = PM__STATUS_REQUEST__INIT;
-
-	env.id = pm_link_next_id(e->link);
-	env.body_case = PM__ENVELOPE__BODY_STATUS_REQUEST;
-	env.status_request = &req;
-	return pm_link_send(e->link, &env);
 }
 
 static bool send_result(struct end *e, uint64_t re, size_t text_len)
@@ -789,6 +853,9 @@ int main(void)
 		ONE(a_refused_key_is_closed_without_a_word),
 		ONE(the_other_version_is_told_to_people),
 		ONE(a_hello_is_refused_in_words),
+		ONE(x51_what_a_newer_version_adds_is_ignored),
+		ONE(x51_a_feature_that_is_required_and_not_known_is_refused_by_name),
+		ONE(x51_the_side_that_listens_may_require_something_too),
 		ONE(a_hello_may_be_answered_later),
 		ONE(a_hello_may_be_refused_later),
 		ONE(a_hello_that_is_never_answered_ends_with_its_deadline),

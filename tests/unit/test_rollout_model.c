@@ -247,7 +247,7 @@ static void drive(void)
 			return;
 		moved = g.v.move != ROLLOUT_STAY; /* the next tick sees what has come of it */
 	}
-	MUST(!"an end of the moves");
+	MUST(false && "an end of the moves");
 }
 
 /* ---- operators, and what else comes over a coordinator ---- */
@@ -475,7 +475,7 @@ static void play(uint64_t run)
 		if (!surprise() && percent(80))
 			advance();
 	}
-	MUST(!"an end");
+	MUST(false && "an end");
 }
 
 static void f14_to_f21_every_rollout_keeps_the_rules_and_ends(void **state)
