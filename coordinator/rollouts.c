@@ -396,6 +396,34 @@ static void stay(struct run *run, const struct rollout_verdict *v)
 	st->progress++;
 }
 
+/* What was undone says why it was. */
+static void end(struct run *run, const struct rollout_verdict *v)
+{
+	bool says = v->why[0] != '\0' || !run->m.undoing;
+
+	run_tell(run, "coordinator", "%s%s%.150s", run_state_name(v->state),
+	         v->why[0] != '\0' ? ": " : "", v->why);
+	run_state(run, v->state, says ? v->why : run->rec->status->why, v->code);
+}
+
+/* "1 of 5 hosts failed; web3: ...": who looks later finds the hosts put back, and no failure. */
+static void roll_back(struct run *run, const char *why)
+{
+	char words[400];
+	size_t i = 0;
+
+	while (i < run->n &&
+	       (run->machine_steps[i].state != STEP_IS_FAILED || run->machine_steps[i].forgiven))
+		i++;
+	(void)snprintf(words, sizeof(words), "%s", why);
+	if (i < run->n)
+		(void)snprintf(words, sizeof(words), "%.150s; %.60s: %.180s", why,
+		               run->steps[i].msg->name, run->steps[i].msg->text);
+	run_tell(run, "coordinator", "rolls back: %.150s", why);
+	run_text(&run->rec->status->why, words);
+	run_text(&run->rec->ending, "undo");
+}
+
 /* Carry out one move; false: nothing more follows now. */
 static bool move(struct run *run, const struct rollout_verdict *v, int64_t now_ms)
 {
@@ -423,14 +451,10 @@ static bool move(struct run *run, const struct rollout_verdict *v, int64_t now_m
 		rollouts_pause_with(run, "coordinator", v->why, v->code);
 		return false;
 	case ROLLOUT_UNDO:
-		run_tell(run, "coordinator", "rolls back: %.150s", v->why);
-		run_text(&run->rec->status->why, v->why);
-		run_text(&run->rec->ending, "undo");
+		roll_back(run, v->why);
 		return false;
 	case ROLLOUT_END:
-		run_tell(run, "coordinator", "%s%s%.150s", run_state_name(v->state),
-		         v->why[0] != '\0' ? ": " : "", v->why);
-		run_state(run, v->state, v->why, v->code);
+		end(run, v);
 		return false;
 	}
 	return false;
@@ -495,7 +519,8 @@ static void drain(struct run *run, int64_t now_ms)
 		return;
 	}
 	run->told_batch = 0;
-	rollouts_set_running(run, now_ms);
+	run->m.running_ms = run->m.progress_ms = now_ms;
+	run_state(run, ROLLOUT_IS_UNDOING, run->rec->status->why, PM_OK);
 }
 
 static bool is_going(const struct run *run)

@@ -196,6 +196,8 @@ static int abort_run(struct run *run, const char *who, const char *text, struct 
 
 static int undo_run(struct run *run, const char *who, const char *text, struct pm_error *err)
 {
+	char why[200];
+
 	if (run->m.undoing || run->rec->ending[0] != '\0' || run->m.state == ROLLOUT_IS_PLANNED ||
 	    run->m.state == ROLLOUT_IS_WAITING_LOCK)
 		return not_so(run, "undo", err);
@@ -207,10 +209,10 @@ static int undo_run(struct run *run, const char *who, const char *text, struct p
 	}
 	run_tell(run, who, "undo%s%.150s", *text != '\0' ? ": " : "", text);
 	run_text(&run->rec->ending, "undo");
-	if (run_is_over(run)) {
-		run_state(run, ROLLOUT_IS_PAUSED, "it is about to be undone", PM_PAUSED);
-		run_text(&run->rec->ending, "undo");
-	}
+	(void)snprintf(why, sizeof(why), "by %.40s%s%.120s", who, *text != '\0' ? ": " : "", text);
+	if (run_is_over(run))
+		run_state(run, ROLLOUT_IS_PAUSED, why, PM_PAUSED);
+	run_text(&run->rec->status->why, why);
 	if (!run->locked)
 		rollouts_take_locks(run, pm_wall_ms());
 	return 0;

@@ -45,18 +45,36 @@ class Releases(RollingTestCase):
         site.web["web1"].pmctl("restart", "api")
         self.wait(lambda: site.versions() == before, message=site.versions)
 
-    def test_one_that_crashes_later_stops_it_too(self):
-        """F-18."""
+    def test_one_that_crashes_later_is_undone(self):
+        """F-18, F-17."""
         site = self.site
+        before = site.versions()
         with self.load(spared=["web1"]), self.others_are_left("web1"):
             done = self.roll("apply", site.release(kind="crashes"), min_healthy="8s", check=13)
             number = self.newest()
             self.assert_said(done.out, "did not stay up: exited with code 9", "0 new, 4 old, 1 down")
             self.assert_story(number, "web1: failed: api (id ", "paused: 1 of 5 hosts failed")
-            site.fleet("rollout", "abort", number)
-        good = site.release()
-        self.roll("apply", good, batch="100%", max_down="100%", check=0)
-        self.assertEqual(set(site.versions().values()), {site.version_of(good)})
+            site.fleet("rollout", "undo", number, "--yes", "-m", "not this one")
+            done = site.fleet("rollout", "watch", number, check=14)
+            self.assert_said(done.out, "undone: by alice: not this one", "undone after 1 of 5: 0 new, 5 old, 0 down")
+            self.assert_story(number, "alice: undo: not this one", "undo: batch 1 of 1 begins", "undone")
+            self.assertEqual(site.versions(), before)
+
+    def test_one_that_fails_later_on_is_rolled_back(self):
+        """F-17: everywhere, and where it came last first."""
+        site = self.site
+        before = site.versions()
+        config = site.release(kind="slow", slow={"web3": 60000})
+        with self.load(), self.others_are_left("web1", "web2", "web3"):
+            done = self.roll("apply", config, batch="1", healthy_deadline="4s", on_failure="rollback", check=14)
+            number = self.newest()
+            lines = done.out.splitlines()
+            self.assertEqual([line[:4] for line in lines if "  healthy" in line], ["web1", "web2", "web3", "web2", "web1"])
+            why = "1 of 5 hosts failed; web3: api: the new process failed: not ready in time"
+            self.assert_said(done.out, f"undoing: every host goes back to what it had; {why}", f"undone: {why}",
+                             "undone after 3 of 5: 0 new, 5 old, 0 down")
+            self.assert_story(number, "web3: failed: api", "rolls back: 1 of 5 hosts failed", "undo: batch 3 of 3", "undone")
+            self.assertEqual(site.versions(), before)
 
     def test_a_slow_host_delays_nobody(self):
         """F-10, F-16, class D: an app that does not listen in time."""
@@ -158,12 +176,15 @@ class Operators(RollingTestCase):
             for i in range(50 if SOAK else 5):
                 with self.subTest(i=i), self.each_once():
                     site.wait_online()
-                    what = ("apply", site.release()) if i % 2 else ("reload", "api")
-                    number = self.begin(*what, batch="1,2,2", max_down="2", min_healthy="200ms", monitor="200ms")
+                    if i % 3 == 2:  # that of the turn before
+                        site.fleet("rollout", "undo", number, "--yes")
+                    else:
+                        what = ("apply", site.release()) if i % 3 else ("reload", "api")
+                        number = self.begin(*what, batch="1,2,2", max_down="2", min_healthy="200ms", monitor="200ms")
                     time.sleep(chance.uniform(0, 4))
                     site.stop_coordinator(kill=True)
                     site.start_coordinator()
-                    self.wait_state(number, "succeeded")
+                    self.wait_state(number, "undone" if i % 3 == 2 else "succeeded")
 
     def test_nobody_is_there_is_not_that_nobody_has_it(self):
         site = self.site

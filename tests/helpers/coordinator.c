@@ -319,9 +319,10 @@ static void obey(const json_t *order)
 	else if (strcmp(what, "grant") == 0 && st != NULL)
 		(void)pm_link_stream_grant(
 			st, (uint32_t)json_integer_value(json_object_get(order, "bytes")));
-	else if (strcmp(what, "close") == 0 && st != NULL)
+	else if (strcmp(what, "close") == 0 && st != NULL) {
+		me.streams[number_of(st)] = NULL; /* its memory may be the next one's */
 		pm_link_stream_close(st, PM_OK, "");
-	else if (strcmp(what, "refuse") == 0)
+	} else if (strcmp(what, "refuse") == 0)
 		me.refuse = json_is_true(json_object_get(order, "on"));
 	else if (strcmp(what, "goodbye") == 0 && me.link != NULL)
 		pm_link_goodbye(me.link, "told to",

@@ -398,6 +398,25 @@ class Fleet(FleetTestCase):
             self.assertEqual({node["state"] for node in self.nodes()}, {"online"})
         self.pmctl("--all", "restart", "api", "--yes")
 
+    def test_f04_targets_prints_whom_a_command_would_mean_and_does_nothing(self):
+        self.five(n=12)
+        golden = [
+            (["--all"], "web[01-12]\n12 hosts\n"),
+            (["--hosts", "web[02-04,09],!web03"], "web[02,04,09]\n3 hosts\n"),
+            (["--hosts", "web07"], "web07\n1 host\n"),
+            (["--label", "role=web", "--exclude", "web1*"], "web[01-09]\n9 hosts\n"),
+            (["--all", "--limit", "3"], "web[01-03]\n3 hosts\n"),
+            (["--hosts", "web1?", "--verbose"], "web10\nweb11\nweb12\n"),
+        ]
+        for words, want in golden:
+            with self.subTest(words=words):
+                done = self.pmctl("targets", *words)
+                self.assertEqual((done.out, done.err), (want, ""))
+        self.assertEqual(self.pmctl("targets", "--hosts", "web1?", "--json").json(),
+                         {"schema": 1, "count": 3, "folded": "web[10-12]", "hosts": ["web10", "web11", "web12"]})
+        self.pmctl("targets", "--hosts", "db*", check=4)
+        self.assertEqual(self.did, [])
+
     def test_f06_a_group_is_kept_as_what_it_means_and_not_as_whom(self):
         names = self.five("web02 apps=api:4:1.5.0:online\n")
         self.pmctl("group", "set", "front", "--hosts", "web[01-03],!web02")
