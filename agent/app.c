@@ -8,6 +8,7 @@
 #include "agent/order.h"
 #include "agent/store.h"
 #include "agent/triggers.h"
+#include "agent/turns.h"
 #include "proto/log.h"
 #include "proto/spec.h"
 
@@ -203,6 +204,7 @@ void app_remove_instance(struct app *app, struct instance *inst)
 		lookup_remove_hidden(&app->su->lookup, inst);
 	if (app->n == 0)
 		triggers_stop(app);
+	turns_touch(app);
 	if (app_n_all(app) == 0) {
 		const struct declared had = { .spec = app->spec, .hash = app->hash };
 		const struct declared none = { .spec = NULL };
@@ -296,6 +298,7 @@ void app_close(struct app *app, bool forget)
 	uv_timer_t *later = pm_calloc(1, sizeof(*later));
 
 	triggers_stop(app);
+	turns_close(app);
 	for (size_t i = 0; i < app->n; i++) {
 		lookup_remove_instance(&app->su->lookup, app->instances[i]);
 		instance_close(app->instances[i], forget);

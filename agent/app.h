@@ -25,6 +25,7 @@ struct app {
 	struct cluster *cluster; /* owned; NULL: none of its processes ever shared a socket */
 	struct cron_job *cron;   /* owned; NULL: none */
 	struct watch *watch;     /* owned; NULL: not watching */
+	struct turns *turns;     /* owned; NULL: no restart waits for its turn */
 	int64_t created_wall_ms;
 	uint32_t wave; /* when all end, those of the highest go first (app_deps.h) */
 };

@@ -105,7 +105,8 @@ struct inst_core {
 	uint64_t retired_ms; /* pm_now_ms() when it became one; 0: it has not */
 	uint32_t spec_no;    /* which of the app's specs it runs with (app.h) */
 	struct spec_hash spec_hash; /* of the one that its last process was started with */
-	uint8_t reserved[20];
+	uint32_t awaits; /* enum cause: its turn to be restarted because of that (turns.h) */
+	uint8_t reserved[16];
 };
 
 struct inst_record {

@@ -14,6 +14,7 @@
 #include "agent/reload.h"
 #include "agent/sample.h"
 #include "agent/store.h"
+#include "agent/turns.h"
 #include "proto/failpoint.h"
 #include "proto/log.h"
 
@@ -159,6 +160,9 @@ static void inst_went(struct instance *inst)
 {
 	if (inst->core.life.state == LIFE_UP && instance_spec(inst)->n_listen > 0)
 		inst->core.said |= SAID_GIVEN;
+	if (inst->core.life.state != LIFE_UP)
+		inst->core.awaits = CAUSE_NONE; /* it begins anew in any case, or is not to run */
+	turns_touch(inst->app);
 	inst_commit(inst);
 	cluster_refresh(inst);
 	inst_refresh_checks(inst, false);
@@ -251,6 +255,8 @@ void instance_give_order(struct instance *inst, const struct instance_order *o)
 		inst_refuse(inst, o, PM_NOT_FOUND, "it is being deleted");
 		return;
 	}
+	if (inst->core.awaits != CAUSE_NONE)
+		instance_set_awaits(inst, CAUSE_NONE);
 	inst->core.order_uid = o->uid;
 	(void)snprintf(inst->core.order, sizeof(inst->core.order), "%s (%s)", cause_word(o->cause),
 	               o->who);
@@ -474,6 +480,7 @@ void instance_resume(struct instance *inst)
 		return;
 	cluster_refresh(inst);
 	inst_refresh_checks(inst, true);
+	turns_resume(inst);
 	if (alive)
 		inst_mend_pid_file(inst);
 }

@@ -112,6 +112,11 @@ const char *instance_note(const struct instance *inst, char words[INSTANCE_NOTE_
 /* What its check says of it. false: it has none, or does not run. */
 bool instance_health(const struct instance *inst, enum check_role role, enum health_state *out);
 bool instance_is_online(const struct instance *inst);
+/* It waits for its turn to be restarted (inst_core.awaits); CAUSE_NONE: no more. */
+void instance_set_awaits(struct instance *inst, enum cause cause);
+/* Its turn has come; true until it is up again, or has crashed since, or is to run no more. */
+void instance_set_out(struct instance *inst);
+bool instance_is_out(struct instance *inst);
 /* Is a successor about to take its place? */
 bool instance_is_replaced(const struct instance *inst);
 

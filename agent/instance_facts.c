@@ -77,6 +77,27 @@ bool instance_is_online(const struct instance *inst)
 	return inst->core.life.state == LIFE_UP;
 }
 
+void instance_set_awaits(struct instance *inst, enum cause cause)
+{
+	inst->core.awaits = cause;
+	inst_commit(inst);
+}
+
+void instance_set_out(struct instance *inst)
+{
+	inst->out = true;
+}
+
+bool instance_is_out(struct instance *inst)
+{
+	const struct life *life = &inst->core.life;
+
+	inst->out = inst->out && inst->core.role == ROLE_NORMAL &&
+	            (inst->reload != NULL || (life_is_wanted(life) && life->state != LIFE_UP &&
+	                                      life->state != LIFE_BACKOFF));
+	return inst->out;
+}
+
 bool instance_is_replaced(const struct instance *inst)
 {
 	return inst->reload != NULL;

@@ -9,6 +9,7 @@
 #include "agent/instance_priv.h"
 #include "agent/notify_msg.h"
 #include "agent/reload.h"
+#include "agent/turns.h"
 #include "proto/log.h"
 
 static bool is_up(const struct instance *inst)
@@ -55,16 +56,12 @@ static void set_said(struct instance *inst, uint32_t what, bool on)
 /* By a successor beside it, where it can have one. */
 static void replace(struct instance *inst, enum cause cause, const char *why)
 {
-	const struct instance_order order = {
-		.event = EV_RESTART, .cause = cause, .who = "agent", .gated = true
-	};
-
 	if (inst->core.role != ROLE_NORMAL || inst->core.life.state != LIFE_UP ||
-	    instance_is_replaced(inst))
+	    instance_is_replaced(inst) || inst->core.awaits != CAUSE_NONE)
 		return; /* it goes, or comes, or that is being done */
 	pm_log(PM_LOG_WARN, "instance.unhealthy", "app=%s pm_id=%u pid=%d %s: %s",
 	       instance_spec(inst)->name, inst->core.pm_id, inst->core.pid, cause_word(cause), why);
-	instance_give_order(inst, &order);
+	turns_restart(inst, cause);
 }
 
 void instance_on_check(struct instance *inst, enum check_role role, enum health_state state,
@@ -85,6 +82,8 @@ void instance_on_check(struct instance *inst, enum check_role role, enum health_
 		(void)snprintf(why, sizeof(why), "%s", checks_words(inst->checks, CHECK_LIVE));
 		checks_again(inst->checks, CHECK_LIVE); /* before what closes them */
 		replace(inst, CAUSE_LIVE, why);
+	} else if (role == CHECK_LIVE && state == HEALTH_OK) {
+		turns_forgive(inst, CAUSE_LIVE);
 	}
 }
 
@@ -131,6 +130,11 @@ const char *instance_note(const struct instance *inst, char words[INSTANCE_NOTE_
 {
 	const struct checks *c = inst->checks;
 
+	if (inst->core.awaits != CAUSE_NONE) {
+		(void)snprintf(words, INSTANCE_NOTE_MAX, "waits for its turn to restart (%s)",
+		               cause_word((enum cause)inst->core.awaits));
+		return words;
+	}
 	if (inst->note != NULL)
 		return inst->note;
 	if (c != NULL && inst->core.life.state == LIFE_UP_WAIT && checks_why(c)[0] != '\0')

@@ -30,6 +30,7 @@ struct instance {
 	pid_t last_pid;          /* of the process before, until its tree is gone; 0: unknown */
 	bool closing;
 	bool wanted; /* restored, and not started yet */
+	bool out;    /* restarted in its turn (turns.h), and not up again */
 	bool again;  /* the start under way is the second half of a restart that was ordered */
 	uint32_t poll_ms;
 	struct waiter *waiters; /* owned */

@@ -11,6 +11,7 @@
 #include "agent/job.h"
 #include "agent/mark.h"
 #include "agent/remote.h"
+#include "agent/turns.h"
 #include "agent/uplink.h"
 #include "proto/log.h"
 #include "proto/membership.h"
@@ -39,6 +40,8 @@ struct liaison {
 	uint32_t wait_ms;
 	uint64_t started_ms;
 	uint64_t revision;
+	uint64_t since_ms; /* state.since_wall_ms, on the monotonic clock */
+	bool no_slots;     /* so the coordinator said */
 	/* How it is; its texts are those below. */
 	Pm__UplinkState state;
 	char why[256], address[PM_ADDRESS_TEXT], id[PM_MEMBER_TEXT_MAX + 1];
@@ -56,10 +59,16 @@ static void take(char *out, size_t size, const char *from)
 		(void)snprintf(out, size, "%s", from); /* cut if longer */
 }
 
+static void turned(struct liaison *f)
+{
+	f->state.since_wall_ms = pm_wall_ms();
+	f->since_ms = pm_now_ms();
+}
+
 static void set_down(struct liaison *f, const char *why, uint64_t next_ms)
 {
 	if (f->state.connected || f->state.since_wall_ms == 0)
-		f->state.since_wall_ms = pm_wall_ms();
+		turned(f);
 	f->state.connected = false;
 	f->state.next_wall_ms = next_ms == 0 ? 0 : pm_wall_ms() + (int64_t)next_ms;
 	take(f->why, sizeof(f->why), why);
@@ -77,7 +86,9 @@ static void on_state(struct liaison *f, const Pm__UplinkState *said)
 	bool was = f->state.connected;
 
 	if (said->connected != was || f->state.since_wall_ms == 0)
-		f->state.since_wall_ms = pm_wall_ms();
+		turned(f);
+	if (said->connected)
+		f->no_slots = false; /* another may know of them */
 	f->state.connected = said->connected;
 	f->state.next_wall_ms = said->next_wall_ms;
 	take(f->address, sizeof(f->address), said->address);
@@ -148,6 +159,26 @@ void liaison_touch(struct super *su)
 		(void)uv_timer_start(&f->tell, on_tell, TELL_MS, 0); /* cannot fail */
 }
 
+bool liaison_gives_slots(struct super *su, bool *connected, uint64_t *down_ms)
+{
+	const struct liaison *f = su->liaison;
+
+	*connected = false;
+	*down_ms = 0;
+	if (f == NULL || !f->wanted || f->no_slots)
+		return false;
+	*connected = f->session != NULL && f->state.connected;
+	if (!*connected)
+		*down_ms = pm_now_ms() - f->since_ms;
+	return true;
+}
+
+void liaison_send(struct super *su, const Pm__Envelope *env)
+{
+	if (su->liaison != NULL && su->liaison->session != NULL)
+		(void)session_send(su->liaison->session, env); /* fits a record */
+}
+
 /* ---- the session ---- */
 
 static enum session_permit on_permit(void *arg, struct session *s, const Pm__Envelope *env,
@@ -165,14 +196,30 @@ static void on_answer(void *arg, struct session *s, const Pm__Envelope *env)
 	remote_answer(f->remote, s, env);
 }
 
+static void on_slot(struct liaison *f, const Pm__Slot *slot)
+{
+	if (!slot->unknown) {
+		turns_on_slot(f->su, slot);
+		return;
+	}
+	f->no_slots = true;
+	turns_on_session(f->su);
+}
+
 static void on_notice(void *arg, struct session *s, const Pm__Envelope *env)
 {
 	struct liaison *f = arg;
 
 	if (s != f->session)
 		return;
-	if (env->body_case == PM__ENVELOPE__BODY_UPLINK_STATE)
+	if (env->body_case == PM__ENVELOPE__BODY_SLOT) {
+		on_slot(f, env->slot);
+		return;
+	}
+	if (env->body_case == PM__ENVELOPE__BODY_UPLINK_STATE) {
 		on_state(f, env->uplink_state);
+		turns_on_session(f->su);
+	}
 	(void)uv_timer_start(&f->tell, on_tell, 0, 0); /* it may have missed something */
 }
 
@@ -223,8 +270,10 @@ static void ended(struct liaison *f)
 /* Whatever it said last holds no more. */
 static void is_over(struct liaison *f)
 {
-	if (f->state.connected)
-		set_down(f, "", 0);
+	if (!f->state.connected)
+		return;
+	set_down(f, "", 0);
+	turns_on_session(f->su);
 }
 
 static void on_job_ended(void *arg, int status)

@@ -25,6 +25,17 @@ void liaison_stop(struct super *su);
 /* Something about an instance has changed.  Cheap, and free without a fleet. */
 void liaison_touch(struct super *su);
 
+/*
+ * Whether there may be slots for restarts that nobody ordered (turns.h): false: in no fleet, or its
+ * coordinator knows of none.
+ *
+ * connected  whether it can be asked now
+ * down_ms    for how long it could not
+ */
+bool liaison_gives_slots(struct super *su, bool *connected, uint64_t *down_ms);
+/* Say something to the coordinator that asks nothing; it goes nowhere if that is not there. */
+void liaison_send(struct super *su, const Pm__Envelope *env);
+
 /* How it is, borrowed until the next turn of the loop; NULL: in no fleet. */
 Pm__UplinkState *liaison_state(struct super *su);
 

@@ -6,6 +6,7 @@
 
 #include "agent/app.h"
 #include "agent/tree.h"
+#include "agent/turns.h"
 #include "proto/log.h"
 
 /* A sample younger than this is good enough for a list. */
@@ -78,21 +79,13 @@ static void use_sum(struct instance *inst, const struct sum *sum, uint64_t now)
 
 static void over_limit(struct instance *inst)
 {
-	const struct instance_order order = {
-		.event = EV_RESTART,
-		.cause = CAUSE_MEMORY,
-		.uid = 0,
-		.who = "agent",
-		.gated = true,
-	};
-
-	if (instance_is_replaced(inst))
+	if (instance_is_replaced(inst) || instance_core(inst)->awaits != CAUSE_NONE)
 		return; /* that is being done */
 	pm_log(PM_LOG_WARN, "instance.memory", "app=%s pm_id=%u memory=%llu limit=%llu",
 	       instance_spec(inst)->name, instance_core(inst)->pm_id,
 	       (unsigned long long)instance_usage(inst)->memory_bytes,
 	       (unsigned long long)instance_spec(inst)->max_memory);
-	instance_give_order(inst, &order);
+	turns_restart(inst, CAUSE_MEMORY);
 }
 
 static void take_sample(struct sampler *s)
@@ -145,6 +138,8 @@ static void check_limits(struct sampler *s)
 		if (limit != 0 && instance_is_online(list[i]) &&
 		    instance_usage(list[i])->memory_bytes > limit)
 			over_limit(list[i]);
+		else
+			turns_forgive(list[i], CAUSE_MEMORY);
 	}
 }
 

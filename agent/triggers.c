@@ -1,6 +1,7 @@
 #include "agent/triggers.h"
 
 #include "agent/cron_job.h"
+#include "agent/turns.h"
 #include "agent/watch.h"
 #include "proto/log.h"
 
@@ -10,17 +11,10 @@ void triggers_fire(struct app *app, enum cause cause)
 	for (size_t i = 0; i < app->n; i++) {
 		struct instance *inst = app->instances[i];
 		enum life_state state = instance_core(inst)->life.state;
-		const struct instance_order order = {
-			.event = EV_RESTART,
-			.cause = cause,
-			.uid = 0,
-			.who = "agent",
-			.gated = true, /* where instances can be replaced, nobody notices */
-		};
 
 		if (state == LIFE_UP || state == LIFE_UP_WAIT || state == LIFE_BACKOFF ||
 		    (cause == CAUSE_CRON && (state == LIFE_DOWN || state == LIFE_FAILED)))
-			instance_give_order(inst, &order);
+			turns_restart(inst, cause);
 	}
 }
 

@@ -171,12 +171,27 @@ static void pass_request(struct pm_link *l, const Pm__Envelope *env)
 	pm_link_reply_error(l, env->id, &err);
 }
 
+static void pass_slot(const Pm__Slot *slot, bool unknown)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__Slot out = *slot;
+
+	out.unknown = unknown;
+	env.body_case = PM__ENVELOPE__BODY_SLOT;
+	env.slot = &out;
+	(void)local_send(me.local, &env); /* it came in a record */
+}
+
 static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
                        enum pm_event_kind kind)
 {
 	(void)arg;
 	if (kind == PM_EVENT_REQUEST)
 		pass_request(l, env);
+	else if (env->body_case == PM__ENVELOPE__BODY_SLOT)
+		pass_slot(env->slot, false);
+	else if (kind == PM_EVENT_ANSWER && env->body_case == PM__ENVELOPE__BODY_ERROR)
+		pass_slot(&(const Pm__Slot)PM__SLOT__INIT, true); /* nothing else asks there */
 }
 
 static void on_beat(void *arg, struct pm_link *l, Pm__Heartbeat *beat)
@@ -334,6 +349,17 @@ static void ask_supervisor(void)
 	send_local(&env);
 }
 
+/* What asks nothing.  An id all the same: who does not know it says so. */
+static void pass_word(const Pm__Envelope *env)
+{
+	Pm__Envelope out = *env;
+
+	if (me.link == NULL)
+		return; /* said again in the next session */
+	out.id = env->body_case == PM__ENVELOPE__BODY_SLOT_REQUEST ? pm_link_next_id(me.link) : 0;
+	(void)pm_link_send(me.link, &out); /* it came in a record */
+}
+
 static void on_leave_time(uv_timer_t *timer)
 {
 	(void)timer;
@@ -363,6 +389,9 @@ static void on_received(void *arg, const Pm__Envelope *env)
 		leave(env->goodbye->reason, env->goodbye->retry_after_ms);
 	} else if (env->body_case == PM__ENVELOPE__BODY_HEARTBEAT) {
 		pass_beat(env->heartbeat);
+	} else if (env->body_case == PM__ENVELOPE__BODY_SLOT_REQUEST ||
+	           env->body_case == PM__ENVELOPE__BODY_SLOT_RELEASE) {
+		pass_word(env);
 	} else if (env->stream != 0) {
 		carry_received(&me.streams, env);
 	} else if (env->re != 0) {

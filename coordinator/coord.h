@@ -17,6 +17,7 @@ struct coord {
 	struct pm_hub *hub;
 	struct forwards *forwards;
 	struct rollouts *rollouts;
+	struct budgets *budgets;
 	struct members members;
 	struct pm_address addresses[PM_ADDRESSES_MAX]; /* for tokens: where agents find us */
 	unsigned n_addresses;

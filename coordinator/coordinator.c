@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "coordinator/budgets.h"
 #include "coordinator/coord.h"
 #include "coordinator/local.h"
 #include "coordinator/options.h"
@@ -526,7 +527,8 @@ static int serve(struct options *o, struct pm_error *err)
 	c->heartbeat_ms = o->heartbeat_ms;
 	if (open_home(c, o->home, err) < 0 || open_store(c, err) < 0 ||
 	    forwards_create(c->loop, &c->forwards, err) < 0 ||
-	    rollouts_create(c, &c->rollouts, err) < 0 || listen_all(c, o, err) < 0)
+	    rollouts_create(c, &c->rollouts, err) < 0 || budgets_create(c, &c->budgets, err) < 0 ||
+	    listen_all(c, o, err) < 0)
 		return -1;
 	set_addresses(c, o);
 	(void)uv_timer_init(c->loop, &c->minute); /* never fails, as the next */
@@ -549,6 +551,7 @@ static int serve(struct options *o, struct pm_error *err)
 	fleet_store_close(c->store);
 	rollout_start_close();
 	rollouts_close(c->rollouts);
+	budgets_close(c->budgets);
 	pm_net_close(c->net);
 	uv_close((uv_handle_t *)&c->minute, NULL);
 	uv_close((uv_handle_t *)&me.goodbye, NULL);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/budgets.h"
 #include "coordinator/peers_priv.h"
 #include "coordinator/relay.h"
 #include "coordinator/rollouts.h"
@@ -140,6 +141,7 @@ static void replace_session(struct coord *c, struct node *node, struct pm_link *
 	pm_link_close(node->link, &err);
 	node->link = NULL;
 	rollouts_agent_gone(c->rollouts, node);
+	budgets_agent_gone(c->budgets, node);
 }
 
 static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
@@ -198,7 +200,7 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
 			       ask_on_answer(&node->asks, env)); /* late ones are nobody's */
 		else if (env->body_case == PM__ENVELOPE__BODY_HEARTBEAT)
 			on_heartbeat(node, env->heartbeat);
-		else if (kind == PM_EVENT_REQUEST)
+		else if (!budgets_on_message(c->budgets, node, env) && kind == PM_EVENT_REQUEST)
 			not_for_us(l, env);
 		return;
 	}
@@ -284,6 +286,7 @@ static void on_closed(void *arg, struct pm_link *l, const struct pm_error *why,
 		pm_log(PM_LOG_INFO, "fleet.down", "node=%s %s", node->name, why->what);
 		forward_agent_gone(&node->forwards);
 		rollouts_agent_gone(c->rollouts, node);
+		budgets_agent_gone(c->budgets, node);
 	}
 	if (!p->is_agent)
 		forward_operator_gone(c->forwards, l);

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SLACK_MS 5000 /* an agent's own deadline is told in better words: it goes first */
+#define SLACK_MS       5000 /* an agent's own deadline is told in better words: it goes first */
+#define BUDGET_LOOK_MS 500  /* while all that may be out is out by itself */
 
 bool rollout_is_over(enum rollout_state state)
 {
@@ -30,21 +31,24 @@ static bool has_ended(const struct rollout_step *s)
 	       s->state != STEP_IS_ACCEPTED;
 }
 
+bool rollout_step_is_out(const struct rollout_step *s)
+{
+	return s->state == STEP_IS_SENT || s->state == STEP_IS_ACCEPTED ||
+	       (!s->forgiven &&
+	        (s->state == STEP_IS_UNKNOWN || (s->state == STEP_IS_FAILED && !s->serves)));
+}
+
 void rollout_count(const struct rollout *r, struct rollout_count *out)
 {
-	size_t n_down = 0;
-
 	*out = (struct rollout_count){ 0 };
 	for (size_t i = 0; i < r->n; i++) {
 		const struct rollout_step *s = &r->steps[i];
 
 		if ((size_t)s->state < PM_COUNT(out->by_state))
 			out->by_state[s->state]++;
-		n_down += !s->forgiven && (s->state == STEP_IS_UNKNOWN ||
-		                           (s->state == STEP_IS_FAILED && !s->serves));
+		out->n_out += rollout_step_is_out(s);
 	}
 	out->n_failed = out->by_state[STEP_IS_FAILED] + out->by_state[STEP_IS_UNKNOWN];
-	out->n_out = out->by_state[STEP_IS_SENT] + out->by_state[STEP_IS_ACCEPTED] + n_down;
 }
 
 uint32_t rollout_batch_now(const struct rollout *r)
@@ -427,7 +431,8 @@ static void send_some(const struct look *l, const struct rollout_count *c,
 {
 	const struct rollout *r = l->r;
 	size_t most = rollout_share_down(r->params.max_down, n_taking_part(r), 1);
-	size_t room = most > c->n_out ? most - c->n_out : 0;
+	size_t n_out = c->n_out + r->n_else;
+	size_t room = most > n_out ? most - n_out : 0;
 	bool waits = false, wants = false;
 
 	v->n = 0;
@@ -441,6 +446,12 @@ static void send_some(const struct look *l, const struct rollout_count *c,
 	}
 	if (v->n > 0) {
 		v->move = ROLLOUT_SEND;
+		return;
+	}
+	if (wants && c->n_out < most) { /* they will be up again, or their slots will end */
+		stay(v, "budget", 0);
+		wake_at(v, l, l->now_ms + BUDGET_LOOK_MS);
+		find_wake(l, c, v);
 		return;
 	}
 	if (wants && n_under_way(c) == 0) {

@@ -94,6 +94,8 @@ struct rollout {
 	                        absence of ours.  No deadline counts the time before. */
 	int64_t progress_ms; /* when a step got healthy last, it was promoted, or steps were sent
 	                        after a hold: the time of a hold is no lack of progress */
+	size_t n_else;       /* hosts that restart it by themselves now (budget.h): held against
+	                        max_down, too */
 	bool frozen;         /* class E: nothing begins, nothing is counted as lost or late */
 };
 
@@ -138,7 +140,8 @@ struct rollout_verdict {
 	int64_t wake_ms;          /* STAY: when time alone changes something; 0: never */
 	char why[200];            /* PAUSE, END, SKIP, EXPIRE: for people */
 	const char *hold;      /* STAY: what it waits for: "", "canary", "wait", "bake", "monitor",
-	                          "promote" (an operator), "reconnect", "frozen" */
+	                          "promote" (an operator), "reconnect", "frozen", "budget" (hosts
+	                          that restart it by themselves) */
 	int64_t hold_until_ms; /* with it; 0: not by time */
 	uint32_t *list;        /* borrowed from the caller: room for n; the steps that are meant */
 	size_t n;
@@ -160,12 +163,15 @@ struct rollout_verdict {
  */
 void rollout_next(const struct rollout *r, int64_t now_ms, struct rollout_verdict *v);
 
+/* It may not serve because of us, and is held against max_down: SENT, ACCEPTED; UNKNOWN, and FAILED
+ * that does not serve, but for the forgiven. */
+bool rollout_step_is_out(const struct rollout_step *s);
+
 /* How the hosts are. */
 struct rollout_count {
 	size_t by_state[8]; /* by enum step_state */
-	size_t n_out; /* may not serve because of us, and is held against max_down: SENT, ACCEPTED;
-	                 UNKNOWN, and FAILED that does not serve, but for the forgiven */
-	size_t n_failed; /* FAILED and UNKNOWN */
+	size_t n_out;       /* rollout_step_is_out() */
+	size_t n_failed;    /* FAILED and UNKNOWN */
 };
 void rollout_count(const struct rollout *r, struct rollout_count *out);
 /* The batch that is under way: the lowest with a step that has not ended; 0: none. */

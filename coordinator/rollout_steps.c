@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/budgets.h"
 #include "coordinator/requests_priv.h"
 #include "coordinator/rollouts.h"
 #include "proto/failpoint.h"
@@ -48,8 +49,20 @@ static bool has_what_it_had(const struct run_step *s)
 	return (s->run->m.undoing || is_gated(s->run->rec->command)) && m->done_ms == m->ended_ms;
 }
 
+/* The most of its apps that restart by themselves, of those of its first host. */
+static size_t n_restarting(const struct run *run)
+{
+	const struct budgets *b = rollouts_coord(run->all)->budgets;
+	size_t most = 0;
+
+	for (size_t i = 0; run->n > 0 && i < run->steps[0].msg->n_apps; i++)
+		most = PM_MAX(most, budgets_n_held(b, run->steps[0].msg->apps[i]->name));
+	return most;
+}
+
 void rollout_steps_look(struct run *run, int64_t now_ms)
 {
+	run->m.n_else = n_restarting(run);
 	for (size_t i = 0; i < run->n; i++) {
 		struct run_step *s = &run->steps[i];
 		struct rollout_step *m = machine(s);

@@ -208,4 +208,20 @@
 /* Bytes of lines that wait for their turn in a merge; then the oldest go on at once. */
 #define PM_LOG_MERGE_MAX (16u << 20)
 
+/* Restarts that nobody ordered (F-27).  An agent waits so long for a word of its coordinator, and
+ * in all; then it restarts by itself. */
+#define PM_BUDGET_WAIT_MS 30000
+#define PM_BUDGET_MOST_MS 300000
+/* Whoever waits is told so this often. */
+#define PM_BUDGET_TELL_MS 10000
+/* A slot ends after that: an app that takes longer to come up holds up nobody. */
+#define PM_BUDGET_LEASE_MS 60000
+/* Apps with slots at a coordinator, and of them those of one host; further ones are told to wait,
+ * and go alone in the end. */
+#define PM_BUDGET_APPS_MAX     1024
+#define PM_BUDGET_PER_HOST_MAX 64
+/* How old what is known of who runs an app may be, and how many apps are counted at a time. */
+#define PM_BUDGET_COUNT_MS   60000
+#define PM_BUDGET_COUNTS_MAX 4
+
 #endif

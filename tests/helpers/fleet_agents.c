@@ -14,8 +14,11 @@
  *   live=N every=MS  log lines that are written once somebody follows
  *   cut=N            the connection ends once, after so many live lines
  *   wide=N           bytes of a log line, at least
- * A line on standard input, "stop NAME" or "go NAME", takes an agent off or lets it dial again.
- * "up N" is written whenever the number of sessions has changed; "did ...": helpers/played/apps.h.
+ *   restart=MS       its app is down so long when it is restarted in its turn
+ * A line on standard input, "stop NAME" or "go NAME", takes an agent off or lets it dial again;
+ * "hit NAME" makes the first app of it, or of all (*), reach its memory limit. "up N" is written
+ * whenever the number of sessions has changed; "did ...": helpers/played/apps.h, "slot ...":
+ * helpers/played/slots.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,6 +38,7 @@
 #include "proto/link.h"
 #include "proto/token.h"
 #include "tests/helpers/played/apps.h"
+#include "tests/helpers/played/slots.h"
 
 #define STREAMS_MAX 8
 #define LATE_MAX    8
@@ -56,6 +60,7 @@ struct stream {
 struct agent {
 	char name[64];
 	struct played_apps apps;
+	struct played_slots slots;
 	bool silent, stopped, enrolled;
 	uint32_t delay_ms, every_ms;
 	int64_t skew_ms;
@@ -118,6 +123,8 @@ static void take_word(struct agent *a, const char *word)
 		a->n_live = (uint64_t)atoll(value);
 	else if (strcmp(copy, "cut") == 0)
 		a->cut = (uint64_t)atoll(value);
+	else if (strcmp(copy, "restart") == 0)
+		a->slots.restart_ms = (uint32_t)atoi(value);
 	else if (strcmp(copy, "wide") == 0)
 		a->wide = (uint64_t)atoll(value);
 }
@@ -174,6 +181,8 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
 	struct agent *a = arg;
 
 	(void)l;
+	if (env->body_case == PM__ENVELOPE__BODY_SLOT)
+		played_slots_take(&a->slots, a->name, env->slot, pm_now_ms());
 	if (kind != PM_EVENT_REQUEST || a->silent)
 		return;
 	if (env->body_case == PM__ENVELOPE__BODY_SPEC_PUSH) {
@@ -539,6 +548,7 @@ static void turn(struct agent *a, short revents)
 	now = pm_now_ms(); /* a link's time never goes back */
 	if (alive && pm_link_is_up(a->link)) {
 		played_turn(&a->apps, now);
+		played_slots_turn(&a->slots, a->name, a->link, now);
 		answer_due(a, now);
 		write_lines(a, now);
 		pump_streams(a);
@@ -559,8 +569,13 @@ static void take_order(void)
 	if (sscanf(line, "%15s %63s", word, name) != 2)
 		return;
 	for (size_t i = 0; i < n_agents; i++) {
-		if (strcmp(agents[i].name, name) != 0)
+		if (strcmp(name, "*") != 0 && strcmp(agents[i].name, name) != 0)
 			continue;
+		if (strcmp(word, "hit") == 0) {
+			played_slots_hit(&agents[i].slots, agents[i].name,
+			                 agents[i].apps.list[0].name, agents[i].link);
+			continue;
+		}
 		agents[i].stopped = strcmp(word, "stop") == 0;
 		if (agents[i].stopped)
 			hang_up(&agents[i]);

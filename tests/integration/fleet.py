@@ -22,7 +22,7 @@ class FleetTestCase(PmdTestCase):
         self.config = os.path.join(self.dir, "pmctl", "contexts")
         self.port = free_port()
         self._agents = None
-        self.up, self.did = 0, []
+        self.up, self.did, self.slots = 0, [], []
         self._moved = threading.Condition()
 
     def environment(self, env=None):
@@ -86,6 +86,8 @@ class FleetTestCase(PmdTestCase):
             with self._moved:
                 if words[0] == "up":
                     self.up = int(words[1])
+                elif words[0] == "slot":  # (host, "ask", "begin" or "end") of a restart in its turn
+                    self.slots.append(tuple(words[1:]))
                 else:  # (host, verb, version, token), each time that a command was carried out
                     self.did.append(tuple(words[1:]))
                 self._moved.notify_all()

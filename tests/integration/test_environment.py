@@ -41,7 +41,9 @@ class Environment(PmdTestCase):
         self.assertEqual(got["LANG"], "de_DE.UTF-8")
         self.assertNotIn(CANARY, self.pmctl("jlist").out)
         self.pmctl("save")
-        for path in glob.glob(self.home + "/state/*"):
+        stored = [p for p in glob.glob(self.home + "/state/**", recursive=True) if os.path.isfile(p)]
+        self.assertTrue([p for p in stored if "/specs/" in p], stored)
+        for path in stored:
             self.assertNotIn(CANARY, self.read(path))
         for p in self.agents().values():
             self.assertNotIn(CANARY, str(p.environ), "what pmctl started has no more of the shell than its apps")

@@ -112,9 +112,10 @@ static void options_make_it_another_op(void **state)
 
 /* Those that ask nothing; any other message has to ask for something that somebody may. */
 static const char *const silent[] = {
-	"hello",        "welcome",     "goodbye",       "heartbeat",   "error", "result",
-	"progress",     "status_list", "uplink_state",  "stream_data", "enrol", "enrolled",
-	"stream_close", "forwarded",   "stream_credit", "fleet_reply",
+	"hello",       "welcome",      "goodbye",      "heartbeat",    "error",
+	"result",      "progress",     "status_list",  "uplink_state", "stream_data",
+	"enrol",       "enrolled",     "stream_close", "forwarded",    "stream_credit",
+	"fleet_reply", "slot_request", "slot",         "slot_release",
 };
 
 static bool is_silent(const char *name)

@@ -144,6 +144,23 @@ static void max_down_bounds_what_is_out_within_a_batch(void **state)
 	}
 }
 
+static void f27_what_restarts_by_itself_is_held_against_max_down(void **state)
+{
+	(void)state;
+	begin(10, "batch=100% max_down=3");
+	g.r.n_else = 2;
+	(void)go();
+	assert_int_equal(n_sent(), 1);
+	g.r.n_else = 5;
+	rig_step(&g, 0, STEP_IS_PENDING);
+	assert_int_equal(go(), ROLLOUT_STAY); /* and is no reason to pause */
+	assert_string_equal(g.v.hold, "budget");
+	assert_true(g.v.wake_ms > g.now_ms);
+	g.r.n_else = 0;
+	(void)go();
+	assert_int_equal(n_sent(), 3);
+}
+
 static void the_canary_holds_from_when_it_was_healthy(void **state)
 {
 	(void)state;
@@ -769,6 +786,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_batch_begins_when_all_before_it_is_done),
 		cmocka_unit_test(max_down_bounds_what_is_out_within_a_batch),
+		cmocka_unit_test(f27_what_restarts_by_itself_is_held_against_max_down),
 		cmocka_unit_test(the_canary_holds_from_when_it_was_healthy),
 		cmocka_unit_test(a_canary_waits_for_an_operator_once),
 		cmocka_unit_test(every_batch_waits_for_an_operator),

@@ -351,6 +351,9 @@ static void the_fleets_words_are_sorted(void **state)
 	} cases[] = {
 		{ PM__ENVELOPE__BODY_FORWARD, PM_EVENT_REQUEST },
 		{ PM__ENVELOPE__BODY_FORWARDED, PM_EVENT_ANSWER },
+		{ PM__ENVELOPE__BODY_SLOT_REQUEST, PM_EVENT_NOTICE },
+		{ PM__ENVELOPE__BODY_SLOT, PM_EVENT_NOTICE },
+		{ PM__ENVELOPE__BODY_SLOT_RELEASE, PM_EVENT_NOTICE },
 	};
 	struct pm_session s;
 	struct pm_event ev;
