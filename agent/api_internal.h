@@ -90,6 +90,7 @@ enum revert_deed {
 	REVERT_REPLACE,
 };
 enum revert_deed api_revert_deed(const struct instance *inst, const struct reversion *v);
+bool api_is_stopped(const struct app *app); /* all of it: what is added is as well */
 
 /* Which app is to have how many instances. */
 PM_MUST_CHECK int api_scale_target(const struct request *r, struct app **app, uint32_t *want,

@@ -280,9 +280,9 @@ static int plan_scale(struct plan *p, struct pm_error *err)
 
 static void count_reversion(const struct plan *p, struct plan_app *a, const struct reversion *v)
 {
-	size_t want = spec_then(a)->instances;
+	size_t want = spec_then(a)->instances, more = want - PM_MIN(want, a->app->n);
 
-	a->deeds.add = want - PM_MIN(want, a->app->n);
+	*(api_is_stopped(a->app) ? &a->deeds.held : &a->deeds.add) = more;
 	a->deeds.remove = a->app->n - PM_MIN(want, a->app->n);
 	for (size_t i = 0; i < PM_MIN(want, a->app->n); i++)
 		if (api_revert_deed(a->app->instances[i], v) == REVERT_REPLACE)

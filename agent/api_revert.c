@@ -220,6 +220,14 @@ enum revert_deed api_revert_deed(const struct instance *inst, const struct rever
 	return REVERT_REPLACE;
 }
 
+bool api_is_stopped(const struct app *app)
+{
+	for (size_t i = 0; i < app->n; i++)
+		if (instance_core(app->instances[i])->life.state != LIFE_DOWN)
+			return false;
+	return true;
+}
+
 /* ---- back to it ---- */
 
 static int remove_app(struct order *o, const struct reversion *v, struct pm_error *err)
@@ -255,20 +263,23 @@ static int revert_app(const struct request *r, struct order *o, struct reversion
                       struct pm_error *err)
 {
 	struct app *app = v->app;
-	size_t n_before = app->n;
-	uint32_t want;
+	size_t want, had = app->n;
+	bool all_stopped = api_is_stopped(app);
 
 	if (order_about(o, app, err) < 0)
 		return -1;
 	if (v->spec != NULL)
 		api_take_spec(r, app, PM_STEAL(v->spec));
 	want = app->spec->instances;
-	if (api_fit_instances(o, app, want, err) < 0)
+	if (api_fit_instances(o, app, (uint32_t)want, err) < 0)
 		return -1;
-	for (size_t i = 0; i < PM_MIN((size_t)want, app->n); i++)
-		if ((i < n_before ? revert_instance(o, app->instances[i], v, err)
-		                  : order_add(o, app->instances[i], EV_RESTART, CAUSE_RELOAD, false,
-		                              err)) < 0)
+	for (size_t i = 0; i < PM_MIN(want, had); i++)
+		if (revert_instance(o, app->instances[i], v, err) < 0)
+			return -1;
+	/* More of what runs run; more of what was stopped do not. */
+	for (size_t i = had; i < want; i++)
+		if (order_add(o, app->instances[i], all_stopped ? EV_STOP : EV_START, CAUSE_SCALE,
+		              false, err) < 0)
 			return -1;
 	return 0;
 }

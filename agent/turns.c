@@ -53,10 +53,15 @@ static void look(const struct turns *t, struct turn_facts *out)
 
 static const char *max_down_of(const struct app *app)
 {
-	for (size_t i = 0; i < app->spec->n_rollout; i++)
-		if (strcmp(app->spec->rollout[i]->name, "max_down") == 0)
-			return app->spec->rollout[i]->value;
-	return "";
+	const char *value = "";
+
+	for (size_t i = 0; i < app->spec->n_rollout; i++) {
+		const Pm__RolloutOption *o = app->spec->rollout[i];
+
+		if (strcmp(o->name, "max_down") == 0 || strcmp(o->name, "max-down") == 0)
+			value = o->value;
+	}
+	return value;
 }
 
 static enum cause why(const struct app *app)

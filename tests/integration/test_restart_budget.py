@@ -116,7 +116,7 @@ class Turns(PmdTestCase):
         self.wait(lambda: self.restarts("a") == n, timeout, lambda: f"{n} restarts: {self.restarts('a')}")
 
     def test_f27_it_asks_waits_and_gives_the_slot_back(self):
-        self.start(rollout={"max_down": "10%"})
+        self.start(rollout={"max-down": "10%"})
         self.touch()
         asked = self.asked()["slot_request"]
         self.assertEqual((asked["app"], asked["reason"], asked["instances"], asked["max_down"], asked["held"]),
@@ -173,7 +173,7 @@ class Turns(PmdTestCase):
         self.wait_restarts(1, 60)
         self.wait_text(os.path.join(self.home, "pmd.log"), "without a slot")
 
-    def test_f27_a_new_session_is_asked_again_and_told_what_is_out(self):
+    def test_f27_a_new_session_is_asked_again(self):
         self.start()
         self.touch()
         self.asked()
@@ -196,7 +196,7 @@ class Turns(PmdTestCase):
         self.released(mark)
 
     def test_f27_the_last_that_is_well_stays_until_another_is_up(self):
-        self.start(f"#!{require('python3')}\n{SLOW}", instances=2, ready="notify", watch=True)
+        self.start(f"#!{require('python3')}\n{SLOW}", instances=2, exec_mode="fork", ready="notify")
         story = self.path("app/story")
         self.touch()
         self.assertEqual(self.asked()["slot_request"]["instances"], 2)
