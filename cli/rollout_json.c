@@ -33,25 +33,10 @@ static void digest(struct json_out *j, const char *key, const ProtobufCBinaryDat
 
 static void options(struct json_out *j, const Pm__RolloutStatus *st)
 {
-	bool gates = false;
-
 	json_key(j, "options");
 	json_begin_object(j);
 	for (size_t i = 0; i < st->n_options; i++)
-		if (strcmp(st->options[i]->name, "gate") != 0)
-			json_kstr(j, st->options[i]->name, st->options[i]->value);
-	for (size_t i = 0; i < st->n_options; i++) {
-		if (strcmp(st->options[i]->name, "gate") != 0)
-			continue;
-		if (!gates) {
-			json_key(j, "gate");
-			json_begin_array(j);
-		}
-		gates = true;
-		json_str(j, st->options[i]->value);
-	}
-	if (gates)
-		json_end_array(j);
+		json_kstr(j, st->options[i]->name, st->options[i]->value);
 	json_end_object(j);
 }
 
