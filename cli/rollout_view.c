@@ -264,6 +264,7 @@ static const char *hold_words(const char *hold)
 		{ "promote", "behind a batch" },
 		{ "reconnect", "hosts that are not reachable are waited for" },
 		{ "frozen", "the coordinator is cut off from most agents" },
+		{ "budget", "hosts that restart by themselves take up what may be down" },
 		{ "store", "the coordinator cannot write to its disk" },
 	};
 
