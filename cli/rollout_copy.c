@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/codec.h"
 #include "proto/hostlist.h"
 #include "proto/limits.h"
 
@@ -30,18 +31,6 @@ static int no_memory(struct pm_error *err)
 	return pm_fail(err, PM_NO_MEMORY, "out of memory");
 }
 
-/* A deep copy; NULL: no memory. */
-static void *copy_of(const ProtobufCMessage *m)
-{
-	size_t len = protobuf_c_message_get_packed_size(m);
-	PM_FREE uint8_t *bytes = pm_calloc(len + 1, 1);
-
-	if (bytes == NULL)
-		return NULL;
-	(void)protobuf_c_message_pack(m, bytes);
-	return protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
-}
-
 /* Ids are printed as parts of commands to copy. */
 static bool is_id(const char *id)
 {
@@ -56,7 +45,7 @@ static int take_status(struct rollout_copy *c, const Pm__RolloutStatus *page, st
 	Pm__RolloutStatus bare = *page, *copy;
 
 	bare.n_steps = bare.n_story = 0;
-	copy = copy_of(&bare.base);
+	copy = pm_message_copy(&bare.base);
 	if (copy == NULL)
 		return no_memory(err);
 	if (c->status != NULL)
@@ -125,7 +114,7 @@ static int take_step(struct rollout_copy *c, const Pm__RolloutStep *step, struct
 	/* Names go to the terminal in many ways: what is none goes no further than here. */
 	if (!hostlist_is_name(step->name))
 		return pm_fail(err, PM_PROTOCOL, "the coordinator told of a host without a name");
-	copy = copy_of(&step->base);
+	copy = pm_message_copy(&step->base);
 	if (copy == NULL)
 		return no_memory(err);
 	if ((unsigned)copy->state >= ROLLOUT_STEP_STATES ||
@@ -168,7 +157,7 @@ static int take_event(struct rollout_copy *c, const Pm__RolloutEvent *event, str
 		c->story = story;
 		c->cap_story = cap;
 	}
-	copy = copy_of(&event->base);
+	copy = pm_message_copy(&event->base);
 	if (copy == NULL)
 		return no_memory(err);
 	c->story[c->n_story++] = copy;

@@ -416,22 +416,10 @@ void forward_operator_gone(struct forwards *f, struct pm_link *operator)
 
 /* ---- the beginning ---- */
 
-/* A deep copy, by way of its bytes. */
-static void *copy(const ProtobufCMessage *m)
-{
-	size_t len = protobuf_c_message_get_packed_size(m);
-	PM_FREE uint8_t *bytes = pm_calloc(len + 1, 1);
-
-	if (bytes == NULL)
-		return NULL;
-	(void)protobuf_c_message_pack(m, bytes);
-	return protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
-}
-
 static bool fill(struct forward *fw, const struct forward_request *r)
 {
-	fw->what = copy(&r->what->base);
-	fw->actor = copy(&r->actor->base);
+	fw->what = pm_message_copy(&r->what->base);
+	fw->actor = pm_message_copy(&r->actor->base);
 	fw->items = pm_calloc(r->n_targets + 1, sizeof(*fw->items));
 	if (fw->what == NULL || fw->actor == NULL || fw->items == NULL)
 		return false;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/rollouts.h"
+#include "proto/codec.h"
 #include "proto/ops.h"
 
 #define ENDED_SHOWN 100 /* of the newest that are over */
@@ -339,7 +340,7 @@ static int change_ended(struct coord *c, struct peer *p, uint64_t id, const Pm__
 	query.id = q->id;
 	l = listing_new(c, p, id, &query);
 	if (l != NULL)
-		l->change = run_copy(&q->base);
+		l->change = pm_message_copy(&q->base);
 	if (l == NULL || l->change == NULL) {
 		if (l != NULL)
 			listing_free(l);

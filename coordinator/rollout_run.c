@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/requests_priv.h"
+#include "proto/codec.h"
 #include "proto/log.h"
 
 #define STORY_MAX   400   /* entries; of a longer one the middle is left out */
@@ -86,17 +87,6 @@ int run_set_steps(struct run *run, size_t n, struct pm_error *err)
 	run->m.steps = run->machine_steps;
 	run->m.n = n;
 	return 0;
-}
-
-void *run_copy(const ProtobufCMessage *m)
-{
-	size_t len = protobuf_c_message_get_packed_size(m);
-	PM_FREE uint8_t *bytes = pm_calloc(len + 1, 1);
-
-	if (bytes == NULL)
-		return NULL;
-	(void)protobuf_c_message_pack(m, bytes);
-	return protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
 }
 
 void run_text(char **field, const char *text)

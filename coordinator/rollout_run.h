@@ -69,8 +69,6 @@ PM_MUST_CHECK int run_load_steps(struct run *run, const struct store_step *rows,
 /* Change what a message owns; what does not fit memory is left as "". */
 void run_text(char **field, const char *text);
 void run_bytes(ProtobufCBinaryData *field, const uint8_t *bytes, size_t len);
-/* A deep copy; NULL: no memory. */
-void *run_copy(const ProtobufCMessage *m);
 
 /* Every change of what people see: the state, a step, the story. */
 void run_state(struct run *run, enum rollout_state state, const char *why, enum pm_code code);

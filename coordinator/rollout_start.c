@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "coordinator/rollout_plan.h"
+#include "proto/codec.h"
 #include "proto/limits.h"
 #include "proto/ops.h"
 
@@ -425,14 +426,14 @@ static int read_request(struct plan *p, const struct peer *peer, struct pm_error
 	if (p->params.order == ROLLOUT_ORDER_SHUFFLE && p->params.seed == 0)
 		p->params.seed = 1 + randombytes_uniform(1000000);
 	peer_actor(peer, "none", &actor);
-	rec->actor = run_copy(&actor.base);
-	rec->command = run_copy(&req->command->base);
-	rec->selector = req->selector == NULL ? NULL : run_copy(&req->selector->base);
+	rec->actor = pm_message_copy(&actor.base);
+	rec->command = pm_message_copy(&req->command->base);
+	rec->selector = req->selector == NULL ? NULL : pm_message_copy(&req->selector->base);
 	rec->specs = pm_calloc(req->n_specs + 1, sizeof(*rec->specs));
 	if (rec->actor == NULL || rec->command == NULL || rec->specs == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "plan a rollout");
 	for (size_t i = 0; i < req->n_specs; i++) {
-		rec->specs[i] = run_copy(&req->specs[i]->base);
+		rec->specs[i] = pm_message_copy(&req->specs[i]->base);
 		if (rec->specs[i] == NULL)
 			return pm_fail(err, PM_NO_MEMORY, "plan a rollout");
 		rec->n_specs++;
@@ -463,7 +464,7 @@ static struct plan *plan_new(struct coord *c, struct peer *peer, uint64_t re,
 	if (p == NULL)
 		return NULL;
 	*p = (struct plan){ .c = c, .r = c->rollouts, .link = peer->link, .re = re };
-	p->req = run_copy(&req->base);
+	p->req = pm_message_copy(&req->base);
 	p->run = run_new();
 	p->timer = pm_calloc(1, sizeof(*p->timer));
 	if (p->timer != NULL) {
@@ -498,10 +499,10 @@ static int read_applied(struct plan *p, struct pm_error *err)
 	pm__rollout_start__init(req);
 	pm__rollout_start__free_unpacked(p->req, NULL);
 	p->req = req;
-	req->command = run_copy(&rec->command->base);
+	req->command = pm_message_copy(&rec->command->base);
 	req->specs = pm_calloc(rec->n_specs + 1, sizeof(*req->specs));
 	for (size_t i = 0; req->specs != NULL && i < rec->n_specs; i++) {
-		req->specs[i] = run_copy(&rec->specs[i]->base);
+		req->specs[i] = pm_message_copy(&rec->specs[i]->base);
 		if (req->specs[i] == NULL)
 			break;
 		req->n_specs++;
@@ -531,7 +532,7 @@ static int add_applied_hosts(struct plan *p, const struct peer *peer, const stru
 			           sizeof(run->steps[i].agent)) == 0)
 				found.hosts[found.n++] = (uint32_t)k;
 	peer_actor(peer, "none", &actor);
-	p->run->rec->actor = run_copy(&actor.base);
+	p->run->rec->actor = pm_message_copy(&actor.base);
 	if (p->run->rec->actor == NULL)
 		(void)pm_fail(err, PM_NO_MEMORY, "apply a plan");
 	else

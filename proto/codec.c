@@ -247,3 +247,15 @@ int pm_encode(const Pm__Envelope *env, struct pm_buf *out, struct pm_error *err)
 	(void)protobuf_c_message_pack(&env->base, bytes + PM_RECORD_HEAD); /* returns len again */
 	return 0;
 }
+
+/* By way of its bytes. */
+void *pm_message_copy(const ProtobufCMessage *m)
+{
+	size_t len = protobuf_c_message_get_packed_size(m);
+	PM_FREE uint8_t *bytes = pm_calloc(len + 1, 1);
+
+	if (bytes == NULL)
+		return NULL;
+	(void)protobuf_c_message_pack(m, bytes);
+	return protobuf_c_message_unpack(m->descriptor, NULL, len, bytes);
+}

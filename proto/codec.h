@@ -59,4 +59,7 @@ PM_MUST_CHECK int pm_decode_message(struct pm_arena *a, const ProtobufCMessageDe
                                     const uint8_t *bytes, size_t len, size_t max_bytes,
                                     ProtobufCMessage **out, struct pm_error *err);
 
+/* A deep copy, for protobuf_c_message_free_unpacked(); NULL: no memory. */
+void *pm_message_copy(const ProtobufCMessage *m);
+
 #endif
