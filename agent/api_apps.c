@@ -278,9 +278,8 @@ int api_delete(const struct request *r, struct pm_error *err)
 	return order_targets(r, EV_DELETE, CAUSE_DELETE, r->cmd->parallel, false, err);
 }
 
-/* Take the shell's variables anew: those that came from a shell are replaced, the user's own stay.
- */
-static int update_env(Pm__AppSpec *spec, const Pm__Command *cmd, struct pm_error *err)
+int api_replace_shell(Pm__AppSpec *spec, Pm__EnvVar *const *vars, size_t n, bool marked,
+                      struct pm_error *err)
 {
 	size_t kept = 0;
 
@@ -290,14 +289,12 @@ static int update_env(Pm__AppSpec *spec, const Pm__Command *cmd, struct pm_error
 		else
 			spec->env[kept++] = spec->env[i];
 	spec->n_env = kept;
-	for (size_t i = 0; i < cmd->n_shell_env; i++) {
-		const Pm__EnvVar *var = cmd->shell_env[i];
-
-		if (spec_find_env(spec->env, spec->n_env, var->name) == NULL &&
-		    spec_put_env(&spec->env, &spec->n_env, var->name, var->value,
+	for (size_t i = 0; i < n; i++)
+		if ((!marked || vars[i]->origin == PM__ENV_ORIGIN__ENV_SHELL) &&
+		    spec_find_env(spec->env, spec->n_env, vars[i]->name) == NULL &&
+		    spec_put_env(&spec->env, &spec->n_env, vars[i]->name, vars[i]->value,
 		                 PM__ENV_ORIGIN__ENV_SHELL, err) < 0)
 			return -1;
-	}
 	return 0;
 }
 
@@ -312,7 +309,8 @@ int api_patched_spec(const struct request *r, const struct app *app, Pm__AppSpec
 	if (cmd->patch != NULL && cmd->patch->spec != NULL &&
 	    spec_patch(spec, cmd->patch->spec, cmd->patch->set, cmd->patch->n_set, err) < 0)
 		return -1;
-	if (cmd->update_env && update_env(spec, cmd, err) < 0)
+	if (cmd->update_env &&
+	    api_replace_shell(spec, cmd->shell_env, cmd->n_shell_env, false, err) < 0)
 		return -1;
 	if (spec_validate(spec, err) < 0 || api_check_spec(spec, err) < 0 ||
 	    app_deps_check(app->su, &spec, 1, err) < 0)

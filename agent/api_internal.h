@@ -103,4 +103,13 @@ const char *api_by(const struct request *r, char out[API_BY_MAX]);
 /* An answer without outcomes. */
 void api_reply_text(const struct request *r, const char *text);
 
+/*
+ * Take the shell's variables anew: those that came from a shell are replaced by vars, the user's
+ * own stay.
+ *
+ * marked     of vars, only those that came from a shell
+ */
+PM_MUST_CHECK int api_replace_shell(Pm__AppSpec *spec, Pm__EnvVar *const *vars, size_t n,
+                                    bool marked, struct pm_error *err);
+
 #endif

@@ -156,29 +156,6 @@ static int find_version(const struct request *r, const Pm__SpecRef *ref, Pm__App
 	return 0;
 }
 
-/* What came from a shell is not of a version: it stays as the app has it now. */
-static int keep_shell(Pm__AppSpec *spec, const Pm__AppSpec *now, struct pm_error *err)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < spec->n_env; i++)
-		if (spec->env[i]->origin == PM__ENV_ORIGIN__ENV_SHELL)
-			pm__env_var__free_unpacked(spec->env[i], NULL);
-		else
-			spec->env[kept++] = spec->env[i];
-	spec->n_env = kept;
-	for (size_t i = 0; i < now->n_env; i++) {
-		const Pm__EnvVar *var = now->env[i];
-
-		if (var->origin == PM__ENV_ORIGIN__ENV_SHELL &&
-		    spec_find_env(spec->env, spec->n_env, var->name) == NULL &&
-		    spec_put_env(&spec->env, &spec->n_env, var->name, var->value, var->origin,
-		                 err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static bool has_it(const struct app *app, const Pm__SpecRef *ref)
 {
 	return app != NULL && memcmp(app->hash.bytes, ref->hash.data, SPEC_HASH_BYTES) == 0;
@@ -197,9 +174,11 @@ int api_find_reversion(const struct request *r, const Pm__SpecRef *ref, struct r
 		               SPEC_HASH_BYTES);
 	if (!v.gone && v.app != NULL && api_may_take_spec(r, v.app, err) < 0)
 		return -1;
+	/* What came from a shell is not of a version: it stays as the app has it now. */
 	if (!v.gone && !has_it(v.app, ref) &&
 	    (find_version(r, ref, &v.spec, err) < 0 ||
-	     (v.app != NULL && keep_shell(v.spec, v.app->spec, err) < 0) ||
+	     (v.app != NULL &&
+	      api_replace_shell(v.spec, v.app->spec->env, v.app->spec->n_env, true, err) < 0) ||
 	     spec_validate(v.spec, err) < 0 || api_check_spec(v.spec, err) < 0 ||
 	     app_deps_check(r->su, &v.spec, 1, err) < 0))
 		return -1;
