@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/cluster.h"
+#include "agent/env_pool.h"
 #include "agent/history.h"
 #include "agent/order.h"
 #include "agent/store.h"
@@ -22,7 +23,7 @@ struct leaving {
 static void free_spec(Pm__AppSpec *spec, bool frozen)
 {
 	if (frozen)
-		free(spec);
+		env_pool_free(spec);
 	else
 		spec_free(spec);
 }
@@ -65,13 +66,13 @@ static struct spec_hash hash_of(const Pm__AppSpec *spec)
 	return hash;
 }
 
-/* One block, if there is memory for that. */
-static Pm__AppSpec *freeze(Pm__AppSpec *spec, bool *frozen)
+/* One block and a share in an environment, if there is memory for that. */
+static Pm__AppSpec *freeze(struct env_pool *pool, Pm__AppSpec *spec, bool *frozen)
 {
 	Pm__AppSpec *block;
 	struct pm_error err;
 
-	*frozen = spec_freeze(spec, &block, &err) == 0;
+	*frozen = env_pool_freeze(pool, spec, &block, &err) == 0;
 	if (!*frozen)
 		return spec;
 	spec_free(spec);
@@ -81,7 +82,7 @@ static Pm__AppSpec *freeze(Pm__AppSpec *spec, bool *frozen)
 void app_freeze_spec(struct app *app)
 {
 	if (!app->frozen)
-		app->spec = freeze(app->spec, &app->frozen);
+		app->spec = freeze(&app->su->envs, app->spec, &app->frozen);
 }
 
 int app_create_empty(struct super *su, Pm__AppSpec *spec, uint32_t serial, struct app **out,

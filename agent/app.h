@@ -11,7 +11,7 @@ struct app {
 	struct super *su;    /* borrowed */
 	uint32_t serial;     /* names it to the next supervisor */
 	Pm__AppSpec *spec;   /* owned; changed in place only */
-	bool frozen;         /* spec is one block, for free() */
+	bool frozen;         /* spec is for env_pool_free() */
 	uint32_t spec_no;    /* counts the specs that it has had */
 	Pm__AppSpec *former; /* owned: what those run with whose spec_no is another, while a
 	                        reload decides between the two; NULL: that is settled */

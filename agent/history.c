@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "agent/app.h"
 #include "agent/spec_diff.h"
@@ -10,8 +11,25 @@
 
 #define DEGRADED "versions of settings" /* in the words of 'agent status' */
 
+/*
+ * Jobs wait in pages of their own: a thousand apps that are started at once would leave a thousand
+ * holes in the heap, between what stays.
+ */
+#define PAGE_BYTES 65536u
+
+struct page {
+	size_t size, used; /* bytes; with this head */
+	size_t n_jobs;
+};
+
+struct kept_job {
+	struct version_job job; /* first: the list is of these */
+	struct page *page;
+};
+
 struct history {
 	struct super *su;
+	struct page *page;           /* where the next job goes, if it fits; NULL: none */
 	struct version_job *waiting; /* owned, oldest first */
 	size_t n_waiting;
 	/* The batch under way: a worker's until history_end(), but for what the jobs hold. */
@@ -21,13 +39,82 @@ struct history {
 	struct version_report report;
 };
 
-static void destroy_jobs(struct version_job *jobs)
+/* ---- where jobs wait ---- */
+
+static void leave_page(struct history *h, struct page *page)
+{
+	if (--page->n_jobs > 0)
+		return;
+	if (h->page == page)
+		h->page = NULL;
+	(void)munmap(page, page->size);
+}
+
+static struct page *page_for(struct history *h, size_t len)
+{
+	size_t size = PM_MAX(PAGE_BYTES, len + sizeof(struct page));
+	struct page *page = h->page;
+
+	if (page != NULL && page->size - page->used >= len)
+		return page;
+	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return NULL;
+	page->size = size;
+	page->used = sizeof(*page);
+	h->page = page; /* the former one goes with the last of its jobs */
+	return page;
+}
+
+static struct version move_bytes(struct version *from, uint8_t **at)
+{
+	struct version to = *from;
+
+	if (from->len > 0)
+		to.bytes = memcpy(*at, from->bytes, from->len);
+	*at += from->len;
+	version_finish(from);
+	return to;
+}
+
+/* The draft, whose bytes leave the heap. */
+static struct version_job *keep_job(struct history *h, struct version_job *draft,
+                                    struct pm_error *err)
+{
+	size_t len = sizeof(struct kept_job) + draft->before.len + draft->after.len;
+	struct page *page;
+	struct kept_job *kept;
+	uint8_t *bytes;
+
+	len = (len + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
+	page = page_for(h, len);
+	if (page == NULL) {
+		(void)pm_fail(err, PM_NO_MEMORY, "keep a version");
+		return NULL;
+	}
+	kept = (struct kept_job *)(void *)((char *)page + page->used);
+	bytes = (uint8_t *)(kept + 1);
+	page->used += len;
+	page->n_jobs++;
+	kept->job = *draft;
+	kept->job.before = move_bytes(&draft->before, &bytes);
+	kept->job.after = move_bytes(&draft->after, &bytes);
+	kept->page = page;
+	return &kept->job;
+}
+
+static void drop_job(struct history *h, struct version_job *job)
+{
+	leave_page(h, ((struct kept_job *)(void *)job)->page);
+}
+
+static void drop_jobs(struct history *h, struct version_job *jobs)
 {
 	while (jobs != NULL) {
 		struct version_job *job = jobs;
 
 		jobs = job->next;
-		version_job_destroy(job);
+		drop_job(h, job);
 	}
 }
 
@@ -73,13 +160,13 @@ static void put(struct history *h, struct version_job *job)
 	job = h->waiting; /* nothing can be written: then the past is what is given up */
 	h->waiting = job->next;
 	h->n_waiting--;
-	version_job_destroy(job);
+	drop_job(h, job);
 }
 
 void history_add(struct history *h, const char *name, const struct declared *before,
                  const struct declared *after, const char *by)
 {
-	struct version_job *job;
+	struct version_job draft = { 0 }, *job;
 	struct pm_error err;
 
 	if (h == NULL)
@@ -87,15 +174,14 @@ void history_add(struct history *h, const char *name, const struct declared *bef
 	if (before->spec != NULL && after->spec != NULL &&
 	    spec_hash_equal(&before->hash, &after->hash))
 		return; /* what came from a shell is no version of its own */
-	job = pm_calloc(1, sizeof(*job));
-	if (job == NULL || fill(job, name, before, after, by, &err) < 0) {
-		if (job != NULL)
-			version_job_destroy(job);
-		pm_log(PM_LOG_WARN, "history.add", "app=%s %s", name,
-		       job == NULL ? "out of memory" : err.what);
+	job = fill(&draft, name, before, after, by, &err) < 0 ? NULL : keep_job(h, &draft, &err);
+	if (job != NULL) {
+		put(h, job);
 		return;
 	}
-	put(h, job);
+	pm_log(PM_LOG_WARN, "history.add", "app=%s %s", name, err.what);
+	version_finish(&draft.before);
+	version_finish(&draft.after);
 }
 
 static int apply_jobs(const struct version_job *jobs, const char *name, struct versions *v,
@@ -177,7 +263,7 @@ bool history_end(struct history *h)
 			continue;
 		}
 		*end = job->next;
-		version_job_destroy(job);
+		drop_job(h, job);
 	}
 	*end = since; /* what could not be written comes before it */
 	h->waiting = PM_STEAL(h->writing);
@@ -206,7 +292,7 @@ void history_close(struct history *h)
 		history_write(h);
 		(void)history_end(h); /* it was said, and there is no next time */
 	}
-	destroy_jobs(h->writing);
-	destroy_jobs(h->waiting);
+	drop_jobs(h, h->writing);
+	drop_jobs(h, h->waiting);
 	free(h);
 }

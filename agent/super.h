@@ -12,6 +12,7 @@
 #include "agent/arena.h"
 #include "agent/cgroup.h"
 #include "agent/control.h"
+#include "agent/env_pool.h"
 #include "agent/keeper_client.h"
 #include "agent/logs.h"
 #include "agent/lookup.h"
@@ -58,6 +59,7 @@ struct super {
 
 	struct app *apps;     /* in order of declaration; each owns its instances */
 	struct app *last_app; /* of them */
+	struct env_pool envs; /* of the apps' specs */
 	struct lookup lookup;
 	uint32_t next_pm_id;
 	uint32_t next_app_serial;

@@ -20,13 +20,6 @@
 /* From so many files on the file system is flushed once, and not each file. */
 #define MANY 8
 
-void version_job_destroy(struct version_job *job)
-{
-	version_finish(&job->before);
-	version_finish(&job->after);
-	free(job);
-}
-
 int version_job_apply(const struct version_job *job, struct versions *v, struct pm_error *err)
 {
 	/* What it had is kept even if nobody wrote it down when it was declared. */

@@ -16,7 +16,6 @@ struct version_job {
 	struct version before, after; /* owned; zeroed: there was none, or nothing follows */
 	bool done;                    /* it is on the disk */
 };
-void version_job_destroy(struct version_job *job);
 /* What the file says once the job has been done. errors: PM_NO_MEMORY */
 PM_MUST_CHECK int version_job_apply(const struct version_job *job, struct versions *v,
                                     struct pm_error *err);

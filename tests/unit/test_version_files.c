@@ -73,6 +73,13 @@ static struct version_job *job(const char *app, unsigned before, unsigned after)
 	return j;
 }
 
+static void free_job(struct version_job *j)
+{
+	version_finish(&j->before);
+	version_finish(&j->after);
+	free(j);
+}
+
 static struct version_report write_jobs(struct version_job *jobs)
 {
 	struct version_report report;
@@ -82,7 +89,7 @@ static struct version_report write_jobs(struct version_job *jobs)
 		struct version_job *j = jobs;
 
 		jobs = j->next;
-		version_job_destroy(j);
+		free_job(j);
 	}
 	return report;
 }
@@ -236,7 +243,7 @@ static void what_is_too_much_goes(void **state)
 	}
 	j = job("new", 0, 1);
 	version_files_write(home, j, live, 1, &report);
-	version_job_destroy(j);
+	free_job(j);
 	assert_int_equal(count(""), PM_VERSIONS_FILES_MAX);
 	assert_string_equal(numbers("live"), "1");
 	assert_string_equal(numbers("gone"), "1");
