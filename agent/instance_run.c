@@ -155,7 +155,7 @@ static bool left_a_group(pid_t pid)
 
 /*
  * What shares the group of the main process often holds what its next run needs, such as a port,
- * and goes before that is started. For the rest, mostly nothing, the walk of /proc is made while it
+ * and goes before that is started. For the rest, mostly nothing, the walk of /proc is made once it
  * starts: it takes as long as an exec.
  */
 void inst_kill_tree(struct instance *inst)

@@ -59,7 +59,7 @@ static void on_timer(uv_timer_t *timer)
 	plan(s);
 }
 
-static void add(struct sweep *s, const struct left *l)
+static void add(struct sweep *s, const struct left *l, uint64_t pause_ms)
 {
 	bool known = false;
 
@@ -78,7 +78,7 @@ static void add(struct sweep *s, const struct left *l)
 		known = s->list[i].tag == l->tag;
 	if (!known)
 		s->list[s->n++] = *l;
-	s->pause_ms = 0;
+	s->pause_ms = pause_ms;
 	plan(s); /* sooner than a look that was planned for others */
 }
 
@@ -86,8 +86,9 @@ void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, bool later)
 {
 	const struct left l = { tag, main_pid };
 
+	/* Later: what is being started meanwhile has the processors first. */
 	if (later || tree_scan_wait_ms(s->su->scan) > 0 || kill_one(s, &l))
-		add(s, &l);
+		add(s, &l, later ? SOON_MS : 0);
 }
 
 int sweep_create(struct super *su, struct sweep **out, struct pm_error *err)

@@ -22,7 +22,7 @@ void sweep_close(struct sweep *s); /* NULL is fine */
 /*
  * Kill what carries the tag of a process that has ended: at once if a look is due, else soon.
  *
- * later  not before this turn of the loop is over, at its end if a look is due then
+ * later  not before what is being started in this turn of the loop had a few ms of the processors
  */
 void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, bool later);
 
