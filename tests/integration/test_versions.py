@@ -315,6 +315,7 @@ class WayBack(VersionCase):
         self.assertIn("stopped; has it from its next start on", self.pmctl("undo", "api").out)
         self.assertEqual(self.states(), ["stopped"] * 3)
         self.pmctl("start", "api")
+        self.wait_open()
         self.assertEqual((self.name(), self.releases()), (one, {"1"}))
 
     def test_the_supervisor_dies_in_the_middle_of_an_undo(self):

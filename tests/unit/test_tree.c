@@ -148,7 +148,7 @@ static int kill_nests(void **state)
 struct seen {
 	uint64_t tag;
 	pid_t pids[16];
-	size_t n, n_with_memory;
+	size_t n, n_with_memory, n_with_start;
 };
 
 static void note(void *arg, const struct tree_process *p)
@@ -158,7 +158,8 @@ static void note(void *arg, const struct tree_process *p)
 	if (p->tag != s->tag || s->n == PM_COUNT(s->pids))
 		return;
 	s->pids[s->n++] = p->pid;
-	s->n_with_memory += p->rss_bytes > 0 && p->start_ticks > 0 && p->state != '\0';
+	s->n_with_memory += p->rss_bytes > 0;
+	s->n_with_start += p->start_ticks > 0 && p->state != '\0';
 }
 
 static void processes_that_cut_every_tie_are_found_and_killed(void **state)
@@ -174,7 +175,9 @@ static void processes_that_cut_every_tie_are_found_and_killed(void **state)
 	s.tag = quick.tag = n.tag;
 	assert_true(tree_walk(NONCE, true, note, &s, &err) >= 2 * DEPTH);
 	assert_int_equal(s.n, DEPTH);
-	assert_int_equal(s.n_with_memory, DEPTH);
+	/* The kernel counts pages for each processor and adds up later: a small one may have none. */
+	assert_true(s.n_with_memory > 0);
+	assert_int_equal(s.n_with_start, DEPTH);
 	assert_true(tree_walk(NONCE, false, note, &quick, &err) >= 2 * DEPTH);
 	assert_true(quick.n >= DEPTH); /* and the zombies between them */
 	assert_int_equal(tree_walk(NONCE + 1, false, note, &quick, &err), 0);
