@@ -175,7 +175,8 @@ static void processes_that_cut_every_tie_are_found_and_killed(void **state)
 	s.tag = quick.tag = n.tag;
 	assert_true(tree_walk(NONCE, true, note, &s, &err) >= 2 * DEPTH);
 	assert_int_equal(s.n, DEPTH);
-	/* The kernel counts pages for each processor and adds up later: a small one may have none. */
+	/* The kernel counts pages for each processor and adds up later: a small one may have none.
+	 */
 	assert_true(s.n_with_memory > 0);
 	assert_int_equal(s.n_with_start, DEPTH);
 	assert_true(tree_walk(NONCE, false, note, &quick, &err) >= 2 * DEPTH);
