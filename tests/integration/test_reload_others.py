@@ -53,6 +53,13 @@ class OtherApps(ClusterTestCase):
                                args=["-m", "gunicorn", "--chdir", os.path.join(APPS, "shim"), "-b",
                                      f"127.0.0.1:{self.port}", "web:wsgi"])
 
+    def test_gunicorn_on_a_unix_socket(self):
+        """All workers share its queue: what lets none of it be lost is that gunicorn answers what it has accepted."""
+        self.address = self.path("web.sock")
+        self.reload_under_load(script="/usr/bin/python3", interpreter="none", kill_signal="SIGTERM",
+                               args=["-m", "gunicorn", "--chdir", os.path.join(APPS, "shim"), "-b",
+                                     f"unix:{self.address}", "web:wsgi"])
+
     def uvicorn(self, **keys):
         return dict(script="/usr/bin/python3", interpreter="none", kill_signal="SIGTERM",
                     args=["-m", "uvicorn", "--app-dir", os.path.join(APPS, "shim"), "--log-level", "warning", "--port",
