@@ -157,6 +157,25 @@ static bool is_lost(const struct look *l, const struct rollout_step *s)
 	return s->state == STEP_IS_SENT && s->lost && l->now_ms >= lost_at(l->r, s);
 }
 
+/* Of one that was done before we were away: it has to come back, and to say how it does. */
+static int64_t unseen_at(const struct rollout *r, const struct rollout_step *s)
+{
+	if (s->gone_ms != 0)
+		return PM_MAX(s->gone_ms, r->running_ms) + ROLLOUT_LOST_MS;
+	return r->running_ms + ROLLOUT_LOST_MS + (int64_t)r->params.healthy_deadline_ms;
+}
+
+static bool is_unseen(const struct look *l, const struct rollout_step *s)
+{
+	(void)l;
+	return s->state == STEP_IS_HEALTHY && s->unseen;
+}
+
+static bool is_unseen_for_long(const struct look *l, const struct rollout_step *s)
+{
+	return is_unseen(l, s) && l->now_ms >= unseen_at(l->r, s);
+}
+
 static bool is_settled(const struct look *l, const struct rollout_step *s)
 {
 	return s->state == STEP_IS_ACCEPTED && !s->unwell && l->now_ms >= settled_at(l->r, s);
@@ -205,6 +224,10 @@ static bool look_at_steps(const struct look *l, struct rollout_verdict *v)
 {
 	if (pick(l, is_lost, ROLLOUT_LOSE, v)) {
 		say(v, "it was lost in the middle of its step");
+		return true;
+	}
+	if (pick(l, is_unseen_for_long, ROLLOUT_LOSE, v)) {
+		say(v, "it has not said how it does since the coordinator was away");
 		return true;
 	}
 	if (pick(l, is_settled, ROLLOUT_SETTLE, v))
@@ -423,7 +446,25 @@ static void find_wake(const struct look *l, const struct rollout_count *c,
 		}
 		if (has_its_turn(l, s) && !s->reachable)
 			wake_at(v, l, given_up_at(l, s));
+		if (is_unseen(l, s))
+			wake_at(v, l, unseen_at(r, s));
 	}
+}
+
+/* Whether those that are done are to be seen first. The way back is not held. */
+static bool waits_to_see(const struct look *l, const struct rollout_count *c,
+                         struct rollout_verdict *v)
+{
+	bool any = (!l->r->undoing || l->batch == 0) && pick(l, is_unseen, ROLLOUT_STAY, v);
+
+	v->n = 0;
+	if (!any)
+		return false;
+	if (has_no_progress(l, c, v))
+		return true;
+	stay(v, n_under_way(c) == 0 ? "reconnect" : "", 0);
+	find_wake(l, c, v);
+	return true;
 }
 
 static void send_some(const struct look *l, const struct rollout_count *c,
@@ -479,9 +520,13 @@ static void end(const struct look *l, struct rollout_verdict *v)
 	struct rollout_count c;
 	bool skipped = false;
 
-	if (all.canary != 0 && hold_for(v, "monitor", all.done_ms, r->params.monitor_ms, l->now_ms))
-		return;
 	rollout_count(r, &c);
+	if (waits_to_see(l, &c, v))
+		return;
+	/* Nobody saw a failure in the time that nobody looked. */
+	if (all.canary != 0 && hold_for(v, "monitor", PM_MAX(all.done_ms, r->running_ms),
+	                                r->params.monitor_ms, l->now_ms))
+		return;
 	for (size_t i = 0; i < r->n; i++)
 		skipped |= r->steps[i].state == STEP_IS_SKIPPED && !r->steps[i].excused;
 	v->move = ROLLOUT_END;
@@ -520,7 +565,8 @@ void rollout_next(const struct rollout *r, int64_t now_ms, struct rollout_verdic
 		return;
 	}
 	rollout_count(r, &c);
-	if (is_held(&l, v) || look_at_turn(&l, v) || has_no_progress(&l, &c, v))
+	if (waits_to_see(&l, &c, v) || is_held(&l, v) || look_at_turn(&l, v) ||
+	    has_no_progress(&l, &c, v))
 		return;
 	send_some(&l, &c, v);
 }

@@ -63,6 +63,8 @@ struct rollout_step {
 	bool serves;    /* FAILED: its old instances serve on; a gated reload sees to that */
 	bool excused;   /* SKIPPED: drained, or not changed; not for want of reaching it */
 	bool unwell;    /* ACCEPTED: min_healthy is over, and it was not seen to do well yet */
+	bool unseen;    /* HEALTHY: it was not seen to do well since we were away ourselves (F-21).
+	                   Nothing new begins, and nothing is said to have succeeded, before that. */
 	bool lost;      /* SENT, and its session is over since: class C once the agent has been
 	                   silent for ROLLOUT_LOST_MS or is back without having been asked */
 	int64_t lost_ms;  /* since when */
@@ -125,7 +127,8 @@ enum rollout_move {
 	ROLLOUT_SEND, /* the steps listed are sent: PENDING -> SENT, never more than max_down out */
 	ROLLOUT_SKIP, /* the steps listed are skipped (`why` of each: not reachable, drained) */
 	ROLLOUT_SETTLE, /* the steps listed: ACCEPTED -> HEALTHY; min_healthy is over */
-	ROLLOUT_LOSE,   /* the steps listed: SENT -> UNKNOWN (class C) */
+	ROLLOUT_LOSE,   /* the steps listed: SENT -> UNKNOWN (class C); HEALTHY -> UNKNOWN, when it
+	                   does not come back after we were away */
 	ROLLOUT_EXPIRE, /* the steps listed -> FAILED: SENT or ACCEPTED, by healthy_deadline;
 	                   PENDING, by unreachable=fail */
 	ROLLOUT_PAUSE,
@@ -140,8 +143,9 @@ struct rollout_verdict {
 	int64_t wake_ms;          /* STAY: when time alone changes something; 0: never */
 	char why[200];            /* PAUSE, END, SKIP, EXPIRE: for people */
 	const char *hold;      /* STAY: what it waits for: "", "canary", "wait", "bake", "monitor",
-	                          "promote" (an operator), "reconnect", "frozen", "budget" (hosts
-	                          that restart it by themselves) */
+	                          "promote" (an operator), "reconnect" (also: those that were done
+	                          before we were away), "frozen", "budget" (hosts that restart it
+	                          by themselves) */
 	int64_t hold_until_ms; /* with it; 0: not by time */
 	uint32_t *list;        /* borrowed from the caller: room for n; the steps that are meant */
 	size_t n;

@@ -49,6 +49,13 @@ static bool has_what_it_had(const struct run_step *s)
 	return (s->run->m.undoing || is_gated(s->run->rec->command)) && m->done_ms == m->ended_ms;
 }
 
+/* Done in a former life of ours, and not looked at in this one. */
+static bool is_unseen(const struct run_step *s)
+{
+	return machine(s)->state == STEP_IS_HEALTHY && machine(s)->batch > 0 &&
+	       s->msg->n_instances > 0 && s->checked_ms == 0;
+}
+
 /* The most of its apps that restart by themselves, of those of its first host. */
 static size_t n_restarting(const struct run *run)
 {
@@ -70,6 +77,7 @@ void rollout_steps_look(struct run *run, int64_t now_ms)
 		bool waiting;
 
 		m->unwell = false; /* it is asked once a turn */
+		m->unseen = is_unseen(s);
 		m->serves = has_what_it_had(s);
 		m->excused = s->msg->code == PM_OK;
 		m->reachable = is_reachable(node);
@@ -422,7 +430,11 @@ static void on_check_answer(void *arg, enum ask_event event, const Pm__Envelope 
 
 	if (event != ASK_PAGE)
 		s->check = NULL;
-	if (event == ASK_GONE || !is_watched(s))
+	if (event == ASK_GONE) {
+		s->check_began_ms = 0; /* asked anew when it is back */
+		return;
+	}
+	if (!is_watched(s))
 		return;
 	if (env->body_case == PM__ENVELOPE__BODY_STATUS_LIST)
 		take_status(s, env->status_list);
@@ -480,7 +492,8 @@ void rollout_steps_watch(struct run *run, int64_t now_ms)
 		if (!is_watched(s) || !machine(s)->reachable || s->msg->n_instances == 0)
 			continue;
 		node = rollout_steps_node(s);
-		if (node == NULL || (s->revision == node->revision && s->check_began_ms != 0))
+		if (node == NULL || (s->revision == node->revision && s->check_began_ms != 0 &&
+		                     (!is_unseen(s) || now_ms - s->check_began_ms < AGAIN_MS)))
 			continue;
 		if (s->check != NULL)
 			s->check_again = true;

@@ -402,6 +402,35 @@ class Deaths(RolloutTestCase):
                     self.assertEqual(self.did, [])
         self.assertGreater(n_died, 8)
 
+    def killed_while_it_monitors(self, script):
+        """All are done, the coordinator dies, and web5 is the last to come back to it."""
+        self.fleet_of(script=APPS + script)
+        quick = ("--min-healthy", "200ms", "--healthy-deadline", "20s", "--progress-deadline", "60s")
+        number = self.roll("apply", self.release("1.5.0"), "--batch", "100%", "--max-down", "100%", "--monitor", "3s",
+                           "--no-wait", quick=quick).json()["rollout"]["id"]
+        self.wait(lambda: self.show(number)["rollout"].get("hold") == "monitor", message="all are done")
+        self.coordinator_process.send_signal(signal.SIGKILL)
+        self.coordinator_process.wait(20)
+        self.order("stop", "web5")
+        self.start_coordinator()
+        self.wait_up(4)
+        self.wait(lambda: self.show(number)["rollout"].get("hold") == "reconnect", message="web5 is waited for")
+        return number
+
+    def test_f21_the_monitor_waits_for_hosts_to_come_back(self):
+        number = self.killed_while_it_monitors("")
+        self.order("go", "web5")
+        shown = self.wait_state(number, "succeeded")
+        self.assertEqual(set(self.states(shown).values()), {"healthy"})
+        self.assert_each_once()
+
+    def test_f21_what_crashed_meanwhile_is_a_failure(self):
+        number = self.killed_while_it_monitors("web5 frail=1.5.0:1500\n")
+        self.order("go", "web5")
+        shown = self.wait_state(number, "paused")
+        self.assertEqual(self.states(shown)["web5"], "failed")
+        self.assert_each_once()
+
     def test_away_for_a_while_goes_on_by_itself(self):
         self.fleet_of(script=APPS + "* delay=300\n")
         number = self.roll("reload", "api", "--batch", "1", "--no-wait").json()["rollout"]["id"]

@@ -17,6 +17,7 @@ struct host {
 	int64_t answer_at;  /* of the step that it has; NEVER: it hangs, or has none */
 	int64_t sick_until; /* it is not seen to do well before */
 	int64_t crash_at;   /* it fails while it is watched */
+	int64_t says_at;    /* how it does, after the coordinator's death */
 	enum step_state answer;
 	bool has_step;
 };
@@ -26,6 +27,7 @@ struct note {
 	enum step_state state;
 	int64_t sent_ms, accepted_ms, ended_ms, ended_at; /* ended_at: true time */
 	bool known;                                       /* an operator resumed since */
+	bool unseen; /* HEALTHY: the coordinator has died since */
 };
 
 static struct {
@@ -43,7 +45,8 @@ static struct {
 } w;
 
 static struct {
-	unsigned moves[ROLLOUT_END + 1], ends[ROLLOUT_IS_ABORTED + 1], deaths, deadlines, holds;
+	unsigned moves[ROLLOUT_END + 1], ends[ROLLOUT_IS_ABORTED + 1], deaths, deadlines, holds,
+		unseen;
 } seen;
 
 #define MUST(what)                                                                      \
@@ -193,6 +196,20 @@ static bool m_fails(void)
 	return news && n > m_down(g.r.params.max_fail, 0);
 }
 
+/* One that was done before the coordinator died, and has not come back since. */
+static bool m_is_unseen(size_t i)
+{
+	return w.notes[i].state == STEP_IS_HEALTHY && w.notes[i].unseen;
+}
+
+static bool m_any_unseen(void)
+{
+	for (size_t i = 0; i < g.n; i++)
+		if (m_is_unseen(i))
+			return true;
+	return false;
+}
+
 static bool m_is_in_doubt(void)
 {
 	for (size_t i = 0; i < g.n; i++)
@@ -228,6 +245,7 @@ static void may_be_sent(void)
 	size_t room = m_down(g.r.params.max_down, 1) - m_out(), n_ready = 0;
 
 	may_go_on();
+	MUST(g.r.undoing || !m_any_unseen());
 	MUST(m_out() <= m_down(g.r.params.max_down, 1));
 	MUST(batch == m_batch());
 	is_not_held(batch);
@@ -338,8 +356,9 @@ static void may_end(void)
 	int status;
 
 	may_go_on();
-	MUST(m_batch() == 0);
+	MUST(m_batch() == 0 && !m_any_unseen());
 	MUST(last_ms == 0 || g.now_ms >= m_until(last_ms, g.r.params.monitor_ms));
+	MUST(last_ms == 0 || g.now_ms >= m_until(g.r.running_ms, g.r.params.monitor_ms));
 	MUST(last_ms == 0 || w.jumped || w.t - at >= g.r.params.monitor_ms);
 	for (size_t i = 0; i < g.n; i++)
 		missed |= w.notes[i].state == STEP_IS_SKIPPED && !g.steps[i].excused;
@@ -388,6 +407,9 @@ static void is_prompt(void)
 			is_still_to_come(s->unwell ? m_late(s, PM_MAX(most_ms, well_ms + 5000))
 			                           : well_ms);
 	}
+	for (size_t i = 0; i < g.n; i++)
+		if (m_is_unseen(i) && !g.steps[i].reachable)
+			is_still_to_come(PM_MAX(g.steps[i].gone_ms, run_ms) + 30000);
 	if (p->progress_deadline_ms != 0 && m_under_way() > 0)
 		is_still_to_come(PM_MAX(g.r.progress_ms, run_ms) + p->progress_deadline_ms);
 }
@@ -401,7 +423,13 @@ static void may_hold(uint32_t batch)
 	     (g.v.hold_until_ms > g.now_ms && g.v.wake_ms == g.v.hold_until_ms));
 	if (strcmp(g.v.hold, "monitor") == 0) {
 		MUST(batch == 0);
-		MUST(g.v.hold_until_ms == m_last_end(&at) + g.r.params.monitor_ms);
+		MUST(!m_any_unseen());
+		MUST(g.v.hold_until_ms ==
+		     PM_MAX(m_last_end(&at), g.r.running_ms) + g.r.params.monitor_ms);
+		return;
+	}
+	if (strcmp(g.v.hold, "reconnect") == 0 && m_any_unseen()) {
+		MUST(m_under_way() == 0);
 		return;
 	}
 	MUST(batch != 0);
@@ -444,6 +472,8 @@ static void may_stay(void)
 		return;
 	}
 	MUST(batch != 0 && m_under_way() > 0 && g.v.wake_ms > 0);
+	if (m_any_unseen() && !g.r.undoing)
+		return;
 	for (size_t i = 0; i < g.n; i++)
 		MUST(g.steps[i].batch != batch || w.notes[i].state != STEP_IS_PENDING ||
 		     !g.steps[i].reachable || m_out() >= m_down(g.r.params.max_down, 1));
@@ -490,7 +520,10 @@ static void check(void)
 		if (g.v.move == ROLLOUT_SETTLE)
 			MUST(n->state == STEP_IS_ACCEPTED && !g.steps[i].unwell &&
 			     g.now_ms - n->accepted_ms >= g.r.params.min_healthy_ms);
-		if (g.v.move == ROLLOUT_LOSE)
+		if (g.v.move == ROLLOUT_LOSE && n->state == STEP_IS_HEALTHY)
+			MUST(m_is_unseen(i) &&
+			     g.now_ms - PM_MAX(g.steps[i].gone_ms, g.r.running_ms) >= 30000);
+		else if (g.v.move == ROLLOUT_LOSE)
 			MUST(n->state == STEP_IS_SENT && g.steps[i].lost &&
 			     g.now_ms - PM_MAX(g.steps[i].lost_ms, g.r.running_ms) >= 30000);
 	}
@@ -513,7 +546,7 @@ static void note_all(void)
 		if (is == STEP_IS_HEALTHY)
 			w.active_ms = 0;
 		n->state = is;
-		n->known = false;
+		n->known = n->unseen = false;
 		if (!m_ended(i)) {
 			n->ended_ms = n->ended_at = 0;
 		} else if (was < STEP_IS_HEALTHY) {

@@ -693,7 +693,100 @@ static void f18_failures_count_for_a_while_after_the_last_host(void **state)
 	assert_pause(PM_PAUSED, "1 of 2 hosts failed");
 	rig_resume(&g);
 	(void)go_after(1);
+	assert_hold("monitor",
+	            g.r.running_ms + 10000); /* they are looked at for as long once more */
+	(void)go_after(9999);
 	assert_end(ROLLOUT_IS_FAILED, PM_FAILED);
+}
+
+/* Away for so long, and with those that are done still to come back. */
+static void come_back_after(int64_t ms)
+{
+	g.now_ms += ms;
+	g.r.running_ms = g.r.progress_ms = g.now_ms;
+	for (size_t i = 0; i < g.n; i++) {
+		g.steps[i].unseen = g.steps[i].state == STEP_IS_HEALTHY;
+		g.steps[i].reachable = false;
+		g.steps[i].gone_ms = g.now_ms;
+	}
+}
+
+static void is_back(size_t i)
+{
+	g.steps[i].reachable = true;
+	g.steps[i].gone_ms = 0;
+}
+
+static void says_it_is_well(size_t i)
+{
+	is_back(i);
+	g.steps[i].unseen = false;
+}
+
+static void f21_the_monitor_sees_all_hosts_again_after_we_were_away(void **state)
+{
+	(void)state;
+	begin(2, "batch=100% max_down=100% monitor=10s");
+	assert_int_equal(go(), ROLLOUT_STAY);
+	assert_int_equal(all_well(), ROLLOUT_STAY);
+	assert_hold("monitor", g.now_ms + 10000);
+
+	come_back_after(60000); /* by the calendar it is long over */
+	assert_int_equal(go(), ROLLOUT_STAY);
+	assert_hold("reconnect", 0);
+	assert_int_equal(g.v.wake_ms, g.now_ms + ROLLOUT_LOST_MS);
+	says_it_is_well(0);
+	is_back(1);
+	assert_int_equal(go_after(5000), ROLLOUT_STAY);
+	assert_hold("reconnect", 0);
+	says_it_is_well(1);
+	assert_int_equal(go(), ROLLOUT_STAY);
+	assert_hold("monitor", g.r.running_ms + 10000);
+	rig_step(&g, 1, STEP_IS_FAILED); /* it crashed while we were away */
+	assert_int_equal(go(), ROLLOUT_PAUSE);
+}
+
+static void f21_a_done_one_that_does_not_come_back_is_unknown(void **state)
+{
+	(void)state;
+	begin(2, "batch=100% max_down=100% monitor=0s");
+	(void)go();
+	answer_all(STEP_IS_ACCEPTED);
+	g.now_ms += g.r.params.min_healthy_ms;
+	rig_step(&g, 0, STEP_IS_HEALTHY);
+	rig_step(&g, 1, STEP_IS_HEALTHY);
+	come_back_after(1000);
+	says_it_is_well(0);
+	assert_int_equal(go_after(ROLLOUT_LOST_MS - 1), ROLLOUT_STAY);
+	assert_int_equal(go_after(1), ROLLOUT_PAUSE);
+	assert_int_equal(g.steps[1].state, STEP_IS_UNKNOWN);
+	assert_pause(PM_PAUSED, "not known");
+	rig_resume(&g); /* whoever resumes knows of it */
+	assert_int_equal(go(), ROLLOUT_END);
+	assert_int_equal(g.v.code, PM_FAILED);
+}
+
+static void f21_no_batch_begins_before_those_done_were_seen_again(void **state)
+{
+	(void)state;
+	begin(3, "batch=1 max_down=1 monitor=0s");
+	(void)go();
+	(void)all_well();
+	assert_int_equal(g.steps[1].state, STEP_IS_SENT);
+	rig_step(&g, 1, STEP_IS_ACCEPTED);
+	come_back_after(1000);
+	says_it_is_well(1);
+	is_back(2);
+	assert_int_equal(go_after(g.r.params.min_healthy_ms), ROLLOUT_STAY);
+	assert_int_equal(g.steps[1].state, STEP_IS_HEALTHY);
+	assert_int_equal(g.steps[2].state, STEP_IS_PENDING);
+	assert_hold("reconnect", 0);
+	is_back(0); /* and does not say how it does */
+	assert_int_equal(go(), ROLLOUT_STAY);
+	assert_int_equal(g.steps[2].state, STEP_IS_PENDING);
+	says_it_is_well(0);
+	(void)go();
+	assert_int_equal(g.steps[2].state, STEP_IS_SENT);
 }
 
 static void a_clock_that_is_set_back_makes_it_wait(void **state)
@@ -817,6 +910,9 @@ int main(void)
 			a_hold_that_is_longer_than_the_progress_deadline_is_none_of_its_business),
 		cmocka_unit_test(hosts_that_only_fail_are_no_progress),
 		cmocka_unit_test(f18_failures_count_for_a_while_after_the_last_host),
+		cmocka_unit_test(f21_the_monitor_sees_all_hosts_again_after_we_were_away),
+		cmocka_unit_test(f21_a_done_one_that_does_not_come_back_is_unknown),
+		cmocka_unit_test(f21_no_batch_begins_before_those_done_were_seen_again),
 		cmocka_unit_test(a_clock_that_is_set_back_makes_it_wait),
 		cmocka_unit_test(exit_statuses_say_what_became_of_the_hosts),
 		cmocka_unit_test(where_nothing_is_to_be_done_nothing_is_monitored),

@@ -104,6 +104,8 @@ static void look(void)
 		s->unwell = false;
 		s->serves = w.gated || g.r.undoing;
 		s->reachable = host(i)->up;
+		if (s->state != STEP_IS_HEALTHY || (s->reachable && w.t >= host(i)->says_at))
+			s->unseen = w.notes[i].unseen = false;
 		s->heard_ms = s->reachable ? g.now_ms : s->heard_ms;
 		s->gone_ms = s->reachable ? 0 : s->gone_ms != 0 ? s->gone_ms : g.now_ms;
 		s->lost = s->state == STEP_IS_SENT && !s->reachable;
@@ -154,6 +156,7 @@ static void check_again(void)
 			.serves = s->serves,
 			.excused = s->excused,
 			.unwell = s->unwell,
+			.unseen = s->unseen,
 			.lost = s->lost,
 			.lost_ms = s->lost_ms,
 			.asked_ms = s->asked_ms,
@@ -291,6 +294,9 @@ static void die(void)
 			host(i)->up = false;
 			host(i)->flip_at = later(25000);
 		}
+		s->unseen = w.notes[i].unseen = s->state == STEP_IS_HEALTHY;
+		seen.unseen += s->unseen;
+		host(i)->says_at = host(i)->flip_at + below(2000); /* it is asked how it does */
 		s->gone_ms = s->away_ms = s->asked_ms = 0;
 		s->lost_ms = s->state == STEP_IS_SENT ? g.now_ms + 30000 : 0;
 	}
@@ -386,7 +392,7 @@ static void advance(void)
 			next = PM_MIN(next, others[k]);
 	for (size_t i = 0; i < g.n; i++) {
 		const struct host *h = host(i);
-		const int64_t times[] = { h->answer_at, h->sick_until, h->crash_at };
+		const int64_t times[] = { h->answer_at, h->sick_until, h->crash_at, h->says_at };
 
 		if (h->flip_at != 0)
 			next = PM_MIN(next, h->flip_at);
@@ -488,7 +494,7 @@ static void f14_to_f21_every_rollout_keeps_the_rules_and_ends(void **state)
 		assert_true(seen.moves[i] > 50);
 	assert_true(seen.ends[ROLLOUT_IS_SUCCEEDED] > 50 && seen.ends[ROLLOUT_IS_FAILED] > 50 &&
 	            seen.ends[ROLLOUT_IS_UNDONE] > 50);
-	assert_true(seen.deaths > 50 && seen.deadlines > 5 && seen.holds > 500);
+	assert_true(seen.unseen > 50 && seen.deaths > 50 && seen.deadlines > 5 && seen.holds > 500);
 }
 
 int main(void)
