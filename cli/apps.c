@@ -1,8 +1,10 @@
 #include "cli/apps.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/fmt.h"
 #include "cli/table.h"
 #include "proto/sanitize.h"
 #include "proto/units.h"
@@ -132,8 +134,8 @@ static const char *clean(struct pm_buf *scratch, const char *text)
 	return scratch->bytes == NULL || scratch->failed ? "" : scratch->bytes;
 }
 
-/* One fact of an instance as a cell. */
 enum fact {
+	F_HOST, /* of a list over hosts only */
 	F_ID,
 	F_NAME,
 	F_NAMESPACE,
@@ -147,68 +149,167 @@ enum fact {
 	F_MEM,
 	F_USER,
 	F_WATCHING,
+	F_INSTANCE,
+	F_UNSTABLE,
+	F_CREATED,
+	F_NOTE,
 	F_COUNT,
 };
 
-static void cell(struct table *t, const Pm__InstanceStatus *s, enum fact fact,
-                 struct pm_buf *scratch)
+/* One fact of an instance, as it is shown and as it is compared. */
+struct shown {
+	const char *text; /* `number`'s, or a string of the instance: not made harmless yet */
+	enum color color;
+	bool is_number;
+	int64_t value;
+	char number[PM_BYTES_TEXT + 32];
+};
+
+static void show_count(struct shown *out, uint64_t n, enum color color)
+{
+	(void)snprintf(out->number, sizeof(out->number), "%llu", (unsigned long long)n);
+	out->is_number = true;
+	out->value = n > INT64_MAX ? INT64_MAX : (int64_t)n;
+	out->color = color;
+}
+
+static void show_text(struct shown *out, const char *text, enum color color)
+{
+	out->text = text;
+	out->color = color;
+}
+
+static void show_cpu(struct shown *out, uint32_t permille)
+{
+	show_count(out, permille, COLOR_NONE);
+	if (permille % 10 == 0)
+		(void)snprintf(out->number, sizeof(out->number), "%u%%", permille / 10);
+	else
+		(void)snprintf(out->number, sizeof(out->number), "%u.%u%%", permille / 10,
+		               permille % 10);
+}
+
+static void show_uptime(struct shown *out, const Pm__InstanceStatus *s)
 {
 	bool online = s->state == PM__LIFE_STATE__LIFE_ONLINE;
-	bool cluster = s->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER;
-	char text[PM_BYTES_TEXT];
 
+	show_count(out, online ? s->uptime_ms : 0, COLOR_NONE);
+	if (online)
+		pm_uptime_text(s->uptime_ms, out->number);
+}
+
+static void show(struct shown *out, const Pm__InstanceStatus *s, enum fact fact)
+{
+	bool cluster = s->exec_mode == PM__EXEC_MODE__EXEC_MODE_CLUSTER;
+
+	out->text = out->number;
+	out->color = COLOR_NONE;
+	out->is_number = false;
 	switch (fact) {
 	case F_ID:
-		table_cellf(t, COLOR_BOLD_CYAN, "%u", s->pm_id);
+		show_count(out, s->pm_id, COLOR_BOLD_CYAN);
 		return;
 	case F_NAME:
-		table_cell(t, clean(scratch, s->name), COLOR_NONE);
+		show_text(out, s->name, COLOR_NONE);
 		return;
 	case F_NAMESPACE:
-		table_cell(t, clean(scratch, s->namespace_), COLOR_NONE);
+		show_text(out, s->namespace_, COLOR_NONE);
 		return;
 	case F_VERSION:
-		table_cell(t, s->version[0] == '\0' ? "N/A" : clean(scratch, s->version),
-		           COLOR_NONE);
+		show_text(out, s->version[0] == '\0' ? "N/A" : s->version, COLOR_NONE);
 		return;
 	case F_MODE:
-		table_cell(t, cluster ? "cluster" : "fork",
-		           cluster ? COLOR_BOLD_BLUE : COLOR_BOLD_INVERSE);
+		show_text(out, cluster ? "cluster" : "fork",
+		          cluster ? COLOR_BOLD_BLUE : COLOR_BOLD_INVERSE);
 		return;
 	case F_PID:
-		table_cellf(t, COLOR_NONE, "%u", s->pid);
+		show_count(out, s->pid, COLOR_NONE);
 		return;
 	case F_UPTIME:
-		if (online)
-			pm_uptime_text(s->uptime_ms, text);
-		table_cell(t, online ? text : "0", COLOR_NONE);
+		show_uptime(out, s);
 		return;
 	case F_RESTARTS:
-		table_cellf(t, COLOR_NONE, "%u", s->restarts);
+		show_count(out, s->restarts, COLOR_NONE);
 		return;
 	case F_STATUS:
-		table_cell(t, apps_state_name(s->state), apps_state_color(s->state));
+		show_text(out, apps_state_name(s->state), apps_state_color(s->state));
 		return;
 	case F_CPU:
-		if (s->cpu_permille % 10 == 0)
-			table_cellf(t, COLOR_NONE, "%u%%", s->cpu_permille / 10);
-		else
-			table_cellf(t, COLOR_NONE, "%u.%u%%", s->cpu_permille / 10,
-			            s->cpu_permille % 10);
+		show_cpu(out, s->cpu_permille);
 		return;
 	case F_MEM:
-		pm_bytes_text(s->memory, text);
-		table_cell(t, text, COLOR_NONE);
+		show_count(out, s->memory, COLOR_NONE);
+		pm_bytes_text(s->memory, out->number);
 		return;
 	case F_USER:
-		table_cell(t, clean(scratch, s->user), COLOR_BOLD);
+		show_text(out, s->user, COLOR_BOLD);
 		return;
 	case F_WATCHING:
-		table_cell(t, s->watching ? "enabled" : "disabled",
-		           s->watching ? COLOR_BOLD_GREEN : COLOR_GREY);
+		show_text(out, s->watching ? "enabled" : "disabled",
+		          s->watching ? COLOR_BOLD_GREEN : COLOR_GREY);
 		return;
+	case F_INSTANCE:
+		show_count(out, s->instance, COLOR_NONE);
+		return;
+	case F_UNSTABLE:
+		show_count(out, s->unstable_restarts, COLOR_NONE);
+		return;
+	case F_CREATED:
+		show_count(out, 0, COLOR_NONE);
+		out->value = s->created_wall_ms;
+		fmt_iso(s->created_wall_ms, out->number);
+		return;
+	case F_NOTE:
+		show_text(out, s->note, COLOR_NONE);
+		return;
+	case F_HOST:
 	case F_COUNT:
-		return;
+		break;
+	}
+	show_text(out, "", COLOR_NONE);
+}
+
+/* pmctl's own: the least telling columns go first. */
+static const struct listing_column our_columns[F_COUNT] = {
+	[F_HOST] = { .key = "host", .title = "host", .least = 8 },
+	[F_ID] = { .key = "id", .title = "id", .right = true },
+	[F_NAME] = { .key = "name", .title = "name", .least = 12, .most = 60, .name = true },
+	[F_NAMESPACE] = { .key = "namespace",
+	                  .title = "namespace",
+	                  .rank = 8,
+	                  .least = 9,
+	                  .most = 30 },
+	[F_VERSION] = { .key = "version", .title = "version", .rank = 11, .most = 16 },
+	[F_MODE] = { .key = "mode", .title = "mode", .rank = 7 },
+	[F_PID] = { .key = "pid", .title = "pid", .rank = 4, .right = true },
+	[F_UPTIME] = { .key = "uptime", .title = "uptime", .rank = 3, .right = true },
+	[F_RESTARTS] = { .key = "restarts", .title = "↺", .rank = 2, .right = true },
+	[F_STATUS] = { .key = "status", .title = "status" },
+	[F_CPU] = { .key = "cpu", .title = "cpu", .rank = 5, .right = true },
+	[F_MEM] = { .key = "memory", .title = "mem", .rank = 6, .right = true },
+	[F_USER] = { .key = "user", .title = "user", .rank = 9, .most = 16 },
+	[F_WATCHING] = { .key = "watching", .title = "watching", .rank = 10 },
+	[F_INSTANCE] = { .key = "instance", .title = "instance", .right = true, .wide = true },
+	[F_UNSTABLE] = { .key = "unstable", .title = "unstable", .right = true, .wide = true },
+	[F_CREATED] = { .key = "created", .title = "created", .wide = true },
+	[F_NOTE] = { .key = "note", .title = "note", .wide = true },
+};
+
+const struct listing_columns apps_columns = { our_columns + F_ID, F_COUNT - F_ID, false };
+const struct listing_columns apps_host_columns = { our_columns, F_COUNT, false };
+
+void apps_listing_add(struct listing *l, const char *host, const Pm__InstanceStatus *s)
+{
+	struct shown shown;
+
+	if (host != NULL)
+		listing_cell(l, host, COLOR_NONE);
+	for (enum fact fact = F_ID; fact < F_COUNT; fact++) {
+		show(&shown, s, fact);
+		if (shown.is_number)
+			listing_number(l, shown.text, shown.value, shown.color);
+		else
+			listing_cell(l, shown.text, shown.color);
 	}
 }
 
@@ -218,22 +319,6 @@ struct layout {
 	size_t n;
 };
 
-/* pmctl's own: the least telling columns go first. */
-static const struct table_column our_columns[F_COUNT] = {
-	[F_ID] = { .title = "id", .right = true },
-	[F_NAME] = { .title = "name", .least = 12, .most = 60 },
-	[F_NAMESPACE] = { .title = "namespace", .rank = 8, .least = 9, .most = 30 },
-	[F_VERSION] = { .title = "version", .rank = 11, .most = 16 },
-	[F_MODE] = { .title = "mode", .rank = 7 },
-	[F_PID] = { .title = "pid", .rank = 4, .right = true },
-	[F_UPTIME] = { .title = "uptime", .rank = 3, .right = true },
-	[F_RESTARTS] = { .title = "↺", .rank = 2, .right = true },
-	[F_STATUS] = { .title = "status" },
-	[F_CPU] = { .title = "cpu", .rank = 5, .right = true },
-	[F_MEM] = { .title = "mem", .rank = 6, .right = true },
-	[F_USER] = { .title = "user", .rank = 9, .most = 16 },
-	[F_WATCHING] = { .title = "watching", .rank = 10 },
-};
 static const enum fact all_facts[] = { F_ID,  F_NAME,   F_NAMESPACE, F_VERSION, F_MODE,
 	                               F_PID, F_UPTIME, F_RESTARTS,  F_STATUS,  F_CPU,
 	                               F_MEM, F_USER,   F_WATCHING };
@@ -282,7 +367,6 @@ static const struct table_column pm2_small[] = {
 };
 static const enum fact small_facts[] = { F_ID, F_NAME, F_STATUS, F_CPU, F_MEM };
 
-static const struct layout our_layout = { our_columns, all_facts, PM_COUNT(all_facts) };
 static const struct layout pm2_layouts[] = {
 	{ pm2_full, all_facts, PM_COUNT(pm2_full) },
 	{ pm2_condensed, condensed_facts, PM_COUNT(pm2_condensed) },
@@ -294,14 +378,17 @@ static struct table *fill(Pm__InstanceStatus *const *instances, size_t n, const 
 {
 	struct table *t = table_create(l->columns, l->n);
 	PM_BUF scratch = { 0 };
+	struct shown shown;
 
 	if (t == NULL) {
 		(void)pm_fail(err, PM_NO_MEMORY, "lay out the list");
 		return NULL;
 	}
 	for (size_t i = 0; i < n; i++)
-		for (size_t c = 0; c < l->n; c++)
-			cell(t, instances[i], l->facts[c], &scratch);
+		for (size_t c = 0; c < l->n; c++) {
+			show(&shown, instances[i], l->facts[c]);
+			table_cell(t, clean(&scratch, shown.text), shown.color);
+		}
 	return t;
 }
 
@@ -325,19 +412,26 @@ static int pm2_table(Pm__InstanceStatus *const *instances, size_t n, const struc
 int apps_table(Pm__InstanceStatus *const *instances, size_t n, const struct apps_style *style,
                struct pm_buf *out, struct pm_error *err)
 {
-	struct table_style ts = {
+	static const struct listing_options all = { .form = LISTING_TABLE };
+	struct listing_style ls = {
 		.width = style->width,
 		.box = style->box,
 		.ascii = !style->utf8,
 		.color = style->color,
-		.titles = COLOR_BOLD,
 	};
-	PM_TABLE *t = NULL;
+	PM_FREE size_t *rows = NULL;
+	PM_LISTING *l = NULL;
+	size_t n_rows;
 
 	if (style->as_pm2)
 		return pm2_table(instances, n, style, out, err);
-	t = fill(instances, n, &our_layout, err);
-	return t == NULL ? -1 : table_render(t, &ts, out, err);
+	if (listing_create(&apps_columns, &l, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		apps_listing_add(l, NULL, instances[i]);
+	if (listing_choose(l, &all, &rows, &n_rows, err) < 0)
+		return -1;
+	return listing_text(l, &all, &ls, rows, n_rows, out, err);
 }
 
 static void mini_one(const Pm__InstanceStatus *s, struct pm_buf *out)

@@ -3,6 +3,7 @@
 #define PM_CLI_APPS_H
 
 #include "cli/color.h"
+#include "cli/listing.h"
 #include "proto/buf.h"
 #include "proto/error.h"
 #include "proto/pm.pb-c.h"
@@ -31,6 +32,12 @@ struct apps_style {
 PM_MUST_CHECK int apps_table(Pm__InstanceStatus *const *instances, size_t n,
                              const struct apps_style *style, struct pm_buf *out,
                              struct pm_error *err);
+
+/* The columns of instances in a list that can be chosen from, and those of several hosts. */
+extern const struct listing_columns apps_columns, apps_host_columns;
+
+/* Add the cells of an instance; host: its name, with apps_host_columns, else NULL. */
+void apps_listing_add(struct listing *l, const char *host, const Pm__InstanceStatus *s);
 
 /* Append PM2's compact form (-m): a block of lines for each. Needs the details. */
 void apps_mini(Pm__InstanceStatus *const *instances, size_t n, struct pm_buf *out);

@@ -65,6 +65,8 @@ static bool resolve(const struct args *a, const struct cmd *cmd, struct option *
 		o->own = cmd_option_find(cmd_all[i]->options, name, o->letter);
 	if (o->own == NULL && !a->as_pm2 && (cmd == NULL || (cmd->flags & CMD_ROLLOUT) != 0))
 		o->own = cmd_option_find(cmd_rollout_options(), name, o->letter);
+	if (o->own == NULL && !a->as_pm2 && (cmd == NULL || (cmd->flags & CMD_LISTS) != 0))
+		o->own = cmd_option_find(cmd_list_options, name, o->letter);
 	if (o->own == NULL && (cmd == NULL || (cmd->flags & CMD_APP_OPTIONS) != 0))
 		o->key = spec_key_by_option(name, o->letter, &o->off);
 	if (o->own == NULL && o->key == NULL)
@@ -128,6 +130,8 @@ static int unknown_option(struct args *a, const struct option *o, struct pm_erro
 		offer_options(&near, a->cmd->options);
 		if ((a->cmd->flags & CMD_ROLLOUT) != 0)
 			offer_options(&near, cmd_rollout_options());
+		if ((a->cmd->flags & CMD_LISTS) != 0)
+			offer_options(&near, cmd_list_options);
 		for (size_t i = 0; (a->cmd->flags & CMD_APP_OPTIONS) != 0 && i < spec_n_keys; i++)
 			if (spec_keys[i].opts != NULL)
 				(void)spec_each_word(spec_keys[i].opts, offer_word, &near);

@@ -56,6 +56,18 @@ const struct cmd_option cmd_fleet_options[] = {
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
 };
 
+const struct cmd_option cmd_list_options[] = {
+	{ "output", 'o', CMD_VALUE, "FORM",
+	  "wide: every column, nothing cut; json; jsonl: a JSON document for each row; name: the "
+	  "names alone, each once; custom=KEY,KEY: these columns" },
+	{ "no-header", 0, CMD_NO_VALUE, NULL, "no line of titles" },
+	{ "sort", 0, CMD_VALUE, "KEY[:desc]", "in the order of this column" },
+	{ "filter", 0, CMD_VALUE, "KEY=VALUE",
+	  "only rows whose column is VALUE, in which * and ? stand for anything; KEY!=VALUE: whose "
+	  "is not; given again, all must hold" },
+	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
+};
+
 const struct cmd_option cmd_pm2_options[] = {
 	{ "mini-list", 'm', CMD_NO_VALUE, NULL, "" },
 	{ "sort", 0, CMD_VALUE, "", "" },

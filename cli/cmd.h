@@ -42,6 +42,7 @@ enum cmd_flags {
 	CMD_ROLLOUT = 1 << 11,     /* over hosts it may be a rollout, and has the options of one */
 	CMD_ROLLS = 1 << 12,       /* over hosts it always is one */
 	CMD_PLANS = 1 << 13,       /* takes --plan */
+	CMD_LISTS = 1 << 14,       /* is or has a list: takes the options of lists */
 };
 
 #define CMD_ANY 1000000
@@ -99,6 +100,8 @@ bool cmd_word_in(const char *words, const char *name);
 /* Options that every verb has, and those of verbs that take hosts. */
 extern const struct cmd_option cmd_global_options[];
 extern const struct cmd_option cmd_fleet_options[];
+/* Those of lists (cli/listing.h). */
+extern const struct cmd_option cmd_list_options[];
 /* Those of a rollout, of verbs that may be one: proto/rollout_params.h, and how it is watched. */
 const struct cmd_option *cmd_rollout_options(void);
 /* Options that PM2 knows at every verb, with or without effect there. */

@@ -7,21 +7,21 @@
 #include "cli/cmd_list.h"
 #include "cli/fleet_show.h"
 #include "cli/fmt.h"
+#include "cli/lists.h"
 #include "cli/log_view.h"
 #include "proto/audit_file.h"
 #include "proto/paths.h"
 
 #define DEFAULT_LAST 50
 
-struct listing {
+struct audit_list {
 	struct ctx *ctx;
-	struct table *table;
-	struct json_out json;
+	struct listing *rows;
 	char verified[256];
 	size_t n;
 };
 
-static void entry_row(struct table *t, const Pm__AuditEntry *e)
+static void entry_row(struct listing *l, const Pm__AuditEntry *e)
 {
 	time_t s = (time_t)(e->wall_ms / 1000);
 	char when[64] = "";
@@ -29,13 +29,13 @@ static void entry_row(struct table *t, const Pm__AuditEntry *e)
 
 	if (localtime_r(&s, &tm) != NULL)
 		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	table_cellf(t, COLOR_NONE, "%llu", (unsigned long long)e->sequence);
-	table_cell(t, when, COLOR_NONE);
-	fleet_show_cell(t, e->actor, COLOR_NONE);
-	fleet_show_cell(t, e->action, COLOR_NONE);
-	fleet_show_cell(t, e->target, COLOR_NONE);
-	fleet_show_cell(t, e->outcome, COLOR_NONE);
-	fleet_show_cell(t, e->detail, COLOR_NONE);
+	listing_count(l, e->sequence, COLOR_NONE);
+	listing_number(l, when, e->wall_ms, COLOR_NONE);
+	listing_cell(l, e->actor, COLOR_NONE);
+	listing_cell(l, e->action, COLOR_NONE);
+	listing_cell(l, e->target, COLOR_NONE);
+	listing_cell(l, e->outcome, COLOR_NONE);
+	listing_cell(l, e->detail, COLOR_NONE);
 }
 
 static void entry_json(struct json_out *j, const Pm__AuditEntry *e)
@@ -56,14 +56,14 @@ static void entry_json(struct json_out *j, const Pm__AuditEntry *e)
 
 static int on_entries(void *arg, const Pm__FleetReply *reply, struct pm_error *err)
 {
-	struct listing *l = arg;
+	struct audit_list *l = arg;
 
 	(void)err;
 	if (reply->what_case != PM__FLEET_REPLY__WHAT_AUDIT)
 		return 0;
 	for (size_t i = 0; i < reply->audit->n_entries; i++) {
-		entry_row(l->table, reply->audit->entries[i]);
-		entry_json(&l->json, reply->audit->entries[i]);
+		entry_row(l->rows, reply->audit->entries[i]);
+		entry_json(listing_json(l->rows), reply->audit->entries[i]);
 	}
 	if (reply->audit->verified[0] != '\0')
 		(void)snprintf(l->verified, sizeof(l->verified), "%.255s", reply->audit->verified);
@@ -95,7 +95,7 @@ static int settle(const struct ctx *ctx, Pm__AuditQuery *query, struct pm_error 
 /* ---- this machine's own ---- */
 
 struct own_walk {
-	struct listing *l;
+	struct audit_list *l;
 	int64_t since_wall_ms;
 	uint64_t after; /* entries up to this number are left out */
 };
@@ -119,13 +119,13 @@ static int on_own_entry(void *arg, const struct audit_entry *e, struct pm_error 
 	entry.detail = text[AUDIT_DETAIL];
 	entry.outcome = text[AUDIT_OUTCOME];
 	w->l->n++;
-	entry_row(w->l->table, &entry);
-	entry_json(&w->l->json, &entry);
+	entry_row(w->l->rows, &entry);
+	entry_json(listing_json(w->l->rows), &entry);
 	return 0;
 }
 
 /* From the files, whoever runs or not: once to check and count, once to show. */
-static int read_own(struct listing *l, const Pm__AuditQuery *query, struct pm_error *err)
+static int read_own(struct audit_list *l, const Pm__AuditQuery *query, struct pm_error *err)
 {
 	struct own_walk w = { .l = l, .since_wall_ms = query->since_wall_ms };
 	struct audit_report report = { 0 };
@@ -149,34 +149,51 @@ static int read_own(struct listing *l, const Pm__AuditQuery *query, struct pm_er
 	return audit_file_verify(dir, NULL, on_own_entry, &w, &report, err);
 }
 
+/* What was found when the chain was checked, as a member of the document. */
+static int print_verified(const struct audit_list *l, const struct listing_options *options,
+                          struct pm_error *err)
+{
+	PM_BUF more = { 0 };
+	struct json_out j;
+
+	if (!l->ctx->json) {
+		say(l->ctx, "%s", l->verified);
+		return 0;
+	}
+	json_init(&j, &more);
+	json_kstr(&j, "verified", l->verified);
+	if (more.failed)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	return lists_print(l->ctx, l->rows, options, "entries", more.bytes, err);
+}
+
 static int audit_run(struct ctx *ctx, struct pm_error *err)
 {
-	static const struct table_column columns[] = {
-		{ .title = "no.", .right = true, .rank = 3 },
-		{ .title = "time" },
-		{ .title = "who", .least = 6 },
-		{ .title = "what", .least = 6 },
-		{ .title = "to", .least = 6 },
-		{ .title = "outcome", .least = 6 },
-		{ .title = "detail", .least = 8, .rank = 2 },
+	static const struct listing_column list[] = {
+		{ .key = "no", .title = "no.", .right = true, .rank = 3, .name = true },
+		{ .key = "time", .title = "time" },
+		{ .key = "who", .title = "who", .least = 6 },
+		{ .key = "what", .title = "what", .least = 6 },
+		{ .key = "to", .title = "to", .least = 6 },
+		{ .key = "outcome", .title = "outcome", .least = 6 },
+		{ .key = "detail", .title = "detail", .least = 8, .rank = 2 },
 	};
+	static const struct listing_columns columns = { list, PM_COUNT(list), false };
 	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
 	Pm__AuditQuery query = PM__AUDIT_QUERY__INIT;
-	PM_TABLE *table = table_create(columns, PM_COUNT(columns));
-	PM_BUF out = { 0 };
-	struct listing l = { .ctx = ctx, .table = table };
+	struct listing_options options;
+	PM_LISTING *rows = NULL;
+	struct audit_list l = { .ctx = ctx };
+	const char *option;
 
-	if (table == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	json_init(&l.json, &out);
-	json_begin_object(&l.json);
-	json_kint(&l.json, "schema", 1);
-	json_key(&l.json, "entries");
-	json_begin_array(&l.json);
 	request.what_case = PM__FLEET_REQUEST__WHAT_AUDIT_QUERY;
 	request.audit_query = &query;
-	if (settle(ctx, &query, err) < 0)
+	if (settle(ctx, &query, err) < 0 || lists_read(ctx, &columns, &options, err) < 0 ||
+	    listing_create(&columns, &rows, err) < 0)
 		return -1;
+	if (query.verify && options.form != LISTING_JSON && lists_is_asked(ctx, &option))
+		return pm_fail(err, PM_USAGE, "audit verify --%s: this is not a list", option);
+	l.rows = rows;
 	if (args_has(ctx->args, "here")) {
 		if (read_own(&l, &query, err) < 0)
 			return pm_wrap(err, "audit");
@@ -184,18 +201,13 @@ static int audit_run(struct ctx *ctx, struct pm_error *err)
 	           fleet_request(ctx, ctx->fleet, &request, on_entries, &l, err) < 0) {
 		return -1;
 	}
-	json_end_array(&l.json);
 	if (query.verify)
-		json_kstr(&l.json, "verified", l.verified);
-	json_end_object(&l.json);
-	pm_buf_char(&out, '\n');
-	if (ctx->json)
-		return say_buf(&out, err);
-	if (query.verify || (args_has(ctx->args, "here") && l.n == 0)) {
+		return print_verified(&l, &options, err);
+	if (args_has(ctx->args, "here") && l.n == 0 && options.form == LISTING_TABLE) {
 		say(ctx, "%s", l.verified);
 		return 0;
 	}
-	return fleet_show_table(ctx, table, err);
+	return lists_print(ctx, rows, &options, "entries", NULL, err);
 }
 
 static const struct cmd_option options[] = {
@@ -213,6 +225,6 @@ const struct cmd cmd_audit = {
 	.help = "Each entry holds a hash of the one before; 'verify' checks the whole chain.",
 	.options = options,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
 	.run = audit_run,
 };

@@ -6,8 +6,8 @@
 #include "cli/cmd_list.h"
 #include "cli/context_file.h"
 #include "cli/json_out.h"
+#include "cli/lists.h"
 #include "cli/subverb.h"
-#include "cli/table.h"
 
 static void one_json(const struct contexts *c, const struct context *one, struct json_out *j)
 {
@@ -42,9 +42,7 @@ static int print_json(const struct contexts *c, const struct context *only, stru
 	json_kint(&j, "schema", 1);
 	json_key(&j, "contexts");
 	json_begin_array(&j);
-	for (size_t i = 0; i < c->n; i++)
-		if (only == NULL || only == &c->list[i])
-			one_json(c, &c->list[i], &j);
+	one_json(c, only, &j);
 	json_end_array(&j);
 	json_end_object(&j);
 	pm_buf_char(&out, '\n');
@@ -53,41 +51,36 @@ static int print_json(const struct contexts *c, const struct context *only, stru
 
 static int list(struct ctx *ctx, struct pm_error *err)
 {
-	static const struct table_column columns[] = {
-		{ .title = "current" },
-		{ .title = "name", .least = 8 },
-		{ .title = "address", .least = 12 },
-		{ .title = "operator", .least = 8, .rank = 1 },
+	static const struct listing_column list[] = {
+		{ .key = "current", .title = "current" },
+		{ .key = "name", .title = "name", .least = 8, .name = true },
+		{ .key = "address", .title = "address", .least = 12 },
+		{ .key = "operator", .title = "operator", .least = 8, .rank = 1 },
 	};
-	struct table_style style = { .width = ctx->width,
-		                     .color = ctx->color_out,
-		                     .titles = COLOR_BOLD };
-	PM_TABLE *table = NULL;
+	static const struct listing_columns columns = { list, PM_COUNT(list), false };
+	struct listing_options options;
+	PM_LISTING *l = NULL;
 	PM_CONTEXTS c = { 0 };
-	PM_BUF out = { 0 };
 
-	if (context_file_load(&c, err) < 0)
+	if (lists_read(ctx, &columns, &options, err) < 0 || listing_create(&columns, &l, err) < 0 ||
+	    context_file_load(&c, err) < 0)
 		return -1;
-	if (ctx->json)
-		return print_json(&c, NULL, err);
-	if (c.n == 0) {
+	if (c.n == 0 && options.form == LISTING_TABLE) {
 		say(ctx,
 		    "no coordinator is known; 'pmctl login --token-file FILE' makes one known");
 		return 0;
 	}
-	table = table_create(columns, PM_COUNT(columns));
-	if (table == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	for (size_t i = 0; i < c.n; i++) {
 		char text[PM_ADDRESS_TEXT];
 
 		pm_address_format(&c.list[i].addresses[0], text);
-		table_cell(table, strcmp(c.current, c.list[i].name) == 0 ? "*" : "", COLOR_NONE);
-		table_cell(table, c.list[i].name, COLOR_NONE);
-		table_cell(table, text, COLOR_NONE);
-		table_cell(table, c.list[i].operator, COLOR_NONE);
+		listing_cell(l, strcmp(c.current, c.list[i].name) == 0 ? "*" : "", COLOR_NONE);
+		listing_cell(l, c.list[i].name, COLOR_NONE);
+		listing_cell(l, text, COLOR_NONE);
+		listing_cell(l, c.list[i].operator, COLOR_NONE);
+		one_json(&c, &c.list[i], listing_json(l));
 	}
-	return table_render(table, &style, &out, err) < 0 ? -1 : say_buf(&out, err);
+	return lists_print(ctx, l, &options, "contexts", NULL, err);
 }
 
 static int no_such(const struct contexts *c, const char *name, struct pm_error *err)
@@ -212,6 +205,6 @@ const struct cmd cmd_context = {
 		"~/.config/pmctl/contexts; 'login' adds one.",
 	.min_args = 1,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_LISTS,
 	.run = run,
 };

@@ -28,7 +28,8 @@ static void add_selector(const Pm__Selector *s, struct pm_buf *out)
 
 static int on_groups(void *arg, const Pm__FleetReply *reply, struct pm_error *err)
 {
-	struct fleet_listing *l = arg;
+	struct listing *l = arg;
+	struct json_out *j;
 
 	(void)err;
 	for (size_t i = 0;
@@ -38,25 +39,27 @@ static int on_groups(void *arg, const Pm__FleetReply *reply, struct pm_error *er
 
 		if (g->selector != NULL)
 			add_selector(g->selector, &text);
-		fleet_show_cell(l->table, g->name, COLOR_NONE);
-		fleet_show_cell(l->table, text.bytes == NULL ? "" : text.bytes, COLOR_NONE);
-		fleet_show_cell(l->table, g->by, COLOR_NONE);
-		json_begin_object(&l->json);
-		json_kstr(&l->json, "name", g->name);
-		json_kstr(&l->json, "selector", text.bytes == NULL ? "" : text.bytes);
-		json_kstr(&l->json, "by", g->by);
-		json_end_object(&l->json);
+		listing_cell(l, g->name, COLOR_NONE);
+		listing_cell(l, text.bytes == NULL ? "" : text.bytes, COLOR_NONE);
+		listing_cell(l, g->by, COLOR_NONE);
+		j = listing_json(l);
+		json_begin_object(j);
+		json_kstr(j, "name", g->name);
+		json_kstr(j, "selector", text.bytes == NULL ? "" : text.bytes);
+		json_kstr(j, "by", g->by);
+		json_end_object(j);
 	}
 	return 0;
 }
 
 static int list(struct ctx *ctx, struct pm_error *err)
 {
-	static const struct table_column columns[] = {
-		{ .title = "name", .least = 8 },
-		{ .title = "hosts", .least = 12 },
-		{ .title = "by", .rank = 1 },
+	static const struct listing_column list[] = {
+		{ .key = "name", .title = "name", .least = 8, .name = true },
+		{ .key = "hosts", .title = "hosts", .least = 12 },
+		{ .key = "by", .title = "by", .rank = 1 },
 	};
+	static const struct listing_columns columns = { list, PM_COUNT(list), false };
 	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
 	Pm__GroupQuery query = PM__GROUP_QUERY__INIT;
 
@@ -64,7 +67,7 @@ static int list(struct ctx *ctx, struct pm_error *err)
 		query.name = (char *)(uintptr_t)subverb_at(ctx, 0); /* only read */
 	request.what_case = PM__FLEET_REQUEST__WHAT_GROUP_QUERY;
 	request.group_query = &query;
-	return fleet_show_list(ctx, columns, PM_COUNT(columns), "groups", &request, on_groups, err);
+	return fleet_show_list(ctx, &columns, "groups", &request, on_groups, err);
 }
 
 static int change(struct ctx *ctx, bool remove, struct pm_error *err)
@@ -167,7 +170,7 @@ const struct cmd cmd_group = {
 		"mean now.",
 	.min_args = 1,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY | CMD_LISTS,
 	.run = group_run,
 };
 

@@ -1,56 +1,11 @@
 /* cmd_history.c - history: the versions of an app's settings that can be gone back to. */
+#include <stdio.h>
+
 #include "cli/cmd_list.h"
 #include "cli/fmt.h"
-#include "cli/json_out.h"
+#include "cli/lists.h"
 #include "cli/spec_name.h"
-#include "cli/table.h"
 #include "cli/versions_ask.h"
-
-static void cell(struct table *t, struct pm_buf *scratch, const char *text)
-{
-	table_cell(t, text[0] == '\0' ? "-" : say_cleaned(scratch, text), COLOR_NONE);
-}
-
-static void row(struct table *t, const Pm__SpecVersion *v, struct pm_buf *scratch)
-{
-	char name[SPEC_NAME_TEXT], when[FMT_MAX];
-
-	spec_name_text(&v->hash, SPEC_NAME_SHORT, name);
-	fmt_iso(v->wall_ms, when);
-	table_cellf(t, v->present ? COLOR_BOLD : COLOR_NONE, "%s%s", name, v->present ? " *" : "");
-	if (v->n_running > 0)
-		table_cellf(t, COLOR_GREEN, "%u", v->n_running);
-	else
-		cell(t, scratch, "");
-	cell(t, scratch, v->version);
-	cell(t, scratch, v->wall_ms == 0 ? "" : when);
-	cell(t, scratch, v->by);
-	cell(t, scratch, v->what);
-}
-
-static int print_table(const struct ctx *ctx, const struct client_result *r, struct pm_error *err)
-{
-	static const struct table_column columns[] = {
-		{ .title = "settings" },           { .title = "running", .right = true },
-		{ .title = "version", .rank = 2 }, { .title = "declared" },
-		{ .title = "by", .rank = 1 },      { .title = "what changed", .least = 20 },
-	};
-	const struct table_style style = {
-		.width = ctx->width,
-		.color = ctx->color_out,
-		.titles = COLOR_BOLD,
-		.cut_end = true,
-	};
-	PM_TABLE *table = table_create(columns, PM_COUNT(columns));
-	PM_BUF scratch = { 0 };
-	PM_BUF out = { 0 };
-
-	if (table == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "history");
-	for (size_t i = 0; i < r->n_versions; i++)
-		row(table, r->versions[i], &scratch);
-	return table_render(table, &style, &out, err) < 0 ? -1 : say_buf(&out, err);
-}
 
 static void version_json(struct json_out *j, const Pm__SpecVersion *v)
 {
@@ -68,33 +23,70 @@ static void version_json(struct json_out *j, const Pm__SpecVersion *v)
 	json_end_object(j);
 }
 
-static int print_json(const struct client_result *r, struct pm_error *err)
+static void cell(struct listing *l, const char *text)
 {
-	PM_BUF out = { 0 };
+	listing_cell(l, text[0] == '\0' ? "-" : text, COLOR_NONE);
+}
+
+static void row(struct listing *l, const Pm__SpecVersion *v)
+{
+	char name[SPEC_NAME_TEXT], shown[SPEC_NAME_TEXT + 2], when[FMT_MAX];
+
+	spec_name_text(&v->hash, SPEC_NAME_SHORT, name);
+	(void)snprintf(shown, sizeof(shown), "%s%s", name, v->present ? " *" : "");
+	fmt_iso(v->wall_ms, when);
+	listing_cell(l, shown, v->present ? COLOR_BOLD : COLOR_NONE);
+	if (v->n_running > 0)
+		listing_count(l, v->n_running, COLOR_GREEN);
+	else
+		listing_number(l, "-", 0, COLOR_NONE);
+	cell(l, v->version);
+	listing_number(l, v->wall_ms == 0 ? "-" : when, v->wall_ms, COLOR_NONE);
+	cell(l, v->by);
+	cell(l, v->what);
+	spec_name_text(&v->hash, 2 * SPEC_NAME_BYTES, name);
+	cell(l, name);
+	version_json(listing_json(l), v);
+}
+
+static int print(const struct ctx *ctx, const struct client_result *r,
+                 const struct listing_columns *columns, const struct listing_options *options,
+                 struct pm_error *err)
+{
+	PM_LISTING *l = NULL;
+	PM_BUF more = { 0 };
 	struct json_out j;
 
-	json_init(&j, &out);
-	json_begin_object(&j);
-	json_kint(&j, "schema", 1);
-	json_kstr(&j, "app", r->text);
-	json_key(&j, "versions");
-	json_begin_array(&j);
+	if (listing_create(columns, &l, err) < 0)
+		return -1;
 	for (size_t i = 0; i < r->n_versions; i++)
-		version_json(&j, r->versions[i]);
-	json_end_array(&j);
-	json_end_object(&j);
-	pm_buf_char(&out, '\n');
-	return say_buf(&out, err);
+		row(l, r->versions[i]);
+	json_init(&j, &more);
+	json_kstr(&j, "app", r->text);
+	if (more.failed)
+		return pm_fail(err, PM_NO_MEMORY, "history");
+	return lists_print(ctx, l, options, "versions", more.bytes, err);
 }
 
 static int run(struct ctx *ctx, struct pm_error *err)
 {
+	static const struct listing_column list[] = {
+		{ .key = "settings", .title = "settings" },
+		{ .key = "running", .title = "running", .right = true },
+		{ .key = "version", .title = "version", .rank = 2 },
+		{ .key = "declared", .title = "declared" },
+		{ .key = "by", .title = "by", .rank = 1 },
+		{ .key = "what", .title = "what changed", .least = 20 },
+		{ .key = "hash", .title = "hash", .wide = true, .name = true },
+	};
+	static const struct listing_columns columns = { list, PM_COUNT(list), true };
+	struct listing_options options;
 	PM_RESULT *result = NULL;
 
-	if (ctx_connect(ctx, true, err) < 0 ||
+	if (lists_read(ctx, &columns, &options, err) < 0 || ctx_connect(ctx, true, err) < 0 ||
 	    versions_ask(ctx, args_at(ctx->args, 0), &result, err) < 0)
 		return pm_wrap(err, "history");
-	return ctx->json ? print_json(result, err) : print_table(ctx, result, err);
+	return print(ctx, result, &columns, &options, err);
 }
 
 const struct cmd cmd_history = {
@@ -107,6 +99,6 @@ const struct cmd cmd_history = {
 		"of numbers and switches alone.",
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_LISTS,
 	.run = run,
 };

@@ -47,10 +47,11 @@ static int jlist_text(struct ctx *ctx, struct pm_buf *out, struct pm_error *err)
 
 static int jlist_run(struct ctx *ctx, struct pm_error *err)
 {
+	static const struct listing_options all = { .form = LISTING_JSON };
 	PM_BUF out = { 0 };
 
 	if (fleet_is_wide(ctx))
-		return fleet_list(ctx, err);
+		return fleet_list(ctx, &all, err);
 	if (jlist_text(ctx, &out, err) < 0)
 		return -1;
 	if (!ctx->as_pm2)

@@ -4,6 +4,7 @@
 
 #include "cli/cmd_list.h"
 #include "cli/fleet_show.h"
+#include "cli/lists.h"
 #include "cli/subverb.h"
 #include "proto/keys.h"
 #include "proto/node_state.h"
@@ -98,60 +99,71 @@ static int nodes_json(const struct fleet *f, struct pm_error *err)
 	return say_buf(&out, err);
 }
 
-static void node_row(struct table *t, const Pm__Node *n)
+static void node_row(struct listing *l, const Pm__Node *n)
 {
-	char state[64];
-	PM_BUF labels = { 0 };
-	PM_BUF seen = { 0 };
+	char state[64], offset[32];
 
 	(void)snprintf(state, sizeof(state), "%s%s", pm_node_state_name(n->state),
 	               n->drained ? ", drained" : "");
-	fleet_show_labels(n->labels, n->n_labels, &labels);
-	fleet_show_when(n->last_seen_wall_ms, &seen);
-	fleet_show_cell(t, n->name, COLOR_NONE);
-	table_cell(t, state, state_color(n));
-	fleet_show_cell(t, labels.bytes == NULL ? "" : labels.bytes, COLOR_NONE);
-	table_cellf(t, COLOR_NONE, "%u", n->running);
-	table_cellf(t, n->failed > 0 ? COLOR_RED : COLOR_NONE, "%u", n->failed);
-	table_cell(t, seen.bytes == NULL ? "" : seen.bytes, COLOR_NONE);
-	fleet_show_cell(t, n->facts == NULL ? "" : n->facts->version, COLOR_NONE);
-	fleet_show_cell(t, n->address, COLOR_NONE);
-	fleet_show_cell(t, n->note[0] != '\0' ? n->note : n->drain_text, COLOR_NONE);
+	(void)snprintf(offset, sizeof(offset), "%lldms", (long long)n->clock_offset_ms);
+	listing_cell(l, n->name, COLOR_NONE);
+	listing_cell(l, state, state_color(n));
+	fleet_show_labels_cell(l, n->labels, n->n_labels);
+	listing_count(l, n->running, COLOR_NONE);
+	listing_count(l, n->failed, n->failed > 0 ? COLOR_RED : COLOR_NONE);
+	fleet_show_when_cell(l, n->last_seen_wall_ms);
+	listing_cell(l, n->facts == NULL ? "" : n->facts->version, COLOR_NONE);
+	listing_cell(l, n->address, COLOR_NONE);
+	listing_cell(l, n->note[0] != '\0' ? n->note : n->drain_text, COLOR_NONE);
+	listing_cell(l, n->facts == NULL ? "" : n->facts->os, COLOR_NONE);
+	listing_cell(l, n->facts == NULL ? "" : n->facts->arch, COLOR_NONE);
+	listing_count(l, n->facts == NULL ? 0 : n->facts->n_cpus, COLOR_NONE);
+	listing_number(l, offset, n->clock_offset_ms, COLOR_NONE);
+	fleet_show_when_cell(l, n->enrolled_wall_ms);
+	listing_cell(l, n->enrolled_by, COLOR_NONE);
+	listing_cell(l, n->id, COLOR_NONE);
+	node_json(listing_json(l), n);
 }
 
 static int list(struct ctx *ctx, struct pm_error *err)
 {
-	static const struct table_column columns[] = {
-		{ .title = "name", .least = 8 },
-		{ .title = "state" },
-		{ .title = "labels", .least = 10, .rank = 2 },
-		{ .title = "running", .right = true },
-		{ .title = "failed", .right = true },
-		{ .title = "last seen", .rank = 1 },
-		{ .title = "version", .rank = 3 },
-		{ .title = "address", .rank = 4 },
-		{ .title = "note", .least = 6, .rank = 5 },
+	static const struct listing_column list[] = {
+		{ .key = "name", .title = "name", .least = 8, .name = true },
+		{ .key = "state", .title = "state" },
+		{ .key = "labels", .title = "labels", .least = 10, .rank = 2 },
+		{ .key = "running", .title = "running", .right = true },
+		{ .key = "failed", .title = "failed", .right = true },
+		{ .key = "seen", .title = "last seen", .rank = 1 },
+		{ .key = "version", .title = "version", .rank = 3 },
+		{ .key = "address", .title = "address", .rank = 4 },
+		{ .key = "note", .title = "note", .least = 6, .rank = 5 },
+		{ .key = "os", .title = "system", .wide = true },
+		{ .key = "arch", .title = "arch", .wide = true },
+		{ .key = "cpus", .title = "cpus", .right = true, .wide = true },
+		{ .key = "offset", .title = "clock", .right = true, .wide = true },
+		{ .key = "joined", .title = "joined", .wide = true },
+		{ .key = "let_in_by", .title = "let in by", .wide = true },
+		{ .key = "id", .title = "id", .wide = true },
 	};
-	PM_TABLE *table = table_create(columns, PM_COUNT(columns));
+	static const struct listing_columns columns = { list, PM_COUNT(list), false };
+	struct listing_options options;
+	PM_LISTING *l = NULL;
 
-	if (table == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	if (choose(ctx, 0, subverb_count(ctx), true, err) < 0)
+	if (lists_read(ctx, &columns, &options, err) < 0 || listing_create(&columns, &l, err) < 0 ||
+	    choose(ctx, 0, subverb_count(ctx), true, err) < 0)
 		return -1;
 	if (fleet_find(ctx, ctx->fleet, true, err) < 0) {
 		if (err->code != PM_NOT_FOUND || !ctx->fleet->asks_for_all)
 			return -1;
 		ctx->fleet->n_nodes = 0; /* a fleet without members is no mistake */
 	}
-	if (ctx->json)
-		return nodes_json(ctx->fleet, err);
-	if (ctx->fleet->n_nodes == 0) {
+	if (ctx->fleet->n_nodes == 0 && options.form == LISTING_TABLE) {
 		say(ctx, "no machine has joined; 'pmctl token create' makes a token for one");
 		return 0;
 	}
 	for (size_t i = 0; i < ctx->fleet->n_nodes; i++)
-		node_row(table, ctx->fleet->nodes[i]);
-	return fleet_show_table(ctx, table, err);
+		node_row(l, ctx->fleet->nodes[i]);
+	return lists_print(ctx, l, &options, "nodes", NULL, err);
 }
 
 static void fact(struct ctx *ctx, const char *name, const char *value)
@@ -379,7 +391,7 @@ const struct cmd cmd_node = {
 	.options = options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY | CMD_LISTS,
 	.run = node_run,
 };
 

@@ -31,11 +31,10 @@ static void bindings_json(struct json_out *j, Pm__Binding *const *list, size_t n
 	json_end_array(j);
 }
 
-static void operator_row(struct table *t, const Pm__Operator *o)
+static void operator_row(struct listing *l, const Pm__Operator *o)
 {
 	char words[PM_FINGERPRINT_TEXT] = "";
 	PM_BUF roles = { 0 };
-	PM_BUF seen = { 0 };
 
 	for (size_t i = 0; i < o->n_bindings; i++) {
 		pm_buf_str(&roles, i == 0 ? "" : "; ");
@@ -43,12 +42,13 @@ static void operator_row(struct table *t, const Pm__Operator *o)
 	}
 	if (o->key.len == PM_KEY_BYTES)
 		pm_key_fingerprint(o->key.data, words);
-	fleet_show_when(o->last_seen_wall_ms, &seen);
-	fleet_show_cell(t, o->name, COLOR_NONE);
-	fleet_show_cell(t, roles.bytes == NULL ? "" : roles.bytes, COLOR_NONE);
-	table_cell(t, o->revoked ? "revoked" : "", COLOR_RED);
-	table_cell(t, seen.bytes == NULL ? "" : seen.bytes, COLOR_NONE);
-	table_cell(t, words, COLOR_NONE);
+	listing_cell(l, o->name, COLOR_NONE);
+	listing_cell(l, roles.bytes == NULL ? "" : roles.bytes, COLOR_NONE);
+	listing_cell(l, o->revoked ? "revoked" : "", COLOR_RED);
+	fleet_show_when_cell(l, o->last_seen_wall_ms);
+	listing_cell(l, words, COLOR_NONE);
+	fleet_show_when_cell(l, o->created_wall_ms);
+	listing_cell(l, o->id, COLOR_NONE);
 }
 
 static void operator_json(struct json_out *j, const Pm__Operator *o)
@@ -70,27 +70,30 @@ static void operator_json(struct json_out *j, const Pm__Operator *o)
 
 static int on_operators(void *arg, const Pm__FleetReply *reply, struct pm_error *err)
 {
-	struct fleet_listing *l = arg;
+	struct listing *l = arg;
 
 	(void)err;
 	for (size_t i = 0; reply->what_case == PM__FLEET_REPLY__WHAT_OPERATORS &&
 	                   i < reply->operators->n_operators;
 	     i++) {
-		operator_row(l->table, reply->operators->operators[i]);
-		operator_json(&l->json, reply->operators->operators[i]);
+		operator_row(l, reply->operators->operators[i]);
+		operator_json(listing_json(l), reply->operators->operators[i]);
 	}
 	return 0;
 }
 
 static int list(struct ctx *ctx, struct pm_error *err)
 {
-	static const struct table_column columns[] = {
-		{ .title = "name", .least = 8 },
-		{ .title = "may", .least = 12 },
-		{ .title = "" },
-		{ .title = "last seen", .rank = 1 },
-		{ .title = "key", .rank = 2 },
+	static const struct listing_column list[] = {
+		{ .key = "name", .title = "name", .least = 8, .name = true },
+		{ .key = "may", .title = "may", .least = 12 },
+		{ .key = "revoked", .title = "" },
+		{ .key = "seen", .title = "last seen", .rank = 1 },
+		{ .key = "key", .title = "key", .rank = 2 },
+		{ .key = "created", .title = "created", .wide = true },
+		{ .key = "id", .title = "id", .wide = true },
 	};
+	static const struct listing_columns columns = { list, PM_COUNT(list), false };
 	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
 	Pm__OperatorQuery query = PM__OPERATOR_QUERY__INIT;
 
@@ -98,8 +101,7 @@ static int list(struct ctx *ctx, struct pm_error *err)
 		query.name = (char *)(uintptr_t)subverb_at(ctx, 0); /* only read */
 	request.what_case = PM__FLEET_REQUEST__WHAT_OPERATOR_QUERY;
 	request.operator_query = &query;
-	return fleet_show_list(ctx, columns, PM_COUNT(columns), "operators", &request, on_operators,
-	                       err);
+	return fleet_show_list(ctx, &columns, "operators", &request, on_operators, err);
 }
 
 static int change(struct ctx *ctx, Pm__OperatorVerb verb, const char *done, struct pm_error *err)
@@ -223,7 +225,7 @@ const struct cmd cmd_operator = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 3,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
 	.run = operator_run,
 };
 

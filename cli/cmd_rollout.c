@@ -5,7 +5,7 @@
 
 #include "cli/cmd_list.h"
 #include "cli/fleet_show.h"
-#include "cli/fmt.h"
+#include "cli/lists.h"
 #include "cli/rollout_json.h"
 #include "cli/rollout_plan_view.h"
 #include "cli/rollout_show.h"
@@ -15,9 +15,8 @@
 
 /* ---- list ---- */
 
-struct listing {
-	struct table *table;
-	struct json_out json;
+struct rollout_list {
+	struct listing *rows;
 	size_t n;
 	bool all;
 };
@@ -53,16 +52,17 @@ static bool is_over(Pm__RolloutState state)
 }
 
 /* "51/1000 hosts", as far as a list tells. */
-static void progress_cell(struct table *t, const Pm__RolloutStatus *st)
+static void progress_cell(struct listing *rows, const Pm__RolloutStatus *st)
 {
 	static const Pm__StepState ended[] = { PM__STEP_STATE__STEP_HEALTHY,
 		                               PM__STEP_STATE__STEP_FAILED,
 		                               PM__STEP_STATE__STEP_SKIPPED,
 		                               PM__STEP_STATE__STEP_UNKNOWN };
 	size_t n = 0, failed = 0;
+	char text[80];
 
 	if (st->n_counts < ROLLOUT_STEP_STATES) {
-		table_cell(t, "-", COLOR_NONE);
+		listing_cell(rows, "-", COLOR_NONE);
 		return;
 	}
 	for (size_t i = 0; i < PM_COUNT(ended); i++)
@@ -70,67 +70,64 @@ static void progress_cell(struct table *t, const Pm__RolloutStatus *st)
 	failed = (size_t)st->counts[PM__STEP_STATE__STEP_FAILED] +
 	         st->counts[PM__STEP_STATE__STEP_UNKNOWN];
 	if (failed > 0)
-		table_cellf(t, COLOR_RED, "%zu/%u, %zu failed", n, st->n_hosts, failed);
+		(void)snprintf(text, sizeof(text), "%zu/%u, %zu failed", n, st->n_hosts, failed);
 	else
-		table_cellf(t, COLOR_NONE, "%zu/%u", n, st->n_hosts);
+		(void)snprintf(text, sizeof(text), "%zu/%u", n, st->n_hosts);
+	listing_number(rows, text, (int64_t)n, failed > 0 ? COLOR_RED : COLOR_NONE);
 }
 
 static int on_rollout(void *arg, const struct rollout_copy *c, struct pm_error *err)
 {
-	struct listing *l = arg;
+	struct rollout_list *l = arg;
 	const Pm__RolloutStatus *st = c->status;
-	PM_BUF age = { 0 };
 
 	(void)err;
 	/* A coordinator tells of those that are over for a while, too. */
 	if (!l->all && is_over(st->state))
 		return 0;
 	l->n++;
-	fleet_show_when(st->created_wall_ms, &age);
-	fleet_show_cell(l->table, st->id, COLOR_NONE);
-	fleet_show_cell(l->table, st->what, COLOR_NONE);
-	table_cell(l->table, rollout_state_word(st->state), state_color(st->state));
-	progress_cell(l->table, st);
-	fleet_show_cell(l->table, st->by, COLOR_NONE);
-	table_cell(l->table, age.bytes == NULL ? "" : age.bytes, COLOR_NONE);
-	fleet_show_cell(l->table, st->why[0] != '\0' ? st->why : st->message, COLOR_NONE);
-	rollout_json_status(&l->json, c);
+	listing_cell(l->rows, st->id, COLOR_NONE);
+	listing_cell(l->rows, st->what, COLOR_NONE);
+	listing_cell(l->rows, rollout_state_word(st->state), state_color(st->state));
+	progress_cell(l->rows, st);
+	listing_cell(l->rows, st->by, COLOR_NONE);
+	fleet_show_when_cell(l->rows, st->created_wall_ms);
+	listing_cell(l->rows, st->why[0] != '\0' ? st->why : st->message, COLOR_NONE);
+	listing_count(l->rows, st->n_hosts, COLOR_NONE);
+	fleet_show_when_cell(l->rows, st->changed_wall_ms);
+	listing_cell(l->rows, st->message, COLOR_NONE);
+	rollout_json_status(listing_json(l->rows), c);
 	return 0;
 }
 
 static int list(struct ctx *ctx, struct pm_error *err)
 {
-	static const struct table_column columns[] = {
-		{ .title = "id" },
-		{ .title = "what", .least = 10 },
-		{ .title = "state" },
-		{ .title = "progress" },
-		{ .title = "by", .rank = 2 },
-		{ .title = "age", .rank = 1 },
-		{ .title = "why", .least = 8, .rank = 3 },
+	static const struct listing_column list[] = {
+		{ .key = "id", .title = "id", .name = true },
+		{ .key = "what", .title = "what", .least = 10 },
+		{ .key = "state", .title = "state" },
+		{ .key = "progress", .title = "progress" },
+		{ .key = "by", .title = "by", .rank = 2 },
+		{ .key = "age", .title = "age", .rank = 1 },
+		{ .key = "why", .title = "why", .least = 8, .rank = 3 },
+		{ .key = "hosts", .title = "hosts", .right = true, .wide = true },
+		{ .key = "changed", .title = "changed", .wide = true },
+		{ .key = "message", .title = "message", .wide = true },
 	};
+	static const struct listing_columns columns = { list, PM_COUNT(list), false };
 	bool all = args_has(ctx->args, "all");
-	PM_TABLE *table = table_create(columns, PM_COUNT(columns));
-	struct listing l = { .table = table, .all = all };
-	PM_BUF out = { 0 };
+	struct listing_options options;
+	PM_LISTING *rows = NULL;
+	struct rollout_list l = { .all = all };
 
-	if (table == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	json_init(&l.json, &out);
-	json_begin_object(&l.json);
-	json_kint(&l.json, "schema", 1);
-	json_key(&l.json, "rollouts");
-	json_begin_array(&l.json);
-	if (fleet_show_open(ctx, err) < 0 ||
-	    rollout_ask_list(ctx, ctx->fleet, all, on_rollout, &l, err) < 0)
+	if (lists_read(ctx, &columns, &options, err) < 0 ||
+	    listing_create(&columns, &rows, err) < 0 || fleet_show_open(ctx, err) < 0)
 		return -1;
-	json_end_array(&l.json);
-	json_end_object(&l.json);
-	pm_buf_char(&out, '\n');
-	if (ctx->json)
-		return say_buf(&out, err);
-	if (l.n > 0)
-		return fleet_show_table(ctx, table, err);
+	l.rows = rows;
+	if (rollout_ask_list(ctx, ctx->fleet, all, on_rollout, &l, err) < 0)
+		return -1;
+	if (l.n > 0 || options.form != LISTING_TABLE)
+		return lists_print(ctx, rows, &options, "rollouts", NULL, err);
 	say(ctx, all ? "there are no rollouts"
 	             : "no rollout goes on; 'pmctl rollout list --all' shows those that are over");
 	return 0;
@@ -298,6 +295,6 @@ const struct cmd cmd_rollout = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
 	.run = rollout_run,
 };

@@ -132,56 +132,55 @@ static int create(struct ctx *ctx, struct pm_error *err)
 
 /* ---- list ---- */
 
-static void token_row(struct table *t, const Pm__Token *token)
+static void token_row(struct listing *l, const Pm__Token *token)
 {
 	PM_BUF labels = { 0 };
-	PM_BUF when = { 0 };
 
 	fleet_show_labels(token->labels, token->n_labels, &labels);
-	fleet_show_when(token->expires_wall_ms, &when);
-	fleet_show_cell(t, token->id, COLOR_NONE);
-	table_cell(t, token->operator_ ? "operator" : "agent", COLOR_NONE);
-	fleet_show_cell(t, token->name, COLOR_NONE);
-	fleet_show_cell(t, token->operator_ || labels.bytes == NULL ? token->role : labels.bytes,
-	                COLOR_NONE);
-	table_cellf(t, COLOR_NONE, "%u", token->uses_left);
-	table_cell(t, when.bytes == NULL ? "" : when.bytes, COLOR_NONE);
-	fleet_show_cell(t, token->created_by, COLOR_NONE);
-	fleet_show_cell(t, token->used_by, COLOR_NONE);
+	listing_cell(l, token->id, COLOR_NONE);
+	listing_cell(l, token->operator_ ? "operator" : "agent", COLOR_NONE);
+	listing_cell(l, token->name, COLOR_NONE);
+	listing_cell(l, token->operator_ || labels.bytes == NULL ? token->role : labels.bytes,
+	             COLOR_NONE);
+	listing_count(l, token->uses_left, COLOR_NONE);
+	fleet_show_when_cell(l, token->expires_wall_ms);
+	listing_cell(l, token->created_by, COLOR_NONE);
+	listing_cell(l, token->used_by, COLOR_NONE);
 }
 
 static int on_tokens(void *arg, const Pm__FleetReply *reply, struct pm_error *err)
 {
-	struct fleet_listing *l = arg;
+	struct listing *l = arg;
 
 	(void)err;
 	for (size_t i = 0;
 	     reply->what_case == PM__FLEET_REPLY__WHAT_TOKENS && i < reply->tokens->n_tokens; i++) {
-		token_row(l->table, reply->tokens->tokens[i]);
-		token_json(&l->json, reply->tokens->tokens[i]);
+		token_row(l, reply->tokens->tokens[i]);
+		token_json(listing_json(l), reply->tokens->tokens[i]);
 	}
 	return 0;
 }
 
 static int list(struct ctx *ctx, struct pm_error *err)
 {
-	static const struct table_column columns[] = {
-		{ .title = "id" },
-		{ .title = "for" },
-		{ .title = "name", .least = 6 },
-		{ .title = "labels or role", .least = 8 },
-		{ .title = "uses", .right = true },
-		{ .title = "expires" },
-		{ .title = "made by", .least = 6, .rank = 1 },
-		{ .title = "used by", .least = 6, .rank = 2 },
+	static const struct listing_column list[] = {
+		{ .key = "id", .title = "id", .name = true },
+		{ .key = "for", .title = "for" },
+		{ .key = "name", .title = "name", .least = 6 },
+		{ .key = "labels", .title = "labels or role", .least = 8 },
+		{ .key = "uses", .title = "uses", .right = true },
+		{ .key = "expires", .title = "expires" },
+		{ .key = "made_by", .title = "made by", .least = 6, .rank = 1 },
+		{ .key = "used_by", .title = "used by", .least = 6, .rank = 2 },
 	};
+	static const struct listing_columns columns = { list, PM_COUNT(list), false };
 	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
 	Pm__TokenQuery query = PM__TOKEN_QUERY__INIT;
 
 	query.spent = args_has(ctx->args, "spent");
 	request.what_case = PM__FLEET_REQUEST__WHAT_TOKEN_QUERY;
 	request.token_query = &query;
-	return fleet_show_list(ctx, columns, PM_COUNT(columns), "tokens", &request, on_tokens, err);
+	return fleet_show_list(ctx, &columns, "tokens", &request, on_tokens, err);
 }
 
 static int revoke(struct ctx *ctx, struct pm_error *err)
@@ -238,6 +237,6 @@ const struct cmd cmd_token = {
 	.options = options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
 	.run = run,
 };

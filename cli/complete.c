@@ -25,6 +25,11 @@ static bool may_roll(const struct cmd *cmd)
 	return cmd == NULL || (cmd->flags & CMD_ROLLOUT) != 0;
 }
 
+static bool may_list(const struct cmd *cmd)
+{
+	return cmd == NULL || (cmd->flags & CMD_LISTS) != 0;
+}
+
 static const struct cmd_option *find_own(const struct cmd *cmd, const char *name, char letter)
 {
 	const struct cmd_option *own = cmd_option_find(cmd_global_options, name, letter);
@@ -33,6 +38,8 @@ static const struct cmd_option *find_own(const struct cmd *cmd, const char *name
 		own = cmd_option_find(cmd->options, name, letter);
 	if (own == NULL && may_roll(cmd))
 		own = cmd_option_find(cmd_rollout_options(), name, letter);
+	if (own == NULL && may_list(cmd))
+		own = cmd_option_find(cmd_list_options, name, letter);
 	if (own == NULL && takes_hosts(cmd))
 		own = cmd_option_find(cmd_fleet_options, name, letter);
 	return own;
@@ -317,8 +324,12 @@ static void offer_verbs(const struct complete *c, struct pm_buf *out)
 static void offer_options(const struct complete *c, const struct cmd_option *list,
                           struct pm_buf *out)
 {
+	const struct cmd_option *own = c->cmd == NULL ? NULL : c->cmd->options;
+
 	for (; list != NULL && list->name != NULL; list++)
-		offer_list(c, out, "--", list->name, list->help);
+		if (cmd_option_find(own, list->name, 0) == NULL ||
+		    cmd_option_find(own, list->name, 0) == list)
+			offer_list(c, out, "--", list->name, list->help);
 }
 
 static void offer_all_options(const struct complete *c, struct pm_buf *out)
@@ -331,6 +342,8 @@ static void offer_all_options(const struct complete *c, struct pm_buf *out)
 			offer_list(c, out, "--", spec_keys[i].opts, spec_keys[i].help);
 	if (c->cmd != NULL && may_roll(c->cmd))
 		offer_options(c, cmd_rollout_options(), out);
+	if (c->cmd != NULL && may_list(c->cmd))
+		offer_options(c, cmd_list_options, out);
 	offer_options(c, cmd_global_options, out);
 	if (takes_hosts(c->cmd))
 		offer_options(c, cmd_fleet_options, out);
@@ -344,6 +357,7 @@ static void offer_value(const struct complete *c, struct pm_buf *out)
 		{ "WHEN", "auto always never" },
 		{ "FIELD[:desc]", "name namespace pid id cpu memory uptime status" },
 		{ "force", "force" },
+		{ "FORM", "wide json jsonl name custom=" },
 	};
 
 	for (size_t i = 0; i < PM_COUNT(values); i++)

@@ -196,9 +196,9 @@ static void app_options(void)
 }
 
 /* A value's name as an argument: what is in it is typed as it stands, or stands for something. */
-static void rollout_options_part(void)
+static void option_items(const struct cmd_option *o)
 {
-	for (const struct cmd_option *o = cmd_rollout_options(); o->name != NULL; o++) {
+	for (; o->name != NULL; o++) {
 		char help[256];
 
 		(void)fputs(".It ", stdout);
@@ -216,6 +216,16 @@ static void rollout_options_part(void)
 		text(help);
 		(void)fputs(".\n", stdout);
 	}
+}
+
+static void rollout_options_part(void)
+{
+	option_items(cmd_rollout_options());
+}
+
+static void list_options_part(void)
+{
+	option_items(cmd_list_options);
 }
 
 static void taken_variables(void)
@@ -236,6 +246,7 @@ static const struct {
 	{ "@keys-of-ours@\n", keys_of_ours },
 	{ "@app-options@\n", app_options },
 	{ "@rollout-options@\n", rollout_options_part },
+	{ "@list-options@\n", list_options_part },
 	{ "@taken-variables@\n", taken_variables },
 };
 
@@ -324,6 +335,7 @@ static int print_table(void)
 	json_options(&j, "global", cmd_global_options);
 	json_options(&j, "fleet", cmd_fleet_options);
 	json_options(&j, "rollout", cmd_rollout_options());
+	json_options(&j, "lists", cmd_list_options);
 	json_statuses(&j);
 	json_end_object(&j);
 	if (out.failed)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/apps.h"
 #include "cli/fleet_act.h"
 #include "cli/fleet_route.h"
 #include "cli/fleet_send.h"
@@ -12,6 +13,7 @@
 #include "cli/jlist.h"
 #include "cli/json_out.h"
 #include "cli/list_view.h"
+#include "cli/lists.h"
 #include "cli/target.h"
 #include "proto/hostlist.h"
 
@@ -56,9 +58,10 @@ static const struct host **sorted(const struct fleet *f)
 
 /* ---- list ---- */
 
-struct listing {
+struct fleet_listing {
 	struct ctx *ctx;
 	struct fleet *f;
+	const struct listing_options *options; /* borrowed */
 	struct list_view view;
 	uint64_t begin_ms;
 	bool *shown; /* owned: of each host; one that comes late is added at the end */
@@ -69,7 +72,7 @@ struct listing {
 	bool failed;
 };
 
-static void clear_note(struct listing *l)
+static void clear_note(struct fleet_listing *l)
 {
 	if (l->note_shown)
 		(void)fputs("\r\033[K", stderr);
@@ -77,7 +80,7 @@ static void clear_note(struct listing *l)
 }
 
 /* Show those that have answered and were not shown yet; at the end the others too. */
-static void show(struct listing *l, bool all)
+static void show(struct fleet_listing *l, bool all)
 {
 	size_t n_hosts = l->f->hosts.n, n = 0;
 	PM_FREE const struct host **hosts = sorted(l->f);
@@ -112,11 +115,37 @@ static void show(struct listing *l, bool all)
 	(void)fflush(stdout); /* main looks at errors */
 }
 
+/* Leave those of a host that were asked for, in the order that was. */
+static int choose(struct host *h, const struct listing_options *o, struct pm_error *err)
+{
+	PM_FREE Pm__InstanceStatus **chosen = pm_calloc(h->n_instances + 1, sizeof(*chosen));
+	PM_FREE size_t *rows = NULL;
+	PM_LISTING *l = NULL;
+	size_t n;
+
+	if (h->n_instances == 0 || (o->sort == NULL && o->n_filters == 0))
+		return 0;
+	if (chosen == NULL)
+		return pm_fail(err, PM_NO_MEMORY, "list");
+	if (listing_create(&apps_host_columns, &l, err) < 0)
+		return -1;
+	for (size_t i = 0; i < h->n_instances; i++)
+		apps_listing_add(l, h->name, h->instances[i]);
+	if (listing_choose(l, o, &rows, &n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		chosen[i] = h->instances[rows[i]];
+	memcpy(h->instances, chosen, n * sizeof(struct Pm__InstanceStatus *));
+	h->n_instances = n;
+	return 0;
+}
+
 static void on_list_host(void *arg, struct host *h)
 {
-	struct listing *l = arg;
+	struct fleet_listing *l = arg;
 
-	(void)h;
+	if (choose(h, l->options, &l->err) < 0)
+		l->failed = true;
 	/* Once the first lines are out, each late one follows as it comes. */
 	if (l->began && l->f->hosts.n <= LIST_VIEW_EACH)
 		show(l, false);
@@ -124,7 +153,7 @@ static void on_list_host(void *arg, struct host *h)
 
 static void on_list_tick(void *arg)
 {
-	struct listing *l = arg;
+	struct fleet_listing *l = arg;
 	struct hosts_account a = hosts_account(&l->f->hosts);
 
 	if (pm_now_ms() - l->begin_ms < FIRST_MS)
@@ -181,22 +210,27 @@ static int json_line(struct ctx *ctx, const struct host *h, struct pm_error *err
 
 static void on_json_host(void *arg, struct host *h)
 {
-	struct listing *l = arg;
+	struct fleet_listing *l = arg;
 
-	if (l->ctx->jsonl && json_line(l->ctx, h, &l->err) < 0)
+	if (choose(h, l->options, &l->err) < 0 ||
+	    (l->ctx->jsonl && json_line(l->ctx, h, &l->err) < 0))
 		l->failed = true;
 }
 
-static int list_json(struct ctx *ctx, struct pm_error *err)
+static int list_json(struct ctx *ctx, const struct listing_options *o, struct pm_error *err)
 {
 	static const struct fleet_send_handlers handlers = { on_json_host, NULL };
 	struct fleet *f = ctx->fleet;
-	struct listing l = { .ctx = ctx, .f = f };
+	struct fleet_listing l = { .ctx = ctx, .f = f, .options = o };
 	PM_BUF out = { 0 };
 	struct json_out j;
 
 	if (ask(ctx, true, false, &handlers, &l, err) < 0)
 		return -1;
+	if (l.failed) {
+		*err = l.err;
+		return -1;
+	}
 	json_init(&j, &out);
 	if (ctx->jsonl) {
 		for (size_t i = 0; i < f->hosts.n; i++)
@@ -223,19 +257,61 @@ static int list_json(struct ctx *ctx, struct pm_error *err)
 	return say_buf(&out, err) < 0 ? -1 : fleet_exit_status(f);
 }
 
-int fleet_list(struct ctx *ctx, struct pm_error *err)
+/* The hosts without an answer, beside the list: what reads it wants rows only. */
+static void say_absent(const struct fleet_listing *l)
+{
+	for (size_t i = 0; i < l->f->hosts.n; i++) {
+		const struct host *h = &l->f->hosts.list[i];
+		PM_BUF text = { 0 };
+
+		if (h->state == HOST_DONE)
+			continue;
+		say_warn(l->ctx, "%s: %s%s%s", h->name, hosts_state_name(h->state),
+		         h->text == NULL ? "" : ": ",
+		         h->text == NULL ? "" : say_cleaned(&text, h->text));
+	}
+}
+
+/* A row for each instance of each host: forms with columns, and an order over all hosts. */
+static int list_rows(struct fleet_listing *l, struct pm_error *err)
+{
+	static const struct fleet_send_handlers handlers = { NULL, NULL }; /* all, then rows */
+	PM_LISTING *rows = NULL;
+
+	if (ask(l->ctx, false, false, &handlers, l, err) < 0 ||
+	    listing_create(&apps_host_columns, &rows, err) < 0)
+		return -1;
+	for (size_t i = 0; i < l->f->hosts.n; i++) {
+		const struct host *h = &l->f->hosts.list[i];
+
+		for (size_t k = 0; k < h->n_instances; k++)
+			apps_listing_add(rows, h->name, h->instances[k]);
+	}
+	if (lists_print(l->ctx, rows, l->options, "apps", NULL, err) < 0)
+		return -1;
+	(void)fflush(stdout); /* main looks at errors */
+	say_absent(l);
+	if (l->f->stopped)
+		fleet_say_missing(l->ctx);
+	return fleet_exit_status(l->f);
+}
+
+int fleet_list(struct ctx *ctx, const struct listing_options *o, struct pm_error *err)
 {
 	static const struct fleet_send_handlers handlers = { on_list_host, on_list_tick };
 	struct fleet *f = ctx->fleet;
 	PM_FREE bool *shown = pm_calloc(f->hosts.n + 1, sizeof(bool));
-	struct listing l = {
+	struct fleet_listing l = {
 		.ctx = ctx,
 		.f = f,
+		.options = o,
 		.view = { .color = ctx->color_out,
 		          .verbose = args_has(ctx->args, "verbose"),
 		          .diff = args_has(ctx->args, "diff"),
 		          .named = args_count(ctx->args) > 0,
 		          .width = host_view_width(&f->hosts),
+		          .chosen = o->n_filters > 0,
+		          .titled = o->no_header,
 		          .now_wall_ms = pm_wall_ms() },
 		.begin_ms = pm_now_ms(),
 		.shown = shown,
@@ -246,7 +322,9 @@ int fleet_list(struct ctx *ctx, struct pm_error *err)
 	if (shown == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "list");
 	if (ctx->json)
-		return list_json(ctx, err);
+		return list_json(ctx, o, err);
+	if (o->form != LISTING_TABLE || o->sort != NULL)
+		return list_rows(&l, err);
 	if (ask(ctx, false, false, &handlers, &l, err) < 0)
 		return -1;
 	show(&l, true);

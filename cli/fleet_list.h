@@ -3,9 +3,15 @@
 #define PM_CLI_FLEET_LIST_H
 
 #include "cli/fleet.h"
+#include "cli/listing.h"
 
-/* The apps of all hosts: list and jlist.  Returns the exit status or -1. */
-int fleet_list(struct ctx *ctx, struct pm_error *err);
+/*
+ * The apps of all hosts: list and jlist.
+ *
+ * o          which of them, in which form, checked against apps_host_columns
+ * returns    the exit status or -1
+ */
+int fleet_list(struct ctx *ctx, const struct listing_options *o, struct pm_error *err);
 
 /*
  * Look at all hosts at once and show each as `run` does on its own, equal ones together when there

@@ -5,54 +5,25 @@
 #include <string.h>
 
 #include "cli/fmt.h"
+#include "cli/lists.h"
 #include "proto/labels.h"
-#include "proto/sanitize.h"
 
 int fleet_show_open(struct ctx *ctx, struct pm_error *err)
 {
 	return ctx->fleet != NULL ? 0 : fleet_open(ctx, &ctx->fleet, err);
 }
 
-void fleet_show_cell(struct table *t, const char *text, enum color color)
+int fleet_show_list(struct ctx *ctx, const struct listing_columns *columns, const char *key,
+                    const Pm__FleetRequest *request, fleet_reply_fn *fn, struct pm_error *err)
 {
-	PM_BUF clean = { 0 };
+	struct listing_options options;
+	PM_LISTING *l = NULL;
 
-	pm_sanitize(text, strlen(text), PM_SANITIZE_ONE_LINE, &clean);
-	table_cell(t, clean.bytes == NULL || clean.failed ? "" : clean.bytes, color);
-}
-
-int fleet_show_table(struct ctx *ctx, const struct table *t, struct pm_error *err)
-{
-	struct table_style style = { .width = ctx->width,
-		                     .color = ctx->color_out,
-		                     .titles = COLOR_BOLD };
-	PM_BUF out = { 0 };
-
-	return table_render(t, &style, &out, err) < 0 ? -1 : say_buf(&out, err);
-}
-
-int fleet_show_list(struct ctx *ctx, const struct table_column *columns, size_t n_columns,
-                    const char *key, const Pm__FleetRequest *request, fleet_reply_fn *fn,
-                    struct pm_error *err)
-{
-	PM_TABLE *table = table_create(columns, n_columns);
-	struct fleet_listing l = { .table = table };
-	PM_BUF out = { 0 };
-
-	if (table == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	json_init(&l.json, &out);
-	json_begin_object(&l.json);
-	json_kint(&l.json, "schema", 1);
-	json_key(&l.json, key);
-	json_begin_array(&l.json);
-	if (fleet_show_open(ctx, err) < 0 ||
-	    fleet_request(ctx, ctx->fleet, request, fn, &l, err) < 0)
+	if (lists_read(ctx, columns, &options, err) < 0 || listing_create(columns, &l, err) < 0 ||
+	    fleet_show_open(ctx, err) < 0 ||
+	    fleet_request(ctx, ctx->fleet, request, fn, l, err) < 0)
 		return -1;
-	json_end_array(&l.json);
-	json_end_object(&l.json);
-	pm_buf_char(&out, '\n');
-	return ctx->json ? say_buf(&out, err) : fleet_show_table(ctx, table, err);
+	return lists_print(ctx, l, &options, key, NULL, err);
 }
 
 void fleet_show_labels(Pm__Label *const *labels, size_t n, struct pm_buf *out)
@@ -81,6 +52,22 @@ void fleet_show_when(int64_t wall_ms, struct pm_buf *out)
 	}
 	fmt_duration((uint64_t)away, text);
 	pm_buf_printf(out, wall_ms > now ? "in %s" : "%s ago", text);
+}
+
+void fleet_show_when_cell(struct listing *l, int64_t wall_ms)
+{
+	PM_BUF text = { 0 };
+
+	fleet_show_when(wall_ms, &text);
+	listing_number(l, text.bytes == NULL ? "" : text.bytes, wall_ms, COLOR_NONE);
+}
+
+void fleet_show_labels_cell(struct listing *l, Pm__Label *const *labels, size_t n)
+{
+	PM_BUF text = { 0 };
+
+	fleet_show_labels(labels, n, &text);
+	listing_cell(l, text.bytes == NULL ? "" : text.bytes, COLOR_NONE);
 }
 
 /* ---- changes ---- */

@@ -5,25 +5,20 @@
 #include "cli/ctx.h"
 #include "cli/fleet.h"
 #include "cli/json_out.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 
 /* Open the fleet for a verb that asks the coordinator; ctx->fleet owns it. */
 PM_MUST_CHECK int fleet_show_open(struct ctx *ctx, struct pm_error *err);
 
-/* A cell of text from outside, made harmless. */
-void fleet_show_cell(struct table *t, const char *text, enum color color);
-/* A table for people, without lines around the cells. */
-PM_MUST_CHECK int fleet_show_table(struct ctx *ctx, const struct table *t, struct pm_error *err);
-
-/* A list that comes in parts: each row goes to both, and one of them is printed. */
-struct fleet_listing {
-	struct table *table;
-	struct json_out json;
-};
-/* Ask for it; fn is called with a struct fleet_listing.  Returns 0 or -1 */
-int fleet_show_list(struct ctx *ctx, const struct table_column *columns, size_t n_columns,
-                    const char *key, const Pm__FleetRequest *request, fleet_reply_fn *fn,
-                    struct pm_error *err);
+/*
+ * Ask for a list that comes in parts, and print it as the command line says.
+ *
+ * key        of the rows in the JSON document
+ * fn         called with the struct listing that it adds rows to
+ * returns    0 or -1
+ */
+int fleet_show_list(struct ctx *ctx, const struct listing_columns *columns, const char *key,
+                    const Pm__FleetRequest *request, fleet_reply_fn *fn, struct pm_error *err);
 
 /* "role=web,zone=a" */
 void fleet_show_labels(Pm__Label *const *labels, size_t n, struct pm_buf *out);
@@ -32,6 +27,10 @@ void fleet_show_labels_json(struct json_out *j, const char *key, Pm__Label *cons
 
 /* "12m ago", "in 30m", "-" */
 void fleet_show_when(int64_t wall_ms, struct pm_buf *out);
+/* The same as a cell that is put in order by the time. */
+void fleet_show_when_cell(struct listing *l, int64_t wall_ms);
+/* A cell of labels. */
+void fleet_show_labels_cell(struct listing *l, Pm__Label *const *labels, size_t n);
 
 /*
  * Ask for a change and tell what was done.

@@ -182,7 +182,7 @@ void list_view_rows(struct list_view *v, const struct host *const *hosts, size_t
 		}
 		for (size_t k = 0; k < n_rows; k++)
 			add_row(v, &rows[k], out);
-		if (n_rows > 0)
+		if (n_rows > 0 || (v->chosen && hosts[i]->state == HOST_DONE))
 			continue;
 		text_add_padded(out, hosts[i]->name, v->width);
 		pm_buf_str(out, "  ");
@@ -384,7 +384,7 @@ static int add_others(const struct list_view *v, const struct host *const *hosts
 	if (fold_create(&f, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
-		if ((hosts[i]->state != HOST_DONE || hosts[i]->n_instances == 0) &&
+		if ((hosts[i]->state != HOST_DONE || (hosts[i]->n_instances == 0 && !v->chosen)) &&
 		    hosts_fold_add(f, hosts[i], hosts[i]->text == NULL ? "" : hosts[i]->text, err) <
 		            0)
 			return -1;

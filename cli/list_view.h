@@ -12,6 +12,7 @@ struct list_view {
 	bool color, verbose;
 	bool diff;      /* only what differs from what most hosts say */
 	bool named;     /* apps were named: a host without them is worth a line */
+	bool chosen;    /* rows were chosen: a host without any is worth none */
 	unsigned width; /* columns that names are padded to */
 	int64_t now_wall_ms;
 	bool titled; /* the line of titles was written */

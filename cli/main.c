@@ -14,6 +14,7 @@
 #include "cli/ctx.h"
 #include "cli/fleet.h"
 #include "cli/help.h"
+#include "cli/lists.h"
 #include "cli/rollout_start.h"
 #include "proto/paths.h"
 #include "proto/units.h"
@@ -88,6 +89,8 @@ static int settle(struct ctx *ctx, struct pm_error *err)
 	              (ctx->as_pm2 && silent != NULL && strcmp(silent, "true") == 0);
 	ctx->jsonl = args_has(ctx->args, "jsonl");
 	ctx->json = args_has(ctx->args, "json") || ctx->jsonl || is_fleet_jlist(ctx);
+	if (lists_settle(ctx, err) < 0)
+		return -1;
 	if (ctx->json && args_cmd(ctx->args) != NULL &&
 	    (args_cmd(ctx->args)->flags & CMD_JSON) == 0) {
 		pm_fail(err, PM_USAGE, "%s --json: this command has nothing to say in JSON",

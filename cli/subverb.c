@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cli/lists.h"
 #include "proto/nearest.h"
 
 static int unknown(const struct ctx *ctx, const struct subverb *table, const char *word,
@@ -24,11 +25,18 @@ static int unknown(const struct ctx *ctx, const struct subverb *table, const cha
 int subverb_run(struct ctx *ctx, const struct subverb *table, struct pm_error *err)
 {
 	const char *word = args_at(ctx->args, 0), *verb = args_cmd(ctx->args)->name;
+	const char *option;
 	size_t n = subverb_count(ctx);
 
 	for (const struct subverb *s = table; s->name != NULL; s++) {
 		if (strcmp(s->name, word) != 0)
 			continue;
+		if (strcmp(word, "list") != 0 && lists_is_asked(ctx, &option)) {
+			pm_fail(err, PM_USAGE, "%s %s --%s: this is not a list", verb, word,
+			        option);
+			pm_hint(err, "it goes with '%s list'", verb);
+			return -1;
+		}
 		if (n >= s->min_args && n <= s->max_args)
 			return s->run(ctx, err);
 		pm_fail(err, PM_USAGE, "%s %s: %s", verb, word,

@@ -36,7 +36,7 @@ class OwnWords(pmdtest.PmdTestCase):
                 (2, "usage: pmctl COMMAND", []),
                 (2, "pmctl: lsit: no such command; did you mean 'list'?", ["lsit"]),
                 (2, "pmctl: list --srot: no such option; did you mean --sort?", ["list", "--srot"]),
-                (2, "--sort: 'size' is no order; FIELD[:asc|desc] of name", ["list", "--sort", "size"]),
+                (2, "--sort: 'size' is no key of this list; it has id, name,", ["list", "--sort", "size"]),
                 (2, "pmctl: stop: an argument is missing; usage: pmctl stop APP...", ["stop"]),
                 (2, "--lines: expected a number", ["logs", "--lines", "many"]),
                 (2, "--since: expected a time", ["logs", "--since", "soon"]),

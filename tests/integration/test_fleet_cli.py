@@ -179,7 +179,7 @@ class Fleet(FleetTestCase):
         self.assertIn("--label, at", self.pmctl("--label", "role=(", "list", check=2).err)
         self.assertIn("takes no hosts", self.pmctl("--all", "check", "x.json", check=2).err)
         for words in [["start", "a.sh", "api"], ["restart", "api", "a.json"], ["start", "api", "--attach"],
-                      ["list", "--sort", "cpu"], ["logs", "/a/"]]:
+                      ["list", "--watch"], ["logs", "/a/"]]:
             self.write("a.sh", "#!/bin/sh\n", 0o755)
             self.assertEqual(self.pmctl("--all", *words, check=False).code, 1 if words[0] == "logs" else 2, words)
         self.assertIn("no hosts are named", self.pmctl("--context", "prod", "list", check=2).err)

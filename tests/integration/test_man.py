@@ -100,6 +100,10 @@ class Man(PmdTestCase):
         rollout = {option["name"] for option in table["rollout"]}
         self.assertEqual(rollout - long_options(text[3]), set())
         self.assertEqual(long_options(text[3]) - rollout, {"json", "jsonl"})
+        lists = {option["name"] for option in table["lists"]}
+        self.assertEqual(lists - long_options(text[4]), set())
+        self.assertEqual(long_options(text[4]) - lists, {"json", "jsonl"})
+        self.assertEqual({option["letter"] for option in table["lists"]} - {""} - letters(text[4]), set())
 
     def test_pmctl_1_has_every_exit_status(self):
         listed = re.findall(r"^\.It (\d+)$", section("pmctl.1", "EXIT STATUS"), flags=re.M)
