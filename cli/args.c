@@ -59,6 +59,8 @@ static bool resolve(const struct args *a, const struct cmd *cmd, struct option *
 
 	o->key = NULL;
 	o->own = cmd_option_find(cmd_global_options, name, o->letter);
+	if (o->own != NULL && a->as_pm2 && cmd_option_is_own(o->own))
+		o->own = NULL;
 	if (o->own == NULL && cmd != NULL)
 		o->own = cmd_option_find(cmd->options, name, o->letter);
 	for (size_t i = 0; cmd == NULL && o->own == NULL && cmd_all[i] != NULL; i++)

@@ -26,6 +26,7 @@ const struct cmd_option cmd_global_options[] = {
 	{ "json", 0, CMD_NO_VALUE, NULL, "one JSON document on stdout, nothing else" },
 	{ "color", 0, CMD_VALUE, "WHEN", "auto, always or never" },
 	{ "no-color", 0, CMD_NO_VALUE, NULL, "the same as --color never" },
+	{ "no-pager", 0, CMD_NO_VALUE, NULL, "long output straight to the terminal" },
 	{ "silent", 's', CMD_NO_VALUE, NULL, "no messages but errors" },
 	{ "plan", 0, CMD_NO_VALUE, NULL,
 	  "of commands that change apps: tell what they would do, and do nothing; exit status 20 if "
@@ -174,6 +175,11 @@ const char *cmd_nearest(const char *name, bool as_pm2)
 		return NULL;
 	best = cmd_find(near.best, as_pm2);
 	return best == NULL ? NULL : best->name;
+}
+
+bool cmd_option_is_own(const struct cmd_option *option)
+{
+	return strcmp(option->name, "no-pager") == 0;
 }
 
 const struct cmd_option *cmd_option_find(const struct cmd_option *list, const char *name,

@@ -43,6 +43,7 @@ enum cmd_flags {
 	CMD_ROLLS = 1 << 12,       /* over hosts it always is one */
 	CMD_PLANS = 1 << 13,       /* takes --plan */
 	CMD_LISTS = 1 << 14,       /* is or has a list: takes the options of lists */
+	CMD_PAGED = 1 << 15,       /* what it prints is for reading: a pager is of use */
 };
 
 #define CMD_ANY 1000000
@@ -106,6 +107,9 @@ extern const struct cmd_option cmd_list_options[];
 const struct cmd_option *cmd_rollout_options(void);
 /* Options that PM2 knows at every verb, with or without effect there. */
 extern const struct cmd_option cmd_pm2_options[];
+
+/* Whether an option of all verbs does not exist under the name pm2. */
+bool cmd_option_is_own(const struct cmd_option *option);
 
 const struct cmd_option *cmd_option_find(const struct cmd_option *list, const char *name,
                                          char letter);

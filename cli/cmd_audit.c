@@ -225,6 +225,6 @@ const struct cmd cmd_audit = {
 	.help = "Each entry holds a hash of the one before; 'verify' checks the whole chain.",
 	.options = options,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS | CMD_PAGED,
 	.run = audit_run,
 };

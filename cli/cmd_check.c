@@ -147,6 +147,6 @@ const struct cmd cmd_check = {
 	.options = check_options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_PAGED,
 	.run = check_run,
 };

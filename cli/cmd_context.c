@@ -205,6 +205,6 @@ const struct cmd cmd_context = {
 		"~/.config/pmctl/contexts; 'login' adds one.",
 	.min_args = 1,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_LISTS | CMD_PAGED,
 	.run = run,
 };

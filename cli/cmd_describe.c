@@ -300,6 +300,6 @@ const struct cmd cmd_describe = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_FLEET,
+	.flags = CMD_JSON | CMD_FLEET | CMD_PAGED,
 	.run = run,
 };

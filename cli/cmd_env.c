@@ -88,6 +88,6 @@ const struct cmd cmd_env = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_FLEET,
+	.flags = CMD_JSON | CMD_FLEET | CMD_PAGED,
 	.run = run,
 };

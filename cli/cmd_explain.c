@@ -186,6 +186,6 @@ const struct cmd cmd_explain = {
 	.help = "Keys are found by all their names: as in files, in camelCase, by PM2's other names.",
 	.min_args = 0,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_PAGED,
 	.run = explain_run,
 };

@@ -170,7 +170,7 @@ const struct cmd cmd_group = {
 		"mean now.",
 	.min_args = 1,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY | CMD_LISTS | CMD_PAGED,
 	.run = group_run,
 };
 
@@ -179,6 +179,6 @@ const struct cmd cmd_targets = {
 	.args = "[SET]",
 	.summary = "which hosts are meant: folded and counted, and nothing is done to them",
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY | CMD_PAGED,
 	.run = targets_run,
 };

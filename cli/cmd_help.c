@@ -29,5 +29,6 @@ const struct cmd cmd_help = {
 	.args = "[COMMAND]",
 	.summary = "all commands, or how to use one",
 	.max_args = 1,
+	.flags = CMD_PAGED,
 	.run = help_run,
 };

@@ -99,6 +99,6 @@ const struct cmd cmd_history = {
 		"of numbers and switches alone.",
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_LISTS | CMD_PAGED,
 	.run = run,
 };

@@ -270,6 +270,6 @@ const struct cmd cmd_list = {
 		"for each of their apps; of more, those that give the same answer stand together.",
 	.options = options,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON | CMD_FLEET | CMD_LISTS,
+	.flags = CMD_JSON | CMD_FLEET | CMD_LISTS | CMD_PAGED,
 	.run = list_run,
 };

@@ -391,7 +391,7 @@ const struct cmd cmd_node = {
 	.options = options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET_ONLY | CMD_LISTS | CMD_PAGED,
 	.run = node_run,
 };
 

@@ -225,7 +225,7 @@ const struct cmd cmd_operator = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 3,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS | CMD_PAGED,
 	.run = operator_run,
 };
 

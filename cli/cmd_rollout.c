@@ -295,6 +295,6 @@ const struct cmd cmd_rollout = {
 	.options = options,
 	.min_args = 1,
 	.max_args = 2,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS | CMD_PAGED,
 	.run = rollout_run,
 };

@@ -237,6 +237,6 @@ const struct cmd cmd_token = {
 	.options = options,
 	.min_args = 1,
 	.max_args = CMD_ANY,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_COORDINATOR | CMD_LISTS | CMD_PAGED,
 	.run = run,
 };

@@ -220,6 +220,6 @@ const struct cmd cmd_why = {
 	.summary = "why APP is in its state: last exits, orders, restart policy, output, advice",
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET | CMD_PAGED,
 	.run = run,
 };

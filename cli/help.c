@@ -74,14 +74,15 @@ static void one_option(FILE *to, const char *name, char letter, enum cmd_value v
 }
 
 /* but: those that are told elsewhere; NULL: none */
-static void options(FILE *to, const char *title, const struct cmd_option *list,
-                    const struct cmd_option *but)
+static void options(const struct ctx *ctx, FILE *to, const char *title,
+                    const struct cmd_option *list, const struct cmd_option *but)
 {
 	if (list == NULL)
 		return;
 	(void)fprintf(to, "\n%s\n", title);
 	for (; list->name != NULL; list++)
-		if (cmd_option_find(but, list->name, 0) == NULL)
+		if (cmd_option_find(but, list->name, 0) == NULL &&
+		    !(ctx->as_pm2 && cmd_option_is_own(list)))
 			one_option(to, list->name, list->letter, list->value, list->value_name,
 			           list->help);
 }
@@ -114,20 +115,20 @@ void help_cmd(const struct ctx *ctx, const struct cmd *cmd, FILE *to)
 		(void)fputc('\n', to);
 		wrapped(to, cmd->help, 0);
 	}
-	options(to, "Options", cmd->options, NULL);
+	options(ctx, to, "Options", cmd->options, NULL);
 	if (!ctx->as_pm2 && (cmd->flags & CMD_ROLLOUT) != 0)
-		options(to,
+		options(ctx, to,
 		        (cmd->flags & CMD_ROLLS) != 0
 		                ? "Over hosts of a fleet, it is a rollout, and takes"
 		                : "Over hosts of a fleet, with one of these it is a rollout",
 		        cmd_rollout_options(), NULL);
 	if (!ctx->as_pm2 && (cmd->flags & CMD_LISTS) != 0)
-		options(to, "Options of lists", cmd_list_options, cmd->options);
+		options(ctx, to, "Options of lists", cmd_list_options, cmd->options);
 	if ((cmd->flags & CMD_APP_OPTIONS) != 0)
 		app_options(to);
 	if (!ctx->as_pm2 && (cmd->flags & (CMD_FLEET | CMD_FLEET_ONLY)) != 0)
-		options(to, "Hosts of a fleet", cmd_fleet_options, NULL);
-	options(to, "Options of every command", cmd_global_options, NULL);
+		options(ctx, to, "Hosts of a fleet", cmd_fleet_options, NULL);
+	options(ctx, to, "Options of every command", cmd_global_options, NULL);
 }
 
 void help_all(const struct ctx *ctx, FILE *to)
@@ -141,7 +142,7 @@ void help_all(const struct ctx *ctx, FILE *to)
 		(void)fprintf(to, "  %-20s  ", cmd->name);
 		wrapped(to, cmd->summary, 24);
 	}
-	options(to, "Options of every command", cmd_global_options, NULL);
+	options(ctx, to, "Options of every command", cmd_global_options, NULL);
 	(void)fprintf(to,
 	              "\nAPP is a name, an id, a namespace, a script, /a regular expression/, a\n"
 	              "configuration file, or all. '%s help COMMAND' tells more.\n",

@@ -15,6 +15,7 @@
 #include "cli/fleet.h"
 #include "cli/help.h"
 #include "cli/lists.h"
+#include "cli/pager.h"
 #include "cli/rollout_start.h"
 #include "proto/paths.h"
 #include "proto/units.h"
@@ -208,7 +209,7 @@ int pmctl_main(int argc, char **argv)
 {
 	PM_CLEANUP(args_destroyp) struct args *args = NULL;
 	struct ctx ctx = { .as_pm2 = called_pm2(argv[0]) };
-	struct pm_error err = { 0 };
+	struct pm_error err = { 0 }, unwritten;
 	int status;
 
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for SIGPIPE */
@@ -218,7 +219,12 @@ int pmctl_main(int argc, char **argv)
 	ctx.args = args;
 	if (settle(&ctx, &err) < 0)
 		return refuse(&ctx, argc, argv, &err);
+	pager_begin(&ctx);
 	status = run_verb(&ctx, &err);
+	if (pager_end(&unwritten) < 0 && status >= 0) {
+		err = unwritten;
+		status = -1;
+	}
 	if (status < 0) {
 		/* "This machine" and "here" are another one's words. */
 		if (ctx.fleet != NULL && ctx.fleet->single && ctx.fleet->n_nodes == 1)
