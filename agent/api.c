@@ -158,6 +158,17 @@ static void on_session_closed(void *arg, struct session *s)
 	session_set_user(s, NULL);
 }
 
+/* As long as the command says, and no longer than whoever gave it waits. */
+static uint32_t timeout_of(const Pm__Command *cmd)
+{
+	uint64_t now_ms = pm_now_ms(), left_ms;
+
+	if (cmd->end_by_ms == 0 || cmd->timeout_ms == 0)
+		return cmd->timeout_ms;
+	left_ms = cmd->end_by_ms > now_ms ? cmd->end_by_ms - now_ms : 1;
+	return (uint32_t)PM_MIN(left_ms, (uint64_t)cmd->timeout_ms);
+}
+
 int api_new_order(const struct request *r, uint32_t parallel, bool settle, struct order **out,
                   struct pm_error *err)
 {
@@ -168,7 +179,7 @@ int api_new_order(const struct request *r, uint32_t parallel, bool settle, struc
 		.parallel = parallel,
 		.no_wait = r->cmd->no_wait,
 		.settle = settle && !session_is_pm2(r->session),
-		.timeout_ms = r->cmd->timeout_ms,
+		.timeout_ms = timeout_of(r->cmd),
 		.gated = api_is_gated(r),
 		.force = r->cmd->force,
 		.gives_up = r->cmd->give_up,

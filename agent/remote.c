@@ -32,7 +32,8 @@ struct pending {
 	uint64_t id;
 	bool has_op;
 	uint8_t op[OP_ID_BYTES];
-	uint64_t ticket; /* of the journal; 0: it is being carried out */
+	uint64_t ticket;    /* of the journal; 0: it is being carried out */
+	uint64_t end_by_ms; /* Command.end_by_ms */
 	Pm__Verb verb;
 	char actor[ACTOR_TEXT], target[TARGET_TEXT];
 	struct pm_buf result; /* packed, of the first page */
@@ -282,6 +283,20 @@ static enum session_permit known_command(struct remote *r, struct session *s,
 	return SESSION_REFUSE;
 }
 
+/* Whoever gave it has given it up, and holds that it is not done: so says what it is refused with.
+ */
+static bool is_too_late(uint64_t end_by_ms, struct pm_error *err)
+{
+	uint64_t now_ms = pm_now_ms();
+
+	if (end_by_ms == 0 || now_ms < end_by_ms)
+		return false;
+	(void)pm_fail(err, PM_DEADLINE, "too late by %llu ms: it is not done any more",
+	              (unsigned long long)(now_ms - end_by_ms));
+	pm_hint(err, "the agent, or the link to it, was held up meanwhile");
+	return true;
+}
+
 /* ---- commands under way ---- */
 
 static void pending_free(struct pending *p)
@@ -306,6 +321,7 @@ static int begin(struct remote *r, struct session *s, const Pm__Envelope *env, s
 		return pm_fail(err, PM_NO_MEMORY, "take the command");
 	p->id = env->id;
 	p->verb = env->command->verb;
+	p->end_by_ms = env->command->end_by_ms;
 	p->has_op = env->command->op_id.len == OP_ID_BYTES;
 	if (p->has_op)
 		memcpy(p->op, env->command->op_id.data, OP_ID_BYTES);
@@ -504,6 +520,8 @@ static void on_called(void *arg, uint64_t ticket, const struct pm_error *err)
 			drop(r, at, err);
 		} else if (!session_is_open(p->session)) {
 			drop_of_closed(r, at);
+		} else if (is_too_late(p->end_by_ms, &failed)) { /* while it waited for the disk */
+			drop(r, at, &failed);
 		} else {
 			p->ticket = 0;
 			if (session_go_on(p->session, &failed) < 0)
@@ -563,7 +581,8 @@ static enum session_permit permit_command(struct remote *r, struct session *s,
 		known = known_command(r, s, env, err);
 	if (known != SESSION_PERMIT)
 		return known;
-	if (ask_policy(r, s, env, ops, err) < 0 || begin(r, s, env, err) < 0)
+	if (ask_policy(r, s, env, ops, err) < 0 || is_too_late(env->command->end_by_ms, err) ||
+	    begin(r, s, env, err) < 0)
 		return SESSION_REFUSE;
 	return env->command->op_id.len == OP_ID_BYTES ? SESSION_HOLD : SESSION_PERMIT;
 }

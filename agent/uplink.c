@@ -129,6 +129,7 @@ static void on_greet(void *arg, struct pm_link *l, Pm__Hello *hello)
 	me.hello.facts = &me.facts_message;
 	me.hello.generation = me.generation;
 	me.hello.command_number = me.number;
+	me.hello.monotonic_ms = pm_now_ms();
 	hello->agent = &me.hello;
 }
 
@@ -201,6 +202,7 @@ static void on_beat(void *arg, struct pm_link *l, Pm__Heartbeat *beat)
 
 	(void)arg;
 	(void)l;
+	beat->monotonic_ms = pm_now_ms();
 	beat->wall_ms = pm_wall_ms();
 	beat->state_revision = me.revision;
 	beat->running = me.running;
@@ -217,7 +219,6 @@ static void send_beat(void)
 
 	if (me.link == NULL)
 		return;
-	beat.monotonic_ms = pm_now_ms();
 	on_beat(NULL, me.link, &beat);
 	env.body_case = PM__ENVELOPE__BODY_HEARTBEAT;
 	env.heartbeat = &beat;

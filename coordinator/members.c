@@ -219,6 +219,12 @@ bool node_takes_commands(const struct node *node)
 	return node->state == AGENT_ACCEPTED && !node->store_old;
 }
 
+void node_take_clock(struct node *node, uint64_t monotonic_ms)
+{
+	node->beat_ms = monotonic_ms;
+	node->beat_at_ms = pm_now_ms();
+}
+
 Pm__NodeState node_state(const struct node *node)
 {
 	switch (node->state) {

@@ -37,6 +37,8 @@ struct node {
 	uint32_t running, failed, load_permille;
 	uint64_t revision;
 	int64_t clock_offset_ms;
+	uint64_t beat_ms, beat_at_ms;  /* what its own clock said, and ours when that came; 0: it
+	                                  does not say */
 	int64_t connected_ms, gone_ms; /* gone_ms: when its last session ended; 0: it had none */
 	struct admit_history history;  /* of its sessions: shows a clone */
 	/* It knows more of us than we do: an old store was put back (X-50).  Nothing is commanded.
@@ -113,6 +115,8 @@ void members_each_key(const struct members *m, const struct store_id *owner, mem
 
 /* Whether it may be commanded, connected or not. */
 bool node_takes_commands(const struct node *node);
+/* What its own clock says now; 0: it does not say. */
+void node_take_clock(struct node *node, uint64_t monotonic_ms);
 /* What a node is to people now. */
 Pm__NodeState node_state(const struct node *node);
 

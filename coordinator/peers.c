@@ -166,6 +166,8 @@ static void on_heartbeat(struct node *node, const Pm__Heartbeat *beat)
 {
 	node->last_seen_ms = pm_wall_ms();
 	node->seen_dirty = true;
+	if (node->beat_ms != 0 && beat->monotonic_ms != 0) /* only of one that said so at once */
+		node_take_clock(node, beat->monotonic_ms);
 	node->running = beat->running;
 	node->failed = beat->failed;
 	node->load_permille = beat->load_permille;

@@ -214,6 +214,7 @@ static int hello_agent(struct coord *c, struct pm_link *l, const Pm__Hello *hell
 	if (hello->agent->generation > PM_COUNT_MAX || hello->agent->command_number > PM_COUNT_MAX)
 		return pm_fail(err, PM_PROTOCOL, "nobody has counted that far");
 	judge(c, node, l, hello);
+	node_take_clock(node, hello->agent->monotonic_ms);
 	if (take_facts(c, hello->agent->facts, node, err) < 0)
 		return -1;
 	/* Of an old store nothing is counted on: it would come to what the agent knows. */

@@ -12,7 +12,8 @@
 #include "proto/log.h"
 
 #define AGAIN_MS   1000
-#define TAILS_MAX  3 /* failing hosts whose last output is kept */
+#define LEAST_MS   2500 /* below the machine's patience with an answer that was asked for */
+#define TAILS_MAX  3    /* failing hosts whose last output is kept */
 #define TAIL_BYTES 4096
 #define APPS_MAX   64 /* of one rollout */
 
@@ -265,6 +266,22 @@ static void fill_actor(const struct run_step *s, Pm__Actor *out)
 			}
 }
 
+/*
+ * Until when it is to be done, by the host's own clock; 0: that is not known.  What that clock said
+ * is a little old when it comes: so the host gives up before we do, and not behind us.
+ */
+static uint64_t end_by_ms(const struct run_step *s, const struct node *node, int64_t now_ms)
+{
+	const struct rollout *m = &s->run->m;
+	int64_t end_ms =
+		PM_MAX(machine(s)->sent_ms, m->running_ms) + (int64_t)m->params.healthy_deadline_ms;
+	int64_t left_ms = PM_MAX(end_ms - now_ms, LEAST_MS); /* it may know it, and is asked */
+
+	if (node->beat_ms == 0)
+		return 0;
+	return node->beat_ms + (pm_now_ms() - node->beat_at_ms) + (uint64_t)left_ms;
+}
+
 static void send_step(struct run_step *s, struct node *node)
 {
 	struct run *run = s->run;
@@ -313,6 +330,7 @@ static void send_step(struct run_step *s, struct node *node)
 		cmd.expect = list;
 		cmd.n_expect = n;
 	}
+	cmd.end_by_ms = end_by_ms(s, node, pm_wall_ms());
 	cmd.number = node->command; /* counted when the step was written down as sent */
 	cmd.give_up = true;         /* a step that failed is over, and the host has what it had */
 	for (size_t i = 0; i < n_pushes; i++) {

@@ -10,7 +10,7 @@ import unittest
 import uuid
 
 from coordinators import (
-    AGENT_STATUS, ALICE, Coordinator, DELETE, DENIED, FAIL_POINT, FLEET, FLUSH, KILL, OK, PING, RELOAD, RESET,
+    AGENT_STATUS, ALICE, Coordinator, DEADLINE, DELETE, DENIED, FAIL_POINT, FLEET, FLUSH, KILL, OK, PING, RELOAD, RESET,
     RESTART, RESURRECT, ROOT, SAVE, SCALE, SEND, SIGNAL, START, START_OR_RESTART, STOP, UNKNOWN, UPGRADE, Wire,
     order_uplink)
 from pmdtest import BUILD, PmdTestCase, kill, require
@@ -223,6 +223,41 @@ class Uplink(Joined):
         again = self.fleet.command(RESTART, "web", op_id=op)["result"]
         self.assertEqual(again["outcomes"], first["outcomes"])
         self.assertEqual((self.pid("web"), self.restarts("web")), (pid, 1))
+
+    def clock(self, plus_ms=0):
+        """The agent's, as Command.end_by_ms has it."""
+        return int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000) + plus_ms
+
+    def test_f20_a_command_that_comes_too_late_is_not_done(self):
+        self.join()
+        self.start_app()
+        hello = self.fleet.find("hello")[-1]["hello"]["agent"]
+        self.assertLess(abs(int(hello["monotonic_ms"]) - self.clock()), 600000)  # the same clock
+        pid, op = self.pid("web"), uuid.uuid4().hex
+        error = self.fleet.command(RESTART, "web", op_id=op, end_by_ms=self.clock(-1))["error"]
+        self.assertEqual(error["code"], DEADLINE)
+        self.assertIn("too late", error["what"])
+        self.assertEqual((self.pid("web"), self.restarts("web")), (pid, 0))
+        self.assertTrue(any("too late" in str(e) for e in self.audit()), self.audit())
+        # It was not begun, and in time it is done; what was done is known however late it is asked for.
+        first = self.fleet.command(RESTART, "web", op_id=op, end_by_ms=self.clock(600000))["result"]
+        again = self.fleet.command(RESTART, "web", op_id=op, end_by_ms=self.clock(-1))["result"]
+        self.assertEqual(again["outcomes"], first["outcomes"])
+        self.assertEqual(self.restarts("web"), 1)
+
+    def test_f20_an_agent_that_hung_past_the_deadline_does_nothing_when_it_wakes(self):
+        self.join()
+        self.start_app()
+        pid, supervisor, end = self.pid("web"), self.supervisor_pid(), self.clock(300)
+        kill(supervisor, signal.SIGSTOP)
+        try:
+            number = self.fleet.send(ALICE, command={
+                "verb": RESTART, "targets": [{"text": "web"}], "op_id": uuid.uuid4().hex, "end_by_ms": end})
+            self.wait(lambda: self.clock() > end, message="the deadline")
+        finally:
+            kill(supervisor, signal.SIGCONT)
+        self.assertEqual(self.fleet.answers(number)[-1]["error"]["code"], DEADLINE)
+        self.assertEqual((self.pid("web"), self.restarts("web")), (pid, 0))
 
     def kill_agent(self):
         """Kills keeper and supervisor, neither of which sees the other's end, and starts the agent again."""
