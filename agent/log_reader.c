@@ -1,17 +1,18 @@
 /* log_reader.c - one viewer of logs: the last lines of many, merged, and then what comes. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/capture.h"
 #include "agent/log_source.h"
+#include "agent/log_tap.h"
 #include "proto/facts.h"
 #include "proto/limits.h"
+#include "proto/units.h"
 
 /* Bytes around a line's text in a message. */
 #define LINE_OVERHEAD 48
-/* Kept for a viewer of a stream without a file that reads slowly. */
-#define TAP_MAX (64u * 1024)
 
 enum phase {
 	PHASE_LOCATE, /* looking backwards for where to begin, source by source */
@@ -35,14 +36,6 @@ struct log_scratch {
 	Pm__LogLine *line_at[LOG_BATCH_LINES];
 };
 
-/* A source without a file: lines are handed over as they come. */
-struct log_tap {
-	struct log_tap *next;
-	struct log_source *src;
-	struct pm_buf buf;
-	uint64_t lost_lines;
-};
-
 struct log_reader {
 	struct logs *logs;
 	struct log_reader *next;
@@ -55,6 +48,8 @@ struct log_reader {
 	size_t n_resume;
 	enum phase phase;
 	struct log_source *sources; /* owned */
+	struct log_search left;     /* what may be looked through for those that have no share yet */
+	unsigned n_unlocated;
 	uv_idle_t idle;             /* runs while there is something to do */
 	uv_fs_event_t agent_log;    /* of the agent's own log, which others write */
 	struct log_source *agent_src;
@@ -64,7 +59,7 @@ struct log_reader {
 
 static void on_idle(uv_idle_t *idle);
 
-static void wake(struct log_reader *r)
+void log_reader_wake(struct log_reader *r)
 {
 	if (!r->blocked && !r->closed && r->phase != PHASE_DONE)
 		(void)uv_idle_start(&r->idle, on_idle); /* fails without a callback only */
@@ -143,6 +138,31 @@ static bool send_gap(struct log_reader *r, struct log_source *src)
 	src->lost = false;
 	if (src->tap != NULL)
 		src->tap->lost_lines = 0;
+	return true;
+}
+
+/* That the beginning was looked for only so far (F-38). */
+static bool send_bound(struct log_reader *r, struct log_source *src)
+{
+	Pm__StreamData data = PM__STREAM_DATA__INIT;
+	Pm__Gap gap = PM__GAP__INIT;
+	char size[PM_BYTES_TEXT], why[160];
+
+	if (!announce(r, src))
+		return false;
+	pm_bytes_text(src->done.bytes, size);
+	(void)snprintf(why, sizeof(why),
+	               "%s of text and %u rotated files were looked through, which is the limit "
+	               "of one request",
+	               size, src->done.files);
+	gap.source = src->s.source;
+	gap.why = why;
+	gap.bound = true;
+	data.what_case = PM__STREAM_DATA__WHAT_GAP;
+	data.gap = &gap;
+	if (!send_what(r, &data))
+		return false;
+	src->bounded = false;
 	return true;
 }
 
@@ -291,91 +311,45 @@ static enum emit emit_tap(struct log_reader *r, struct log_source *src)
 	return src->lost && !send_gap(r, src) ? EMIT_BLOCKED : EMIT_END;
 }
 
-/* ---- streams without a file ---- */
-
-/* Whole lines as far as there is room; the rest is a gap, which ends with the next call. */
-static void tap_feed(struct log_tap *t, const char *bytes, size_t len)
-{
-	size_t room = TAP_MAX - t->buf.len, n = len;
-
-	if (t->src->lost) /* told before anything that comes later */
-		n = 0;
-	else if (len > room) {
-		const char *last = memrchr(bytes, '\n', room);
-
-		n = last == NULL ? 0 : (size_t)(last - bytes) + 1;
-	}
-	pm_buf_add(&t->buf, bytes, n);
-	if (t->buf.failed) {
-		pm_buf_finish(&t->buf);
-		n = 0;
-	}
-	t->src->lost |= n < len;
-	t->src->gap += len - n;
-	for (size_t i = n; i < len; i++)
-		t->lost_lines += bytes[i] == '\n';
-}
-
-void log_taps_feed(struct logs *l, uint32_t pm_id, bool err, const char *bytes, size_t len)
-{
-	for (struct log_tap *t = l->taps; t != NULL; t = t->next)
-		if (t->src->s.pm_id == pm_id && t->src->s.err == err) {
-			tap_feed(t, bytes, len);
-			t->src->dirty = true;
-			wake(t->src->reader);
-		}
-}
-
-bool log_taps_want(const struct logs *l, uint32_t pm_id, bool err)
-{
-	for (const struct log_tap *t = l->taps; t != NULL; t = t->next)
-		if (t->src->s.pm_id == pm_id && t->src->s.err == err)
-			return true;
-	return false;
-}
-
-static int tap_open(struct logs *l, struct log_source *src, struct pm_error *err)
-{
-	struct log_tap *t = pm_calloc(1, sizeof(*t));
-
-	if (t == NULL)
-		return pm_fail(err, PM_NO_MEMORY, "log source");
-	t->src = src;
-	t->next = l->taps;
-	l->taps = t;
-	src->tap = t;
-	streams_look_for_taps(l);
-	return 0;
-}
-
-static void tap_close(struct logs *l, struct log_source *src)
-{
-	struct log_tap **at;
-
-	if (src->tap == NULL)
-		return;
-	for (at = &l->taps; *at != src->tap; at = &(*at)->next)
-		;
-	*at = src->tap->next;
-	pm_buf_finish(&src->tap->buf);
-	free(src->tap);
-	src->tap = NULL;
-	streams_look_for_taps(l);
-}
-
 /* ---- the turns of a reader ---- */
+
+/* Each source has the same share of what may be looked through; what one leaves is for the rest. */
+static void take_share(struct log_reader *r, struct log_source *src)
+{
+	src->left.bytes = PM_MAX(r->left.bytes / r->n_unlocated, (uint64_t)LOG_READ_MAX);
+	src->left.files = PM_MAX(r->left.files / r->n_unlocated, 1u);
+	src->has_share = true;
+}
+
+static void give_back(struct log_reader *r, const struct log_source *src)
+{
+	r->left.bytes -= PM_MIN(r->left.bytes, src->done.bytes);
+	r->left.files -= PM_MIN(r->left.files, src->done.files);
+	r->n_unlocated--;
+}
 
 static enum emit locate(struct log_reader *r)
 {
 	for (struct log_source *src = r->sources; src != NULL; src = src->next) {
 		if (!src->in_history || src->located)
 			continue;
-		(void)log_source_locate(src, &r->filter,
-		                        r->logs->scratch->bytes); /* `located` tells */
+		if (!src->has_share)
+			take_share(r, src);
+		if (log_source_locate(src, &r->filter, r->logs->scratch->bytes) == LOCATE_DONE)
+			give_back(r, src);
 		return EMIT_AGAIN;
 	}
 	r->phase = PHASE_HISTORY;
 	return EMIT_AGAIN;
+}
+
+/* Tell, before any line, which logs were looked through only in part. */
+static bool tell_bounds(struct log_reader *r)
+{
+	for (struct log_source *src = r->sources; src != NULL; src = src->next)
+		if (src->bounded && !send_bound(r, src))
+			return false;
+	return true;
 }
 
 /* The source whose next line is the oldest, and the time of the one after it. */
@@ -409,6 +383,8 @@ static enum emit history(struct log_reader *r)
 	uint64_t stop = UINT64_MAX;
 	enum emit e;
 
+	if (!tell_bounds(r))
+		return EMIT_BLOCKED;
 	if (src == NULL) {
 		r->phase = PHASE_HISTORY_END;
 		return EMIT_AGAIN;
@@ -500,7 +476,7 @@ static void on_idle(uv_idle_t *idle)
 void log_reader_go(struct log_reader *r)
 {
 	r->blocked = false;
-	wake(r);
+	log_reader_wake(r);
 }
 
 /* ---- life ---- */
@@ -512,7 +488,7 @@ static void on_changed(struct log_watch *w)
 
 	src->dirty = true;
 	if (src->reader->phase == PHASE_FOLLOW)
-		wake(src->reader);
+		log_reader_wake(src->reader);
 }
 
 static void on_agent_log(uv_fs_event_t *handle, const char *name, int events, int status)
@@ -561,7 +537,7 @@ void log_reader_close(struct log_reader *r)
 		;
 	*at = r->next;
 	for (struct log_source *src = r->sources; src != NULL; src = src->next) {
-		tap_close(l, src);
+		log_tap_close(l, src);
 		if (src->watch.file != NULL)
 			logfile_unwatch(&src->watch);
 	}
@@ -608,11 +584,14 @@ static int add_source(struct log_reader *r, const struct log_reader_source *s, b
 	if (log_source_open(r->logs, src, s, err) < 0)
 		return -1; /* freed with the reader */
 	if (src->watch.file == NULL)
-		return r->follow ? tap_open(r->logs, src, err) : 0;
-	if (history_too && log_source_resume(src, r->resume, r->n_resume))
+		return r->follow ? log_tap_open(r->logs, src, err) : 0;
+	if (history_too && log_source_resume(src, r->resume, r->n_resume)) {
+		r->n_unlocated += !src->located;
 		return 0;
+	}
 	if (history_too && (r->n_lines > 0 || r->since_ms != 0 || r->until_ms != 0))
 		log_source_want(src, r->n_lines, r->since_ms, r->until_ms);
+	r->n_unlocated += src->in_history && !src->located;
 	if (s->agent && r->follow && r->agent_src == NULL &&
 	    uv_fs_event_init(r->logs->loop, &r->agent_log) == 0) {
 		r->agent_src = src;
@@ -640,6 +619,7 @@ int log_reader_open(struct logs *l, const Pm__LogQuery *query,
 	}
 	r->logs = logs_ref(l);
 	r->hooks = *hooks;
+	r->left = (struct log_search){ PM_LOG_SEARCH_BYTES, PM_LOG_SEARCH_FILES };
 	r->n_lines = query->lines;
 	r->since_ms = query->since_wall_ms;
 	r->until_ms = query->until_wall_ms;
@@ -662,7 +642,7 @@ int log_reader_open(struct logs *l, const Pm__LogQuery *query,
 		}
 	r->resume = NULL;
 	r->n_resume = 0;
-	wake(r);
+	log_reader_wake(r);
 	*out = r;
 	return 0;
 }
@@ -675,6 +655,6 @@ int log_reader_add(struct log_reader *r, const struct log_reader_source *source,
 	if (add_source(r, source, false, err) < 0)
 		return -1;
 	if (r->phase == PHASE_FOLLOW)
-		wake(r);
+		log_reader_wake(r);
 	return 0;
 }

@@ -11,7 +11,7 @@
 #include "agent/rotate.h"
 #include "proto/limits.h"
 
-/* Rotated files that a reader looks back on. */
+/* Rotated files of one log that are listed: the newest. */
 #define FILES_MAX 4096
 
 /* ---- opening ---- */
@@ -172,6 +172,19 @@ static bool found_one(const struct log_source *src, DIR *d, const char *entry, s
 	return out->path != NULL;
 }
 
+/* Twice as many as are kept: let the older half go. */
+static void drop_older(struct log_source *src, struct found *found, size_t *n)
+{
+	size_t half = *n / 2;
+
+	qsort(found, *n, sizeof(*found), older_first);
+	for (size_t i = 0; i < half; i++)
+		free(found[i].path);
+	memmove(found, found + half, (*n - half) * sizeof(*found));
+	*n -= half;
+	src->overfull = true;
+}
+
 /* Sorted, one entry a file; a file being packed is there twice. */
 static void keep_found(struct log_source *src, struct found *found, size_t n)
 {
@@ -202,13 +215,15 @@ static void list_files(struct log_source *src)
 	if (src->s.agent || slash == NULL || (size_t)(slash - src->s.path) >= sizeof(dir))
 		return;
 	(void)snprintf(dir, sizeof(dir), "%.*s/", (int)(slash - src->s.path), src->s.path);
-	found = pm_calloc(FILES_MAX, sizeof(*found));
+	found = pm_calloc((size_t)2 * FILES_MAX, sizeof(*found));
 	d = found == NULL ? NULL : opendir(dir);
 	if (d == NULL)
 		return;
-	while (n < FILES_MAX && (e = readdir(d)) != NULL)
-		if (found_one(src, d, e->d_name, &found[n]))
-			n++;
+	while ((e = readdir(d)) != NULL) {
+		n += found_one(src, d, e->d_name, &found[n]);
+		if (n == (size_t)2 * FILES_MAX)
+			drop_older(src, found, &n);
+	}
 	(void)closedir(d);
 	keep_found(src, found, n);
 }
@@ -309,17 +324,50 @@ static bool go_to_file(struct log_source *src, size_t file)
 	return log_source_input(src) != NULL;
 }
 
+static void start_at_low(struct log_source *src, uint64_t low)
+{
+	start_at(src, low == UINT64_MAX ? log_source_limit(src) : low, 0);
+}
+
 /* This file has not enough; look in the one before.  LOCATE_DONE: there is none. */
 static enum log_locate older(struct log_source *src)
 {
 	if (!src->listed)
 		list_files(src);
 	if (src->file == 0) {
-		start_at(src, src->low == UINT64_MAX ? log_source_limit(src) : src->low, 0);
+		src->bounded = src->overfull;
+		start_at_low(src, src->low);
 		return LOCATE_DONE;
 	}
 	(void)go_to_file(src, src->file - 1); /* one that is gone has no lines */
 	return LOCATE_AGAIN;
+}
+
+/* What was looked through of a file, or was unpacked for that. */
+static void charge(struct log_source *src, uint64_t bytes)
+{
+	src->left.bytes -= PM_MIN(bytes, src->left.bytes);
+	src->done.bytes += bytes;
+}
+
+/*
+ * No more is looked through: it begins at the line that was come to.  What was counted of a packed
+ * file are its older lines, so that one is left out, as is one that was not begun.
+ */
+static enum log_locate stop_here(struct log_source *src)
+{
+	src->bounded = true;
+	if (src->in != NULL && src->high != UINT64_MAX && !log_input_is_packed(src->in)) {
+		start_at(src, src->high, 0);
+		return LOCATE_DONE;
+	}
+	if (src->file == src->n_files) {
+		start_at(src, log_source_limit(src), 0);
+		return LOCATE_DONE;
+	}
+	(void)go_to_file(src, src->file + 1); /* it was there before, and it may be gone */
+	start_at_low(src, low_of(src));
+	return LOCATE_DONE;
 }
 
 static size_t count_taken(const struct log_filter *filter, const char *bytes, size_t len)
@@ -342,11 +390,16 @@ static size_t count_taken(const struct log_filter *filter, const char *bytes, si
 static enum log_locate locate_packed(struct log_source *src, const struct log_filter *filter,
                                      char *scratch)
 {
+	uint64_t limit = log_source_limit(src);
 	const char *bytes, *last;
-	ssize_t n = log_input_at(src->in, src->high, scratch, &bytes);
+	ssize_t n = 0;
 
-	if (n < 0 && errno == EAGAIN)
+	if (src->high < limit)
+		n = log_input_at(src->in, src->high, scratch, &bytes);
+	if (n < 0 && errno == EAGAIN) {
+		charge(src, LOG_UNPACK_MAX);
 		return LOCATE_AGAIN;
+	}
 	if (n <= 0) {
 		if (src->count >= src->need) {
 			start_at(src, src->low, src->count - src->need);
@@ -355,11 +408,13 @@ static enum log_locate locate_packed(struct log_source *src, const struct log_fi
 		src->need -= src->count;
 		return older(src);
 	}
+	n = (ssize_t)PM_MIN((uint64_t)n, limit - src->high);
 	last = memrchr(bytes, '\n', (size_t)n);
 	if (last != NULL) /* or a very long line */
 		n = last - bytes + 1;
 	src->count += count_taken(filter, bytes, (size_t)n);
 	src->high += (uint64_t)n;
+	charge(src, (uint64_t)n);
 	return LOCATE_AGAIN;
 }
 
@@ -377,6 +432,7 @@ static enum log_locate locate_block(struct log_source *src, const struct log_fil
 	if (n <= 0)
 		return older(src);
 	len = (size_t)PM_MIN((uint64_t)n, end - from);
+	charge(src, len);
 	if (from > src->low) {
 		/* The newline right before `high` ends the line we look for the start of. */
 		newline = memchr(bytes, '\n', src->probe != 0 || len == 0 ? len : len - 1);
@@ -397,27 +453,46 @@ static enum log_locate locate_block(struct log_source *src, const struct log_fil
 	return start > src->low ? LOCATE_AGAIN : older(src);
 }
 
+/* Of this file what is in bounds.  false: nothing is */
+static bool begin_file(struct log_source *src)
+{
+	uint64_t end = log_source_limit(src);
+	struct stat st;
+
+	src->low = low_of(src);
+	src->count = 0;
+	src->probe = 0;
+	if (log_input_is_packed(src->in)) {
+		src->high = src->low;
+		return src->low < end;
+	}
+	if (end == UINT64_MAX) {
+		if (log_input_stat(src->in, &st) < 0)
+			return false;
+		end = (uint64_t)st.st_size;
+	}
+	src->high = end;
+	return src->low < end;
+}
+
 enum log_locate log_source_locate(struct log_source *src, const struct log_filter *filter,
                                   char *scratch)
 {
+	if (src->left.bytes == 0)
+		return stop_here(src);
 	if (log_source_input(src) == NULL)
 		return older(src);
-	if (src->high == UINT64_MAX) { /* begin with this file */
-		src->low = low_of(src);
-		src->count = 0;
-		src->probe = 0;
-		src->high = log_input_is_packed(src->in) ? src->low : log_source_limit(src);
-		if (src->high == UINT64_MAX) {
-			struct stat st;
-
-			if (log_input_is_packed(src->in) || log_input_stat(src->in, &st) < 0)
-				return older(src);
-			src->high = (uint64_t)st.st_size;
-		}
-		if (src->low != UINT64_MAX && log_input_is_packed(src->in))
-			return LOCATE_AGAIN;
-		if (src->low >= src->high)
+	if (src->high == UINT64_MAX) {
+		if (!begin_file(src))
 			return older(src);
+		if (src->file < src->n_files && src->left.files == 0) {
+			src->high = UINT64_MAX;
+			return stop_here(src);
+		}
+		if (src->file < src->n_files) {
+			src->left.files--;
+			src->done.files++;
+		}
 	}
 	if (log_input_is_packed(src->in))
 		return locate_packed(src, filter, scratch);

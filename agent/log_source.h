@@ -23,6 +23,12 @@ enum log_locate {
 	LOCATE_DONE,
 };
 
+/* How much is looked through while the beginning is looked for. */
+struct log_search {
+	uint64_t bytes; /* of text */
+	unsigned files; /* rotated ones */
+};
+
 struct log_source {
 	struct log_reader *reader;  /* borrowed */
 	struct log_reader_source s; /* strings owned */
@@ -36,6 +42,7 @@ struct log_source {
 	char **files; /* owned, without the suffix of compression */
 	size_t n_files, file;
 	bool listed;
+	bool overfull;              /* there are more files than are listed: the oldest are not */
 	uint64_t seam;              /* in the present file */
 	int64_t since_ms, until_ms; /* 0: no bound */
 	bool in_history;
@@ -46,6 +53,10 @@ struct log_source {
 	uint64_t high;  /* lines before it have not been counted; UINT64_MAX: not begun */
 	uint64_t probe; /* within a very long line: where its beginning was not found; 0: not */
 	uint64_t count; /* in a packed file, forward */
+	bool has_share;         /* `left` is set, by the owner */
+	struct log_search left; /* what may still be looked through */
+	struct log_search done; /* what was */
+	bool bounded;           /* it begins where nothing was left; that is not told yet */
 
 	/* Where it is. */
 	struct log_input *in;      /* owned; NULL: to be opened */
@@ -73,7 +84,10 @@ PM_MUST_CHECK int log_source_open(struct logs *l, struct log_source *src,
                                   const struct log_reader_source *s, struct pm_error *err);
 void log_source_finish(struct log_source *src); /* NULL-safe parts; the watch must be off */
 
-/* Find where the last `lines` lines begin (0: all that are in bounds), a slice at a time. */
+/*
+ * Find where the last `lines` lines begin (0: all that are in bounds), a slice at a time.  It begins
+ * later, at a line, when `left` does not reach: then `bounded` is set.
+ */
 void log_source_want(struct log_source *src, uint64_t lines, int64_t since_ms, int64_t until_ms);
 /*
  * Begin behind what an earlier reader had, in whichever file that was; if it is not there any more,

@@ -48,7 +48,7 @@ void logs_wake_at(struct logs *l, uint64_t at_ms);
 void streams_tick(struct logs *l, uint64_t now_ms);
 /* capture.c: readers of streams without a file came or went. */
 void streams_look_for_taps(struct logs *l);
-/* log_reader.c: does anybody want that stream's lines? Hand them on. */
+/* log_tap.c: does anybody want that stream's lines? Hand them on. */
 bool log_taps_want(const struct logs *l, uint32_t pm_id, bool err);
 void log_taps_feed(struct logs *l, uint32_t pm_id, bool err, const char *bytes, size_t len);
 /* logfile.c: retry what is in trouble, rotate by age. */

@@ -70,6 +70,17 @@ static void show_gap(struct viewer *v, struct host_log *h, const struct log_plac
 	             bytes, why, &v->out);
 }
 
+static void take_gap(struct viewer *v, struct host_log *h, const Pm__Gap *gap)
+{
+	const struct log_place *place = log_places_get(&h->places, gap->source);
+
+	if (gap->bound)
+		logs_say_bound(v->ctx, h->node->name, place == NULL ? NULL : &place->view, gap);
+	/* A program reads of it among the lines; nothing that was to be shown is missing. */
+	if (!gap->bound || v->request->style.form == LOG_JSON)
+		show_gap(v, h, place, gap->lines, gap->bytes, gap->why);
+}
+
 static void take_line(struct viewer *v, struct host_log *h, const Pm__LogLine *line)
 {
 	struct log_place *place = log_places_get(&h->places, line->source);
@@ -126,8 +137,7 @@ static void on_data(void *arg, struct fleet_stream *st, const Pm__StreamData *da
 			take_line(v, h, data->lines->lines[i]);
 		break;
 	case PM__STREAM_DATA__WHAT_GAP:
-		show_gap(v, h, log_places_get(&h->places, data->gap->source), data->gap->lines,
-		         data->gap->bytes, data->gap->why);
+		take_gap(v, h, data->gap);
 		break;
 	case PM__STREAM_DATA__WHAT_EVENT:
 	case PM__STREAM_DATA__WHAT__NOT_SET:

@@ -107,11 +107,31 @@ static void on_batch(struct viewer *v, const Pm__LogBatch *batch)
 		show_history(v);
 }
 
+void logs_say_bound(const struct ctx *ctx, const char *host, const struct log_source *source,
+                    const Pm__Gap *gap)
+{
+	const char *name = source == NULL ? "logs" : source->agent ? "agent" : source->name;
+	PM_BUF what = { 0 };
+
+	if (host != NULL)
+		pm_buf_printf(&what, "%s/", host);
+	pm_sanitize(name, strlen(name), PM_SANITIZE_ONE_LINE, &what);
+	pm_buf_printf(&what, "%s: there may be older lines, which were not looked for: ",
+	              source != NULL && source->err ? " (stderr)" : "");
+	pm_sanitize(gap->why, strlen(gap->why), PM_SANITIZE_ONE_LINE, &what);
+	if (!what.failed)
+		say_warn(ctx, "%s; --until, or fewer apps, reach further back", what.bytes);
+}
+
 static void on_gap(struct viewer *v, const Pm__Gap *gap)
 {
 	const struct log_place *source = log_places_get(&v->places, gap->source);
 	PM_BUF why = { 0 };
 
+	if (gap->bound) {
+		logs_say_bound(v->ctx, NULL, source == NULL ? NULL : &source->view, gap);
+		return;
+	}
 	pm_sanitize(gap->why, strlen(gap->why), PM_SANITIZE_ONE_LINE, &why);
 	if (why.failed || v->request->style.form == LOG_JSON)
 		return;

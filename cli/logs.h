@@ -20,6 +20,14 @@ struct logs_request {
  */
 int logs_show(struct ctx *ctx, struct logs_request *request, struct pm_error *err);
 
+/*
+ * Say that older lines of a log may exist that were not looked for (F-38).
+ *
+ * host       NULL: the local one
+ */
+void logs_say_bound(const struct ctx *ctx, const char *host, const struct log_source *source,
+                    const Pm__Gap *gap);
+
 /* A descriptor that gets readable on Ctrl-C, and when nobody reads our output any more; -1 */
 int logs_watch_fd(struct pm_error *err);
 

@@ -207,6 +207,11 @@
 #define PM_LOG_SOURCES_MAX 50
 /* Bytes of lines that wait for their turn in a merge; then the oldest go on at once. */
 #define PM_LOG_MERGE_MAX (16u << 20)
+/* What an agent looks through for one viewer who asks for the past (F-38): text, unpacked, and
+ * rotated files, of all his logs together.  It looks from the newest line back; what is older is
+ * left out, and he is told.  A gigabyte under a pattern is half a minute of one core. */
+#define PM_LOG_SEARCH_BYTES (1ull << 30)
+#define PM_LOG_SEARCH_FILES 1000
 
 /* Restarts that nobody ordered (F-27).  An agent waits so long for a word of its coordinator, and
  * in all; then it restarts by itself. */

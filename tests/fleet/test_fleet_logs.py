@@ -4,6 +4,7 @@ with a proxy before each of the two ends."""
 import json
 import os
 import signal
+import time
 import unittest
 
 from loopback import LoopbackTestCase
@@ -125,6 +126,77 @@ class FleetLogs(LoopbackTestCase):
         whole, shown = cost()
         print(f"F-30: {filtered} bytes with --grep, {whole} without, {len(shown)} lines")
         self.assertLess(filtered, whole / 100)
+
+    # ---- the past
+
+    # Half of its lines, and when it is told, the rest.
+    HALVES = """
+import os, sys, time
+for half in range(2):
+    while not os.path.exists(sys.argv[1 + half]):
+        time.sleep(0.01)
+    for i in range(2000 * half, 2000 * (half + 1)):
+        print(f"{i:08d} {'x' * 40}")
+    print(f"half {half} is written", flush=True)
+time.sleep(10000)
+"""
+
+    def logs_of(self, name):
+        directory = os.path.join(self.dir, "home-" + name, "logs")
+        return directory, sorted(os.listdir(directory))
+
+    def test_f38_the_past_is_found_in_rotated_and_packed_files_of_all_hosts(self):
+        script = self.write("halves.py", self.HALVES)
+        flags = [os.path.join(self.dir, f"flag{half}") for half in range(2)]
+        suffixes = {"web1": ".log.zst", "web2": ".log.gz", "web3": ".log"}
+        for name, packing in zip(suffixes, ("zstd", "gzip", "none")):
+            self.agent(name, {"name": "api", "script": script, "interpreter": "/usr/bin/python3", "args": flags,
+                              "log_max_size": "20K", "log_keep": 1000, "log_compress": packing})
+
+        def written(half):
+            return self.alice("--all", "logs", "api", "--nostream", "-n", "1", "--grep", f"half {half} is written",
+                              "--no-prefix").out.count("is written") == len(suffixes)
+
+        def rotated(name):
+            return [f for f in self.logs_of(name)[1] if f.startswith("api-out__")]
+
+        for half in range(2):
+            with open(flags[half], "w"):
+                pass
+            self.wait(lambda half=half: written(half), message=f"half {half}")
+            if half == 0:  # times are asked for in seconds, and known to a tenth of one
+                between = int(time.time()) + 2
+                self.wait(lambda: time.time() > between + 1, message="another second")
+        for name, suffix in suffixes.items():
+            # The newest of them may still be being packed.
+            self.wait(lambda n=name, s=suffix: sum(f.endswith(s) for f in rotated(n)) > 5, message=f"files of {name}")
+
+        def ask(*args):
+            out = self.alice("--all", "logs", "api", "--nostream", "--json", *args, timeout=60).out
+            lines = [json.loads(line) for line in out.splitlines()]
+            return {name: [e["message"].split()[0] for e in lines if e["host"] == name] for name in suffixes}
+
+        old = ask("--since", "1h", "--grep", "000001[0-4]3 ")
+        self.assertEqual(old, dict.fromkeys(suffixes, [f"000001{n}3" for n in range(5)]))
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(between))
+        self.assertEqual(ask("--until", until, "-n", "3"), dict.fromkeys(suffixes, ["00001998", "00001999", "half"]))
+        both = ask("--since", until)
+        self.assertEqual(both, dict.fromkeys(suffixes, [f"{n:08d}" for n in range(2000, 4000)] + ["half"]))
+        # What each agent looks through has a bound, and who meets it is named, and no other.
+        directory = self.logs_of("web2")[0]
+        for n in range(1001):
+            path = os.path.join(directory, f"api-out__2020-01-01_{n // 3600:02d}-{n // 60 % 60:02d}-{n % 60:02d}.log")
+            with open(path, "w") as file:
+                file.write("needle\n")
+            os.utime(path, (10 ** 9 + n, 10 ** 9 + n))
+        done = self.alice("--all", "logs", "api", "--out", "--nostream", "--no-prefix", "--grep", "needle", "-n", "5000",
+                          timeout=60)
+        self.assertEqual(set(done.out.splitlines()), {"needle"})
+        own = [f for f in rotated("web2") if "2020-01-01" not in f]
+        self.assertEqual(len(done.out.splitlines()), 1000 - len(own))
+        self.assertRegex(done.err, "web2/api: there may be older lines, which were not looked for: .* and 1000 rotated "
+                                   "files were looked through")
+        self.assertNotIn("web1/api", done.err)
 
 
 if __name__ == "__main__":

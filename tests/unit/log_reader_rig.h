@@ -7,7 +7,8 @@
 struct receiver {
 	struct log_reader *reader;
 	struct pm_buf text; /* lines, each as "<source>:<text>\n"; a part without the newline */
-	unsigned n_lines, n_live, n_sources, n_gaps, n_ends, history_ends;
+	unsigned n_lines, n_live, n_sources, n_gaps, n_bounds, n_ends, history_ends;
+	char why[256]; /* of the last gap */
 	uint64_t gap_bytes, gap_lines;
 	int64_t last_wall_ms;
 	Pm__LogPosition at; /* behind the last line */
@@ -45,6 +46,8 @@ static inline bool on_send(void *arg, const Pm__StreamData *data)
 		v->n_sources++;
 	} else if (data->what_case == PM__STREAM_DATA__WHAT_GAP) {
 		v->n_gaps++;
+		v->n_bounds += data->gap->bound;
+		(void)snprintf(v->why, sizeof(v->why), "%s", data->gap->why);
 		v->gap_bytes += data->gap->bytes;
 		v->gap_lines += data->gap->lines;
 	} else {
