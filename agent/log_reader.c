@@ -48,10 +48,10 @@ struct log_reader {
 	size_t n_resume;
 	enum phase phase;
 	struct log_source *sources; /* owned */
-	struct log_search left;     /* what may be looked through for those that have no share yet */
+	struct log_search left; /* what may be looked through for those that have no share yet */
 	unsigned n_unlocated;
-	uv_idle_t idle;             /* runs while there is something to do */
-	uv_fs_event_t agent_log;    /* of the agent's own log, which others write */
+	uv_idle_t idle;          /* runs while there is something to do */
+	uv_fs_event_t agent_log; /* of the agent's own log, which others write */
 	struct log_source *agent_src;
 	unsigned open; /* handles the loop still holds */
 	bool blocked, closed;

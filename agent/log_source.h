@@ -53,7 +53,7 @@ struct log_source {
 	uint64_t high;  /* lines before it have not been counted; UINT64_MAX: not begun */
 	uint64_t probe; /* within a very long line: where its beginning was not found; 0: not */
 	uint64_t count; /* in a packed file, forward */
-	bool has_share;         /* `left` is set, by the owner */
+	bool has_share; /* `left` is set, by the owner */
 	struct log_search left; /* what may still be looked through */
 	struct log_search done; /* what was */
 	bool bounded;           /* it begins where nothing was left; that is not told yet */
@@ -85,8 +85,8 @@ PM_MUST_CHECK int log_source_open(struct logs *l, struct log_source *src,
 void log_source_finish(struct log_source *src); /* NULL-safe parts; the watch must be off */
 
 /*
- * Find where the last `lines` lines begin (0: all that are in bounds), a slice at a time.  It begins
- * later, at a line, when `left` does not reach: then `bounded` is set.
+ * Find where the last `lines` lines begin (0: all that are in bounds), a slice at a time.  It
+ * begins later, at a line, when `left` does not reach: then `bounded` is set.
  */
 void log_source_want(struct log_source *src, uint64_t lines, int64_t since_ms, int64_t until_ms);
 /*
