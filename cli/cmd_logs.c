@@ -81,6 +81,10 @@ static int settle_style(struct ctx *ctx, struct logs_request *r, struct pm_error
 		if (r->style.time_format == NULL)
 			r->style.time_format = PM2_TIME;
 	}
+	if (args_has(ctx->args, "fold") && r->style.form != LOG_PREFIX && r->style.form != LOG_JSON)
+		return pm_fail(err, PM_USAGE,
+		               "--fold tells how many hosts wrote a line, which --raw, --no-prefix "
+		               "and --format leave out");
 	r->raw_stderr = r->style.form == LOG_RAW && !args_has(ctx->args, "no-prefix");
 	return 0;
 }
@@ -130,8 +134,10 @@ static int logs_run(struct ctx *ctx, struct pm_error *err)
 	int status;
 
 	if (ctx->fleet == NULL &&
-	    (args_has(ctx->args, "order") || args_has(ctx->args, "max-sources")))
-		return pm_fail(err, PM_USAGE, "--order and --max-sources are for hosts of a fleet");
+	    (args_has(ctx->args, "order") || args_has(ctx->args, "max-sources") ||
+	     args_has(ctx->args, "fold")))
+		return pm_fail(err, PM_USAGE,
+		               "--order, --fold and --max-sources are for hosts of a fleet");
 	if (settle_query(ctx, &r.query, err) < 0 || settle_style(ctx, &r, err) < 0 ||
 	    settle_pattern(ctx, &r.query, ere, sizeof(ere), err) < 0 ||
 	    ctx_connect(ctx, true, err) < 0)
@@ -173,7 +179,9 @@ static const struct cmd_option options[] = {
 	{ "no-prefix", 0, CMD_NO_VALUE, NULL, "the lines alone, those of stderr with the others" },
 	{ "order", 0, CMD_VALUE, "time|arrival",
 	  "of several hosts: by time, as far as lines come within 500 ms, or as they come" },
-	{ "max-sources", 0, CMD_VALUE, "N", "of so many hosts at most; 50, and 64 is the limit" },
+	{ "fold", 0, CMD_NO_VALUE, NULL,
+	  "of several hosts: the same line of an app, written within 500 ms, once, with its number" },
+	{ "max-sources", 0, CMD_VALUE, "N", "of so many hosts at most; 50, and 256 is the limit" },
 	{ "format", 0, CMD_NO_VALUE, NULL, "timestamp=... app=... id=... type=... message=..." },
 	{ "timestamp", 0, CMD_OPTIONAL, "FORMAT", "a time before each line; " PM2_TIME },
 	{ "highlight", 0, CMD_OPTIONAL, "TEXT", "invert TEXT where it occurs" },

@@ -8,6 +8,7 @@
 
 #include "cli/fleet_act.h"
 #include "cli/interrupt.h"
+#include "cli/log_fold.h"
 #include "cli/log_merge.h"
 #include "cli/log_places.h"
 #include "cli/text.h"
@@ -43,6 +44,7 @@ struct viewer {
 	struct host_log *hosts; /* owned */
 	size_t n;
 	struct log_merge *merge; /* owned */
+	struct log_fold *fold;   /* owned; NULL: each line is shown */
 	unsigned host_width, app_width;
 	uint32_t lines; /* of history, of each file */
 	uint64_t n_lost_lines, n_lost_bytes;
@@ -74,11 +76,15 @@ static void take_gap(struct viewer *v, struct host_log *h, const Pm__Gap *gap)
 {
 	const struct log_place *place = log_places_get(&h->places, gap->source);
 
-	if (gap->bound)
-		logs_say_bound(v->ctx, h->node->name, place == NULL ? NULL : &place->view, gap);
-	/* A program reads of it among the lines; nothing that was to be shown is missing. */
-	if (!gap->bound || v->request->style.form == LOG_JSON)
+	if (!gap->bound) {
 		show_gap(v, h, place, gap->lines, gap->bytes, gap->why);
+		return;
+	}
+	logs_say_bound(v->ctx, h->node->name, place == NULL ? NULL : &place->view, gap);
+	/* A program reads of it among the lines; nothing that was to be shown is missing. */
+	if (v->request->style.form == LOG_JSON)
+		log_view_bound(h->node->name, place == NULL ? NULL : &place->view, gap->why,
+		               &v->out);
 }
 
 static void take_line(struct viewer *v, struct host_log *h, const Pm__LogLine *line)
@@ -288,6 +294,67 @@ static void show_line(struct viewer *v, const struct log_merge_line *m)
 	                   v->request->raw_stderr && place->view.err ? &v->err_out : &v->out);
 }
 
+static void show_many(struct viewer *v, const struct log_fold_group *g)
+{
+	const struct log_merge_line *m = &g->first.line;
+	const struct host_log *h = &v->hosts[m->source / PLACES_MAX];
+	const struct log_place *place = &h->places.list[m->source % PLACES_MAX];
+	const char *word = args_at(v->ctx->args, 0);
+	PM_FREE const char **names = pm_calloc(g->n_hosts + 1, sizeof(*names));
+	struct log_many many = { .n = g->n_lines,
+		                 .hosts = names,
+		                 .utf8 = v->ctx->utf8,
+		                 .late = m->late,
+		                 .show_app = word == NULL || strcmp(word, g->first.app) != 0 };
+	Pm__LogLine line = PM__LOG_LINE__INIT;
+
+	if (names == NULL) {
+		v->out.failed = true;
+		return;
+	}
+	for (size_t i = 0; i < v->n; i++) /* the nodes are sorted by name */
+		if (g->hosts[i] != 0)
+			names[many.n_hosts++] = v->hosts[i].node->name;
+	line.text.data = (uint8_t *)(uintptr_t)m->text; /* only read */
+	line.text.len = m->len;
+	line.partial = m->partial;
+	line.live = m->live;
+	if (m->wall_ms != 0)
+		line.wall_ms = m->wall_ms - h->node->clock_offset_ms;
+	log_view_many(&v->request->style, &many, &place->view, &line, &v->out);
+}
+
+/* Show a line now, or have it wait for others like it. */
+static void pass_line(struct viewer *v, const struct log_merge_line *m, uint64_t now_ms)
+{
+	const struct host_log *h = &v->hosts[m->source / PLACES_MAX];
+	const struct log_place *place = &h->places.list[m->source % PLACES_MAX];
+	struct log_fold_line line = { .host = h->number,
+		                      .app = place->view.name,
+		                      .err = place->view.err,
+		                      .agent = place->view.agent,
+		                      .line = *m };
+	struct pm_error err;
+
+	if (v->fold == NULL)
+		show_line(v, m);
+	else if (log_fold_put(v->fold, &line, now_ms, &err) < 0)
+		fail(v, &err);
+}
+
+/* Lines that were not written by several hosts look as without --fold, but for JSON. */
+static void show_groups(struct viewer *v, uint64_t now_ms, bool flush)
+{
+	struct log_fold_group g;
+
+	while (v->fold != NULL && log_fold_next(v->fold, now_ms, flush, &g)) {
+		if (g.n_lines > 1 || v->request->style.form == LOG_JSON)
+			show_many(v, &g);
+		else
+			show_line(v, &g.first.line);
+	}
+}
+
 static bool write_out(struct pm_buf *buf, FILE *to)
 {
 	bool ok = buf->len == 0 ||
@@ -304,10 +371,12 @@ static bool show(struct viewer *v, bool flush)
 	uint64_t now = pm_now_ms();
 
 	while (log_merge_next(v->merge, now, flush, &line)) {
-		show_line(v, &line);
+		pass_line(v, &line, now);
+		show_groups(v, now, false);
 		if (v->out.len > 65536 && !write_out(&v->out, stdout))
 			return false;
 	}
+	show_groups(v, now, flush);
 	if (v->out.failed || v->err_out.failed) {
 		(void)pm_fail(&v->err, PM_NO_MEMORY, "show the logs");
 		v->failed = true;
@@ -346,6 +415,8 @@ static int wait_for_more(struct viewer *v, int fd, uint64_t next_ms, struct pm_e
 	enum fleet_waited waited = FLEET_DONE;
 	int rc;
 
+	if (v->fold != NULL)
+		due = PM_MIN(due, log_fold_due_ms(v->fold));
 	if (due <= now)
 		due = now + 1;
 	wait.timeout_ms = due - now > 60000 ? 60000 : (uint32_t)(due - now);
@@ -392,6 +463,7 @@ static void viewer_finish(struct viewer *v)
 	}
 	free(v->hosts);
 	log_merge_destroy(v->merge);
+	log_fold_destroy(v->fold);
 	pm_buf_finish(&v->out);
 	pm_buf_finish(&v->err_out);
 }
@@ -465,6 +537,12 @@ static int create(struct viewer *v, struct pm_error *err)
 		v->host_width = PM_MAX(v->host_width, text_width(v->f->nodes[i]->name));
 	}
 	v->host_width = PM_MIN(v->host_width, (unsigned)NAME_WIDTH_MAX);
+	/* The past comes as fast as it is found: there the times of the lines decide, and the end.
+	 */
+	if (args_has(v->ctx->args, "fold") &&
+	    log_fold_create(WINDOW_MS, v->request->query.follow, PM_LOG_FOLD_MAX, v->n, &v->fold,
+	                    err) < 0)
+		return -1;
 	return log_merge_create(window_ms, PM_LOG_MERGE_MAX, &v->merge, err);
 }
 

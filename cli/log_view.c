@@ -9,9 +9,11 @@
 #include "cli/json_out.h"
 #include "cli/text.h"
 #include "proto/dayjs.h"
+#include "proto/hostlist.h"
 #include "proto/sanitize.h"
 #include "proto/units.h"
 
+#define HOSTS_WIDTH    60 /* columns of the names of hosts that wrote the same line */
 #define PM2_TAIL_WIDTH 10 /* PM2 cuts and pads the names of the part before the live one */
 
 static void add_time(const char *format, int64_t wall_ms, bool utc, struct pm_buf *out)
@@ -321,6 +323,72 @@ void log_view_host_line(const struct log_style *style, const struct log_host *ho
 	pm_buf_char(out, '\n');
 }
 
+static void many_json(const struct log_many *many, const struct log_source *source,
+                      const Pm__LogLine *line, struct pm_buf *out)
+{
+	char when[FMT_MAX];
+	struct json_out j;
+
+	json_init(&j, out);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_kuint(&j, "count", many->n);
+	json_key(&j, "hosts");
+	json_begin_array(&j);
+	for (size_t i = 0; i < many->n_hosts; i++)
+		json_str(&j, many->hosts[i]);
+	json_end_array(&j);
+	json_key(&j, "message");
+	json_strn(&j, (const char *)line->text.data, line->text.len);
+	if (line->wall_ms != 0) {
+		fmt_iso(line->wall_ms, when);
+		json_kstr(&j, "timestamp", when);
+	} else {
+		json_knull(&j, "timestamp");
+	}
+	json_kstr(&j, "type", source->err ? "err" : "out");
+	json_kstr(&j, "app_name", source->agent ? "agent" : source->name);
+	if (line->partial)
+		json_kbool(&j, "partial", true);
+	if (many->late)
+		json_kbool(&j, "late", true);
+	json_end_object(&j);
+	pm_buf_char(out, '\n');
+}
+
+void log_view_many(const struct log_style *style, const struct log_many *many,
+                   const struct log_source *source, const Pm__LogLine *line, struct pm_buf *out)
+{
+	PM_BUF head = { 0 };
+	PM_BUF names = { 0 };
+	struct pm_error err;
+
+	if (style->form == LOG_JSON) {
+		many_json(many, source, line, out);
+		return;
+	}
+	pm_buf_printf(&head, "%s%llu ", many->utf8 ? "×" : "x", (unsigned long long)many->n);
+	if (hostlist_fold(many->hosts, many->n_hosts, &names, &err) < 0 || names.failed) {
+		out->failed = true;
+		return;
+	}
+	(void)text_cut(&head, names.bytes, HOSTS_WIDTH, TEXT_CUT_MIDDLE, many->utf8 ? "…" : "~");
+	if (many->show_app) {
+		pm_buf_str(&head, many->utf8 ? "│" : "|");
+		text_add_clean(&head, source->agent ? "agent" : source->name);
+	}
+	if (head.failed) {
+		out->failed = true;
+		return;
+	}
+	add_line_time(style, line, out);
+	color_add(out, style->color, COLOR_BOLD, head.bytes);
+	pm_buf_str(out, source->err ? " ! " : " ");
+	pm_buf_str(out, many->late ? "~ " : "");
+	add_text(style, line, out);
+	pm_buf_char(out, '\n');
+}
+
 static void add_grouped(uint64_t n, struct pm_buf *out)
 {
 	char digits[24];
@@ -331,6 +399,22 @@ static void add_grouped(uint64_t n, struct pm_buf *out)
 			pm_buf_char(out, ',');
 		pm_buf_char(out, digits[i]);
 	}
+}
+
+void log_view_bound(const char *host, const struct log_source *source, const char *why,
+                    struct pm_buf *out)
+{
+	struct json_out j;
+
+	json_init(&j, out);
+	json_begin_object(&j);
+	json_kint(&j, "schema", 1);
+	json_kstr(&j, "host", host);
+	json_kstr(&j, "type", "bound");
+	json_kstr(&j, "app_name", source == NULL ? "" : source->agent ? "agent" : source->name);
+	json_kstr(&j, "why", why);
+	json_end_object(&j);
+	pm_buf_char(out, '\n');
 }
 
 void log_view_gap(const struct log_style *style, const char *host, const struct log_source *source,

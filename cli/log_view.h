@@ -49,9 +49,26 @@ void log_view_host_line(const struct log_style *style, const struct log_host *ho
                         const struct log_source *source, const Pm__LogLine *line, unsigned width,
                         struct pm_buf *out);
 
+/* One line that several hosts wrote, or one of them several times. */
+struct log_many {
+	uint64_t n;               /* lines */
+	const char *const *hosts; /* their names, in order */
+	size_t n_hosts;
+	bool utf8, late;
+	bool show_app; /* lines of several apps are shown */
+};
+
+/* Append "×37 web[01-37] text" (F-37), or an object of it; not for LOG_RAW and LOG_FORMAT. */
+void log_view_many(const struct log_style *style, const struct log_many *many,
+                   const struct log_source *source, const Pm__LogLine *line, struct pm_buf *out);
+
 /* Append "-- web1/api: 1,204 lines not delivered (why) --", or an object of it. */
 void log_view_gap(const struct log_style *style, const char *host, const struct log_source *source,
                   uint64_t lines, uint64_t bytes, const char *why, struct pm_buf *out);
+
+/* Append the object of a search that was bounded: older lines may exist; LOG_JSON only (F-38). */
+void log_view_bound(const char *host, const struct log_source *source, const char *why,
+                    struct pm_buf *out);
 
 /* Append PM2's object of an event, with its newline; only LOG_JSON shows events. */
 void log_view_event(const Pm__ProcessEvent *event, struct pm_buf *out);

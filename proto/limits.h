@@ -207,6 +207,8 @@
 #define PM_LOG_SOURCES_MAX 50
 /* Bytes of lines that wait for their turn in a merge; then the oldest go on at once. */
 #define PM_LOG_MERGE_MAX (16u << 20)
+/* The same for equal lines of hosts that are shown as one, with --fold. */
+#define PM_LOG_FOLD_MAX (4u << 20)
 /* What an agent looks through for one viewer who asks for the past (F-38): text, unpacked, and
  * rotated files, of all his logs together.  It looks from the newest line back; what is older is
  * left out, and he is told.  A gigabyte under a pattern is half a minute of one core. */

@@ -14,6 +14,7 @@
  *   live=N every=MS  log lines that are written once somebody follows
  *   cut=N            the connection ends once, after so many live lines
  *   wide=N           bytes of a log line, at least
+ *   alike            its lines do not name the host
  *   restart=MS       its app is down so long when it is restarted in its turn
  * A line on standard input, "stop NAME" or "go NAME", takes an agent off or lets it dial again;
  * "hit NAME" makes the first app of it, or of all (*), reach its memory limit. "up N" is written
@@ -61,7 +62,7 @@ struct agent {
 	char name[64];
 	struct played_apps apps;
 	struct played_slots slots;
-	bool silent, stopped, enrolled;
+	bool silent, stopped, enrolled, alike;
 	uint32_t delay_ms, every_ms;
 	int64_t skew_ms;
 	uint64_t n_lines, n_live, cut, wide; /* n_lines: written so far */
@@ -101,6 +102,8 @@ static void take_word(struct agent *a, const char *word)
 		*value++ = '\0';
 	if (strcmp(copy, "silent") == 0)
 		a->silent = true;
+	else if (strcmp(copy, "alike") == 0)
+		a->alike = true;
 	else if (value == NULL)
 		return;
 	else if (strcmp(copy, "apps") == 0)
@@ -230,7 +233,8 @@ static void answer_due(struct agent *a, uint64_t now)
 
 static size_t line_text(const struct agent *a, uint64_t k, char *out, size_t size)
 {
-	int n = snprintf(out, size, "%s line %08llu", a->name, (unsigned long long)k);
+	int n = snprintf(out, size, "%s line %08llu", a->alike ? "each" : a->name,
+	                 (unsigned long long)k);
 	size_t len = n > 0 ? (size_t)n : 0;
 
 	while (len < a->wide && len + 1 < size)

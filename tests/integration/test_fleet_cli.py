@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -386,6 +387,42 @@ class Fleet(FleetTestCase):
         self.assertEqual(sorted(plain.splitlines()), [f"web0{i} line 00000049" for i in (1, 2, 3)])
         self.assertIn("more than 2", self.pmctl("--all", "logs", "--max-sources", "2", check=2).err)
         self.pmctl("logs", "--order", "arrival", check=2)
+
+    def folded(self, text):
+        """[(count, hosts, text)] of what --fold shows; a line that is alone looks as without it."""
+        out = []
+        for line in text.splitlines():
+            many = re.match(r"^×(\d+) (\S+) (?:~ )?(each line \d+)$", line)
+            alone = re.match(r"^(web0\d)│api│0   (?:~ )?(each line \d+)$", line)
+            self.assertTrue(many or alone, line)
+            out.append((int(many[1]), many[2], many[3]) if many else (1, alone[1], alone[2]))
+        return out
+
+    def test_f37_the_same_line_of_hosts_is_one_and_the_counts_sum_up(self):
+        self.five("* alike live=100 every=20\n")
+        past = self.folded(self.pmctl("--all", "logs", "api", "-n", "10", "--nostream", "--fold").out)
+        self.assertEqual(sum(count for count, _, _ in past), 50)
+        self.assertEqual({text for _, _, text in past}, {f"each line {n:08d}" for n in range(40, 50)})
+        self.assertIn((5, "web[01-05]"), {(count, hosts) for count, hosts, _ in past})
+        objects = [json.loads(line) for line in
+                   self.pmctl("--all", "logs", "api", "-n", "10", "--nostream", "--fold", "--json").out.splitlines()]
+        self.assertEqual(sum(o["count"] for o in objects), 50)
+        for o in objects:
+            self.assertEqual((o["schema"], o["app_name"], o["type"], len(set(o["hosts"]))), (1, "api", "out", len(o["hosts"])))
+        # Several apps may come: then each says which.
+        self.assertRegex(self.pmctl("--all", "logs", "-n", "1", "--nostream", "--fold").out, r"(?m)^×\d web\S+│api each line 00000049$")
+        # Live, too; nothing waits for what does not come.
+        child = self.pmctl_popen("--all", "logs", "api", "-n", "0", "-f", "--fold", text=True)
+        live = []
+        while sum(count for count, _, _ in live) < 500:
+            live += self.folded(child.stdout.readline())
+        child.send_signal(signal.SIGINT)
+        rest, _ = child.communicate(timeout=20)
+        self.assertEqual((rest, child.returncode), ("", 130))
+        self.assertEqual(sum(count for count, _, _ in live), 500)
+        self.assertEqual({text for _, _, text in live}, {f"each line {n:08d}" for n in range(50, 150)})
+        for args in (["--fold"], ["--all", "--fold", "--raw"], ["--all", "--fold", "--no-prefix"]):
+            self.assertIn("--fold", self.pmctl("logs", *args, check=2).err)
 
     def test_x51_agents_of_an_earlier_version_are_members_like_others(self):
         """Played agents keep no generation of their sessions and say no number of a command: they are of before X-50."""

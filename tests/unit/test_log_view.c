@@ -208,13 +208,16 @@ static void gaps_are_told_where_they_are(void **state)
 	log_view_gap(&plain, "web7", &out_source, 0, 1234567, "rot\033ated", &out);
 	log_view_gap(&plain, "web7", &out_source, 0, 0, "rotated away while nobody read", &out);
 	log_view_gap(&json, "web7", NULL, 5, 0, "x", &out);
+	log_view_bound("web7", &out_source, "enough", &out);
 	assert_string_equal(
 		out.bytes,
 		"-- web7/tick: 1,204 lines not delivered (client too slow) --\n"
 		"-- web7/tick: 1,234,567 bytes not delivered (rot\\x1bated) --\n"
 		"-- web7/tick: lines not delivered (rotated away while nobody read) --\n"
 		"{\"schema\":1,\"host\":\"web7\",\"type\":\"gap\",\"app_name\":\"\",\"lines\":5,"
-		"\"bytes\":0,\"why\":\"x\"}\n");
+		"\"bytes\":0,\"why\":\"x\"}\n"
+		"{\"schema\":1,\"host\":\"web7\",\"type\":\"bound\",\"app_name\":\"tick\","
+		"\"why\":\"enough\"}\n");
 }
 
 int main(void)
