@@ -10,6 +10,7 @@
 #include "agent/app.h"
 #include "agent/job.h"
 #include "agent/mark.h"
+#include "agent/rekey.h"
 #include "agent/remote.h"
 #include "agent/turns.h"
 #include "agent/uplink.h"
@@ -26,6 +27,7 @@ struct liaison {
 	struct super *su;
 	struct remote *remote; /* owned */
 	struct mark *mark;     /* owned */
+	struct rekey *rekey;   /* owned */
 	struct session_guard guard;
 	struct session *session; /* borrowed; NULL: no process has it */
 	struct job *job;         /* borrowed; NULL: no process */
@@ -81,6 +83,15 @@ static void take_mark(struct liaison *f, uint64_t generation)
 	remote_set_base(f->remote, mark_base(f->mark));
 }
 
+/* Keys that hold from now on are kept. */
+static void take_keys(struct liaison *f, const Pm__UplinkState *said)
+{
+	if (said->own_key.len == PM_KEY_BYTES && said->coordinator_key.len == PM_KEY_BYTES)
+		rekey_keep(f->rekey, said->own_key.data, said->coordinator_key.data,
+		           said->coordinator_next.len == PM_KEY_BYTES ? said->coordinator_next.data
+		                                                      : NULL);
+}
+
 static void on_state(struct liaison *f, const Pm__UplinkState *said)
 {
 	bool was = f->state.connected;
@@ -99,14 +110,17 @@ static void on_state(struct liaison *f, const Pm__UplinkState *said)
 			take(f->name, sizeof(f->name), said->name);
 		f->token[0] = '\0'; /* it has joined */
 		take_mark(f, said->generation);
+		take_keys(f, said);
 	}
 	if (said->connected && !was) {
 		pm_log(PM_LOG_INFO, "fleet.up", "coordinator=%s id=%s", f->address, f->id);
 		remote_note(f->remote, "fleet.up", f->address, "ok");
+	} else if (said->connected && *said->why != '\0') {
+		pm_log(PM_LOG_WARN, "fleet.key", "%s", said->why);
 	} else if (!said->connected && (was || strcmp(f->why, said->why) != 0)) {
 		pm_log(PM_LOG_WARN, "fleet.down", "coordinator=%s %s", f->address, said->why);
 	}
-	take(f->why, sizeof(f->why), said->why);
+	take(f->why, sizeof(f->why), said->connected ? "" : said->why);
 }
 
 Pm__UplinkState *liaison_state(struct super *su)
@@ -214,6 +228,11 @@ static void on_notice(void *arg, struct session *s, const Pm__Envelope *env)
 		return;
 	if (env->body_case == PM__ENVELOPE__BODY_SLOT) {
 		on_slot(f, env->slot);
+		return;
+	}
+	if (env->body_case == PM__ENVELOPE__BODY_KEY_WANTED) {
+		remote_note(f->remote, "key.wanted", f->address,
+		            rekey_make(f->rekey) ? "ok" : "refused: too soon");
 		return;
 	}
 	if (env->body_case == PM__ENVELOPE__BODY_UPLINK_STATE) {
@@ -377,6 +396,19 @@ static void on_marked(void *arg)
 	(void)uv_timer_start(&f->tell, on_tell, 0, 0); /* cannot fail */
 }
 
+static void start(struct liaison *f);
+
+/* The process that holds the link reads its keys before it gives up its rights: another one does.
+ */
+static void on_next_key(void *arg, const char *fingerprint, bool found)
+{
+	struct liaison *f = arg;
+
+	remote_note(f->remote, found ? "key.offer" : "key.make", fingerprint, "ok");
+	if (f->wanted)
+		start(f);
+}
+
 static int liaison_create(struct super *su, struct liaison **out, struct pm_error *err)
 {
 	struct liaison *f = pm_calloc(1, sizeof(*f));
@@ -386,8 +418,10 @@ static int liaison_create(struct super *su, struct liaison **out, struct pm_erro
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	f->su = su;
 	if (mark_create(su->loop, su->home, on_marked, f, &f->mark, err) < 0 ||
+	    rekey_create(su->loop, su->home, on_next_key, f, &f->rekey, err) < 0 ||
 	    remote_create(su, &f->remote, err) < 0) {
 		mark_close(f->mark);
+		rekey_close(f->rekey);
 		free(f);
 		return -1;
 	}
@@ -508,6 +542,7 @@ void liaison_close(struct super *su)
 		job_kill(f->job);
 	remote_close(f->remote);
 	mark_close(f->mark);
+	rekey_close(f->rekey);
 	uv_close((uv_handle_t *)&f->restart, on_closed);
 	uv_close((uv_handle_t *)&f->tell, on_closed);
 	uv_close((uv_handle_t *)&f->leave, on_closed);

@@ -20,13 +20,15 @@
 #include "proto/facts.h"
 #include "proto/keyfile.h"
 #include "proto/paths.h"
+#include "proto/rotation.h"
 #include "proto/uplink.h"
 
 #define JOIN_MS       30000
-#define BEAT_LEAST_MS 1000u /* whatever the coordinator wants */
-#define LEAVE_MS      500   /* for a Goodbye to reach the coordinator */
-#define NOBODY        65534 /* uid and gid of Debian and of the kernel's overflow */
-#define ID_BITS       48    /* of a request's number, the rest is the session's */
+#define BEAT_LEAST_MS 1000u  /* whatever the coordinator wants */
+#define LEAVE_MS      500    /* for a Goodbye to reach the coordinator */
+#define OFFER_MS      600000 /* between offers of a next key, where one was not taken */
+#define NOBODY        65534  /* uid and gid of Debian and of the kernel's overflow */
+#define ID_BITS       48     /* of a request's number, the rest is the session's */
 #define ID_MASK       ((UINT64_C(1) << ID_BITS) - 1)
 
 static struct {
@@ -36,6 +38,9 @@ static struct {
 	struct pm_net *net;       /* owned */
 	struct pm_uplink *uplink; /* owned */
 	struct pm_key *key;       /* owned */
+	struct pm_key *next;      /* owned; takes its place; NULL: there is one key */
+	uint64_t offer;           /* the number of its KeyOffer */
+	uint64_t offered_ms;      /* 0: not yet */
 	struct pm_membership membership;
 	struct carried_streams streams;
 	struct pm_facts facts;
@@ -63,6 +68,12 @@ static void stop(int status)
 {
 	me.status = status;
 	uv_stop(&me.loop);
+}
+
+static void set_bytes(ProtobufCBinaryData *out, const uint8_t *key)
+{
+	out->data = (uint8_t *)(uintptr_t)key;
+	out->len = key == NULL ? 0 : PM_KEY_BYTES;
 }
 
 /* ---- what the supervisor is told ---- */
@@ -95,6 +106,12 @@ static void report(bool connected, const Pm__FleetWelcome *fleet, const char *wh
 	env.body_case = PM__ENVELOPE__BODY_UPLINK_STATE;
 	env.uplink_state = &state;
 	state.generation = fleet != NULL ? fleet->generation : 0;
+	if (connected && me.link != NULL) {
+		set_bytes(&state.own_key, pm_link_own_key(me.link));
+		set_bytes(&state.coordinator_key, pm_link_peer_key(me.link));
+		set_bytes(&state.coordinator_next,
+		          me.membership.has_next ? me.membership.next : NULL);
+	}
 	send_local(&env);
 }
 
@@ -115,6 +132,85 @@ static int report_failure(const struct pm_error *err)
 	default:
 		return UPLINK_EXIT_FAILED;
 	}
+}
+
+/* ---- keys ---- */
+
+/* The coordinator is known by the next one, too: what it says of it. */
+static void take_coordinator(const struct pm_link *l, const Pm__CoordinatorKeys *keys)
+{
+	const uint8_t *next =
+		keys != NULL && keys->next.len == PM_KEY_BYTES ? keys->next.data : NULL;
+
+	if (!pm_membership_take_keys(&me.membership, pm_link_peer_key(l), next))
+		return;
+	if (me.membership.has_next)
+		pm_uplink_set_coordinator(me.uplink, me.membership.next, me.membership.coordinator);
+	else
+		pm_uplink_set_coordinator(me.uplink, me.membership.coordinator, NULL);
+	if (me.membership.has_next)
+		pm_uplink_renew(me.uplink);
+}
+
+/* Say the next key in a session of the present one, once in a while until that one is over. */
+static void offer_key(struct pm_link *l)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__KeyOffer offer = PM__KEY_OFFER__INIT;
+	uint8_t proof[PM_ROTATION_PROOF_BYTES];
+	uint64_t now_ms = pm_now_ms();
+	struct pm_error err;
+
+	if (me.next == NULL || (pm_link_features(l) & PM_FEATURE_ROTATION) == 0 ||
+	    pm_key_same(pm_link_own_key(l), pm_key_public(me.next)) ||
+	    (me.offered_ms != 0 && now_ms - me.offered_ms < OFFER_MS) ||
+	    pm_rotation_prove(me.next, pm_link_own_key(l), pm_link_peer_key(l), proof, &err) < 0)
+		return;
+	me.offered_ms = now_ms;
+	set_bytes(&offer.key, pm_key_public(me.next));
+	offer.proof = (ProtobufCBinaryData){ sizeof(proof), proof };
+	env.id = me.offer = pm_link_next_id(l);
+	env.body_case = PM__ENVELOPE__BODY_KEY_OFFER;
+	env.key_offer = &offer;
+	(void)pm_link_send(l, &env); /* fits a record */
+}
+
+/* Both are good now: the session goes on with the next one. */
+static void on_key_taken(void)
+{
+	if (me.next == NULL)
+		return;
+	pm_uplink_set_own(me.uplink, me.next, me.key);
+	pm_uplink_renew(me.uplink);
+}
+
+/* What is about keys, or not: false. */
+static bool on_key_message(struct pm_link *l, const Pm__Envelope *env, enum pm_event_kind kind)
+{
+	Pm__Envelope out = PM__ENVELOPE__INIT;
+	struct pm_error err;
+
+	if (env->body_case == PM__ENVELOPE__BODY_KEY_OFFER) {
+		(void)pm_fail(&err, PM_UNSUPPORTED, "an agent takes no keys"); /* the reply */
+		pm_link_reply_error(l, env->id, &err);
+	} else if (env->body_case == PM__ENVELOPE__BODY_KEY_WANTED) {
+		out.body_case = PM__ENVELOPE__BODY_KEY_WANTED;
+		out.key_wanted = env->key_wanted;
+		send_local(&out);
+	} else if (env->body_case == PM__ENVELOPE__BODY_COORDINATOR_KEYS) {
+		take_coordinator(l, env->coordinator_keys);
+		if (l == me.link)
+			report(true, NULL, "", 0); /* it is to be kept */
+	} else if (kind == PM_EVENT_ANSWER && env->re != 0 && env->re == me.offer) {
+		me.offer = 0;
+		if (env->body_case == PM__ENVELOPE__BODY_KEY_TAKEN)
+			on_key_taken();
+		else if (env->body_case == PM__ENVELOPE__BODY_ERROR && l == me.link)
+			report(true, NULL, env->error->what, 0); /* it is logged there */
+	} else {
+		return env->body_case == PM__ENVELOPE__BODY_KEY_TAKEN;
+	}
+	return true;
 }
 
 /* ---- from the coordinator ---- */
@@ -140,6 +236,8 @@ static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
 	(void)arg;
 	me.link = l;
 	me.session++;
+	take_coordinator(l, welcome->fleet != NULL ? welcome->fleet->keys : NULL);
+	offer_key(l);
 	report(true, welcome->fleet, "", 0);
 	beat_every(welcome->fleet != NULL ? welcome->fleet->heartbeat_ms : 0);
 }
@@ -187,6 +285,8 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
                        enum pm_event_kind kind)
 {
 	(void)arg;
+	if (on_key_message(l, env, kind))
+		return;
 	if (kind == PM_EVENT_REQUEST)
 		pass_request(l, env);
 	else if (env->body_case == PM__ENVELOPE__BODY_SLOT)
@@ -454,6 +554,7 @@ static int load(const char *home, const char *token_file, struct pm_error *err)
 	if (pm_membership_load(home, &me.membership, err) < 0 ||
 	    pm_home_file(home, PM_HOME_AGENT_KEY, path, sizeof(path), err) < 0 ||
 	    pm_keyfile_load(path, &me.key, err) < 0 ||
+	    pm_keyfile_load_next(path, &me.next, err) < 0 ||
 	    pm_membership_next_epoch(home, &me.epoch, err) < 0)
 		return -1;
 	return drop_privileges(err);
@@ -478,13 +579,19 @@ static int make_link(struct pm_error *err)
 		.link = { .key = me.key,
 		          .role = PM_ROLE_AGENT,
 		          .program = "agent",
-		          .features = PM_FEATURE_GENERATIONS },
+		          .features = PM_FEATURE_GENERATIONS | PM_FEATURE_ROTATION },
 		.n_addresses = me.membership.n_addresses,
+		.other_key = me.next,
 		.trouble = on_trouble,
 	};
 
 	memcpy(config.addresses, me.membership.addresses, sizeof(config.addresses));
 	memcpy(config.coordinator, me.membership.coordinator, sizeof(config.coordinator));
+	if (me.membership.has_next) { /* which lasts longer, and shows the coordinator how far it is
+		                       */
+		memcpy(config.coordinator, me.membership.next, sizeof(config.coordinator));
+		config.other_coordinator = me.membership.coordinator;
+	}
 	if (pm_net_create(&me.loop, &me.net, err) < 0)
 		return -1;
 	return pm_uplink_create(me.net, &me.loop, &config, &handlers, NULL, &me.uplink, err);
@@ -522,6 +629,7 @@ static void finish(void)
 	(void)uv_run(&me.loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&me.loop); /* everything in it is closed */
 	pm_key_destroy(me.key);
+	pm_key_destroy(me.next);
 }
 
 int uplink_main(int argc, char **argv)

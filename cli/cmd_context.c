@@ -8,6 +8,7 @@
 #include "cli/json_out.h"
 #include "cli/lists.h"
 #include "cli/subverb.h"
+#include "proto/keyfile.h"
 
 static void one_json(const struct contexts *c, const struct context *one, struct json_out *j)
 {
@@ -158,7 +159,7 @@ static int delete (struct ctx *ctx, struct pm_error *err)
 	PM_CONTEXTS c = { 0 };
 	PM_CLOSE int lock = -1;
 	const struct context *one;
-	char path[PM_PATH_MAX], key[PM_PATH_MAX];
+	char path[PM_PATH_MAX], next[PM_PATH_MAX], key[PM_PATH_MAX];
 	bool ours;
 
 	if (context_file_lock(&lock, err) < 0 || context_file_load(&c, err) < 0)
@@ -167,15 +168,18 @@ static int delete (struct ctx *ctx, struct pm_error *err)
 	if (one == NULL)
 		return no_such(&c, name, err);
 	ours = one->key[0] != '/'; /* a key that login made, and not one of the user's own */
-	if (context_file_key_path(one, path, err) < 0)
+	if (context_file_key_path(one, path, err) < 0 ||
+	    pm_keyfile_next_path(path, next, sizeof(next), err) < 0)
 		return -1;
 	(void)snprintf(key, sizeof(key), "%s", one->key);
 	(void)contexts_remove(&c, name);
 	ours = ours && !key_is_shared(&c, key);
 	if (context_file_save(&c, err) < 0)
 		return -1;
-	if (ours)
-		(void)unlink(path); /* without a context it is of no use to anybody */
+	if (ours) { /* without a context they are of no use to anybody */
+		(void)unlink(path);
+		(void)unlink(next);
+	}
 	say(ctx,
 	    "%s is forgotten, and its key with it; an admin can revoke the key at the "
 	    "coordinator, too",

@@ -11,6 +11,7 @@
 #include "cli/fleet_client.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/login_rotate.h"
 #include "proto/enrol.h"
 #include "proto/hostlist.h"
 #include "proto/keyfile.h"
@@ -134,13 +135,15 @@ static int enrol(const struct ctx *ctx, struct context *one, const struct pm_tok
 /* The new key takes the place of an old one, and the context is there. */
 static int keep(struct contexts *c, struct context *one, const char *new_path, struct pm_error *err)
 {
-	char path[PM_PATH_MAX];
+	char path[PM_PATH_MAX], next[PM_PATH_MAX];
 
 	(void)snprintf(one->key, sizeof(one->key), "keys/%s.key", one->name); /* it was longer */
-	if (context_file_key_path(one, path, err) < 0)
+	if (context_file_key_path(one, path, err) < 0 ||
+	    pm_keyfile_next_path(path, next, sizeof(next), err) < 0)
 		return -1;
 	if (rename(new_path, path) < 0)
 		return pm_fail(err, PM_INTERNAL, "rename %.150s failed", new_path);
+	(void)unlink(next); /* of a key that is no more */
 	if (contexts_put(c, one, err) < 0)
 		return -1;
 	(void)snprintf(c->current, sizeof(c->current), "%s", one->name);
@@ -181,6 +184,8 @@ static int login_run(struct ctx *ctx, struct pm_error *err)
 	struct context one = { 0 };
 	char path[PM_PATH_MAX];
 
+	if (args_has(ctx->args, "rotate"))
+		return login_rotate(ctx, err);
 	if (args_has(ctx->args, "as") && !hostlist_is_name(args_get(ctx->args, "as")))
 		return pm_fail(err, PM_USAGE, "--as: '%.100s' is no operator's name",
 		               args_get(ctx->args, "as"));
@@ -214,6 +219,8 @@ static const struct cmd_option options[] = {
 	{ "name", 0, CMD_VALUE, "CONTEXT", "what to call the coordinator here; its host's name" },
 	{ "as", 0, CMD_VALUE, "NAME",
 	  "what it is to call you, where the token does not say; USER-HOST" },
+	{ "rotate", 0, CMD_NO_VALUE, NULL,
+	  "replace the key of a context, the current one or --name, by a new one" },
 	{ NULL, 0, CMD_NO_VALUE, NULL, NULL },
 };
 
@@ -224,7 +231,9 @@ const struct cmd cmd_login = {
 	.help = "A new key is made for it, readable by you alone. The token names the coordinator "
 		"and its key, so that nobody can stand in for it; compare the words with those "
 		"that it shows. The first token is made on the coordinator's machine with 'pmd "
-		"coordinator token', later ones with 'pmctl token create --operator'.",
+		"coordinator token', later ones with 'pmctl token create --operator'. --rotate needs no token: the "
+		"coordinator learns the new key by the present one, which is good until the new "
+		"one was used; stopped at any moment it can be given again.",
 	.options = options,
 	.max_args = 0,
 	.flags = CMD_JSON | CMD_PMCTL_ONLY,

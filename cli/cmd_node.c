@@ -279,6 +279,7 @@ CHANGE(drain, PM__NODE_VERB__NODE_DRAIN, "drained", false)
 CHANGE(undrain, PM__NODE_VERB__NODE_UNDRAIN, "back in service", false)
 CHANGE(revoke, PM__NODE_VERB__NODE_REVOKE, "revoked", true)
 CHANGE(rekey, PM__NODE_VERB__NODE_REKEY, "asked for a new key", false)
+CHANGE(rotate, PM__NODE_VERB__NODE_ROTATE, "asked to replace its key", false)
 CHANGE(accept, PM__NODE_VERB__NODE_ACCEPT, "accepted", false)
 CHANGE(reject, PM__NODE_VERB__NODE_REJECT, "rejected", false)
 CHANGE(forget, PM__NODE_VERB__NODE_FORGET, "forgotten", true)
@@ -338,6 +339,7 @@ static int node_run(struct ctx *ctx, struct pm_error *err)
 		{ "undrain", "[NODE...]", 0, CMD_ANY, undrain },
 		{ "revoke", "[NODE...]", 0, CMD_ANY, revoke },
 		{ "rekey", "[NODE...]", 0, CMD_ANY, rekey },
+		{ "rotate", "[NODE...]", 0, CMD_ANY, rotate },
 		{ "accept", "[NODE...]", 0, CMD_ANY, accept },
 		{ "reject", "[NODE...]", 0, CMD_ANY, reject },
 		{ "rename", "NODE NAME", 2, 2, rename_node },
@@ -383,11 +385,12 @@ static const struct cmd_option options[] = {
 
 const struct cmd cmd_node = {
 	.name = "node",
-	.args = "list|show|label|drain|undrain|revoke|rekey|accept|reject|rename|forget [NODE]...",
+	.args = "list|show|label|drain|undrain|revoke|rekey|rotate|accept|reject|rename|forget [NODE]...",
 	.summary = "the machines of the fleet: who they are, and whether they belong to it",
 	.help = "NODE is a name or a SET as --hosts takes it. 'label NODE KEY=VALUE' sets a label "
-		"and 'label NODE KEY-' removes it; 'revoke' lets a key in no more, 'rekey' asks "
-		"for a new one, 'forget' takes the node off the list.",
+		"and 'label NODE KEY-' removes it; 'revoke' lets a key in no more; 'rotate' has "
+		"the node make a new one, without cutting it off; 'rekey' lets it join again with "
+		"a token of its name; 'forget' takes the node off the list.",
 	.options = options,
 	.min_args = 1,
 	.max_args = CMD_ANY,

@@ -108,6 +108,12 @@ static int take_word(struct context *one, const char *word, const char *value, s
 		one->has_coordinator = true;
 		return 0;
 	}
+	if (strcmp(word, "next") == 0) {
+		if (pm_key_parse(value, one->next, err) < 0)
+			return -1;
+		one->has_next = true;
+		return 0;
+	}
 	if (strcmp(word, "operator") == 0)
 		return take_name(value, one->operator, "an operator", err);
 	if (strcmp(word, "key") != 0)
@@ -213,6 +219,10 @@ static void format_one(const struct context *one, struct pm_buf *out)
 	}
 	pm_key_format(one->coordinator, key);
 	pm_buf_printf(out, "  coordinator %s\n", key);
+	if (one->has_next) {
+		pm_key_format(one->next, key);
+		pm_buf_printf(out, "  next %s\n", key);
+	}
 	pm_buf_printf(out, "  key %s\n", one->key);
 	if (one->operator[0] != '\0')
 		pm_buf_printf(out, "  operator %s\n", one->operator);

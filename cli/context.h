@@ -4,11 +4,12 @@
  *   context prod
  *     address coord.example:7443
  *     coordinator pmd-key:...
+ *     next pmd-key:...
  *     key keys/prod.key
  *     operator alice
  *
  * One word and its value a line; '#' begins a comment.  A key's path is relative to the file's
- * directory unless it is absolute.
+ * directory unless it is absolute.  `next` is there while the coordinator replaces its key.
  */
 #ifndef PM_CLI_CONTEXT_H
 #define PM_CLI_CONTEXT_H
@@ -26,7 +27,8 @@ struct context {
 	struct pm_address addresses[PM_ADDRESSES_MAX]; /* tried in this order */
 	unsigned n_addresses;
 	uint8_t coordinator[PM_KEY_BYTES];
-	bool has_coordinator;
+	uint8_t next[PM_KEY_BYTES]; /* what it will be known by */
+	bool has_coordinator, has_next;
 	char key[PM_PATH_MAX];
 	char operator[PM_NAME_MAX + 1]; /* what the coordinator calls us; "": not told */
 };

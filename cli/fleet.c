@@ -10,7 +10,6 @@
 #include "cli/fleet_route.h"
 #include "cli/interrupt.h"
 #include "proto/hostlist.h"
-#include "proto/keyfile.h"
 #include "proto/targets.h"
 
 #define REQUEST_MS 20000
@@ -237,7 +236,7 @@ void fleet_close(struct fleet *f)
 	if (f == NULL)
 		return;
 	fleet_client_close(f->client);
-	pm_key_destroy(f->key);
+	fleet_keys_finish(&f->keys);
 	for (size_t i = 0; i < PM_COUNT(f->texts); i++)
 		pm_buf_finish(&f->texts[i]);
 	for (size_t i = 0; i < f->n_names; i++)
@@ -254,34 +253,20 @@ void fleet_closep(struct fleet **f)
 	fleet_close(*f);
 }
 
-static int load_key(struct fleet *f, struct pm_error *err)
-{
-	char path[PM_PATH_MAX];
-
-	if (context_file_key_path(&f->context, path, err) < 0)
-		return -1;
-	if (pm_keyfile_load(path, &f->key, err) == 0)
-		return 0;
-	pm_hint(err, "'pmctl login' makes a new one");
-	return pm_wrap(err, "the key of context %.100s", f->context.name);
-}
-
 static int connect_to(struct ctx *ctx, struct fleet *f, struct pm_error *err)
 {
 	struct fleet_client_options options = {
-		.addresses = f->context.addresses,
-		.n_addresses = f->context.n_addresses,
-		.coordinator = f->context.coordinator,
 		.role = PM_ROLE_OPERATOR,
 		.program = ctx->program,
 		.timeout_ms = ctx->timeout_ms,
 	};
 
+	const struct pm_key *used;
+
 	if (interrupt_begin(&f->stop_fd, err) < 0)
 		return -1;
-	options.key = f->key;
 	options.stop_fd = f->stop_fd;
-	if (fleet_client_connect(&options, &f->client, err) < 0)
+	if (fleet_keys_connect(&f->context, &f->keys, &options, false, &f->client, &used, err) < 0)
 		return pm_wrap(err, "coordinator %.100s", f->context.name);
 	return 0;
 }
@@ -290,6 +275,11 @@ int fleet_reconnect(struct ctx *ctx, struct fleet *f, struct pm_error *err)
 {
 	fleet_client_close(f->client);
 	f->client = NULL;
+	/* Another pmctl may have replaced our key meanwhile, or learned the coordinator's. */
+	fleet_keys_finish(&f->keys);
+	if (context_choose(f->context.name, &f->context, err) < 0 ||
+	    fleet_keys_load(&f->context, &f->keys, err) < 0)
+		return -1;
 	return connect_to(ctx, f, err);
 }
 
@@ -300,7 +290,8 @@ int fleet_open(struct ctx *ctx, struct fleet **out, struct pm_error *err)
 	if (f == NULL)
 		return no_memory(err);
 	if (context_choose(args_get(ctx->args, "context"), &f->context, err) < 0 ||
-	    settle_selector(ctx, f, err) < 0 || load_key(f, err) < 0 || connect_to(ctx, f, err) < 0)
+	    settle_selector(ctx, f, err) < 0 || fleet_keys_load(&f->context, &f->keys, err) < 0 ||
+	    connect_to(ctx, f, err) < 0)
 		return -1;
 	*out = PM_STEAL(f);
 	return 0;

@@ -5,11 +5,12 @@
 #include "cli/context.h"
 #include "cli/ctx.h"
 #include "cli/fleet_client.h"
+#include "cli/fleet_keys.h"
 #include "cli/hosts.h"
 
 struct fleet {
 	struct context context;
-	struct pm_key *key;          /* owned */
+	struct fleet_keys keys;      /* owned */
 	struct fleet_client *client; /* owned */
 	int stop_fd;                 /* Ctrl-C; borrowed */
 	Pm__Selector selector;

@@ -33,8 +33,9 @@ struct fleet_client {
 	struct pm_link_host *host; /* owned */
 	struct pm_link *link;      /* owned; NULL: over */
 	struct carrier *carrier;   /* owned */
-	bool up, over, writing, stop;
-	struct pm_error why; /* it is over */
+	bool up, over, writing, stop, has_next;
+	uint8_t next[PM_KEY_BYTES]; /* of the coordinator's keys */
+	struct pm_error why;        /* it is over */
 	struct question question;
 	struct fleet_stream *streams;               /* owned */
 	const struct fleet_client_options *options; /* while connecting */
@@ -70,8 +71,12 @@ static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
 {
 	struct fleet_client *c = arg;
 
+	const Pm__CoordinatorKeys *keys = welcome->fleet == NULL ? NULL : welcome->fleet->keys;
+
 	(void)l;
-	(void)welcome;
+	c->has_next = keys != NULL && keys->next.len == PM_KEY_BYTES;
+	if (c->has_next)
+		memcpy(c->next, keys->next.data, PM_KEY_BYTES);
 	c->up = true;
 }
 
@@ -284,6 +289,16 @@ void fleet_client_close(struct fleet_client *c)
 void fleet_client_closep(struct fleet_client **c)
 {
 	fleet_client_close(*c);
+}
+
+const uint8_t *fleet_client_next_key(const struct fleet_client *c)
+{
+	return c->has_next ? c->next : NULL;
+}
+
+const uint8_t *fleet_client_peer_key(const struct fleet_client *c)
+{
+	return pm_link_peer_key(c->link);
 }
 
 bool fleet_client_is_up(const struct fleet_client *c)

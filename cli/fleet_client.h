@@ -39,7 +39,10 @@ PM_MUST_CHECK int fleet_client_connect(const struct fleet_client_options *option
                                        struct fleet_client **out, struct pm_error *err);
 void fleet_client_close(struct fleet_client *c); /* with its streams; NULL is fine */
 void fleet_client_closep(struct fleet_client **c);
-bool fleet_client_is_up(const struct fleet_client *c); /* NULL: no */
+/* What the coordinator says it will be known by (S-06); borrowed; NULL: nothing else. */
+const uint8_t *fleet_client_next_key(const struct fleet_client *c);
+const uint8_t *fleet_client_peer_key(const struct fleet_client *c); /* that it was begun with */
+bool fleet_client_is_up(const struct fleet_client *c);              /* NULL: no */
 
 /* How long to wait, and what for besides the answer. */
 struct fleet_wait {

@@ -17,6 +17,7 @@
 #include "cli/lists.h"
 #include "cli/pager.h"
 #include "cli/rollout_start.h"
+#include "proto/failpoint.h"
 #include "proto/paths.h"
 #include "proto/units.h"
 
@@ -213,6 +214,7 @@ int pmctl_main(int argc, char **argv)
 	int status;
 
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for SIGPIPE */
+	pm_failpoint_arm_from_env();
 	ctx.program = ctx.as_pm2 ? "pm2" : "pmctl";
 	if (args_parse(argc, argv, ctx.as_pm2, &args, &err) < 0)
 		return refuse(&ctx, argc, argv, &err);

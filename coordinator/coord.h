@@ -18,6 +18,7 @@ struct coord {
 	struct forwards *forwards;
 	struct rollouts *rollouts;
 	struct budgets *budgets;
+	struct rotation *rotation;
 	struct members members;
 	struct pm_address addresses[PM_ADDRESSES_MAX]; /* for tokens: where agents find us */
 	unsigned n_addresses;
@@ -33,7 +34,8 @@ struct coord {
 struct peer {
 	struct coord *c; /* borrowed */
 	bool is_agent;
-	bool local; /* the machine's own: every right */
+	bool local;    /* the machine's own: every right */
+	bool offering; /* a next key of its is on the way to the store */
 	struct store_id id;
 	struct node *node; /* an agent's, from its Hello on; borrowed */
 	struct pm_link *link;

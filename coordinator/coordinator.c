@@ -22,6 +22,7 @@
 #include "coordinator/local.h"
 #include "coordinator/options.h"
 #include "coordinator/rollouts.h"
+#include "coordinator/rotation.h"
 #include "proto/address.h"
 #include "proto/failpoint.h"
 #include "proto/keyfile.h"
@@ -444,12 +445,14 @@ static int listen_all(struct coord *c, struct options *o, struct pm_error *err)
 	const struct pm_hub_config config = { .link = { .key = c->key,
 		                                        .role = PM_ROLE_COORDINATOR,
 		                                        .program = "coordinator",
+		                                        .features = PM_FEATURE_ROTATION,
 		                                        .heartbeat_ms = o->heartbeat_ms } };
 	char any[32];
 
 	if (pm_net_create(c->loop, &c->net, err) < 0 ||
 	    pm_hub_create(c->net, c->loop, &config, &peer_handlers, c, &c->hub, err) < 0)
 		return -1;
+	rotation_listen(c->rotation);
 	(void)snprintf(any, sizeof(any), "0.0.0.0:%d", PM_DEFAULT_PORT);
 	if (o->n_listen == 0 && options_parse_listen(any, &o->listen[o->n_listen++], err) < 0)
 		return -1;
@@ -528,6 +531,7 @@ static int serve(struct options *o, struct pm_error *err)
 	if (open_home(c, o->home, err) < 0 || open_store(c, err) < 0 ||
 	    forwards_create(c->loop, &c->forwards, err) < 0 ||
 	    rollouts_create(c, &c->rollouts, err) < 0 || budgets_create(c, &c->budgets, err) < 0 ||
+	    rotation_create(c, o->key_overlap_s, &c->rotation, err) < 0 ||
 	    listen_all(c, o, err) < 0)
 		return -1;
 	set_addresses(c, o);
@@ -552,6 +556,7 @@ static int serve(struct options *o, struct pm_error *err)
 	rollout_start_close();
 	rollouts_close(c->rollouts);
 	budgets_close(c->budgets);
+	rotation_close(c->rotation);
 	pm_net_close(c->net);
 	uv_close((uv_handle_t *)&c->minute, NULL);
 	uv_close((uv_handle_t *)&me.goodbye, NULL);
@@ -602,13 +607,25 @@ static int make_backup(const struct options *o, struct pm_error *err)
 	return local_backup(home, o->name != NULL ? o->name : "", err);
 }
 
+static int rotate(const struct options *o, struct pm_error *err)
+{
+	char home[PM_PATH_MAX];
+
+	if (o->home == NULL)
+		return pm_fail(err, PM_USAGE, "--home: the coordinator's");
+	if (pm_home_resolve(o->home, false, home, sizeof(home), err) < 0)
+		return -1;
+	return local_rotate(home, o->finish, err);
+}
+
 int coordinator_main(int argc, char **argv)
 {
 	struct options o = { 0 };
 	struct pm_error err;
 	bool token = argc > 1 && strcmp(argv[1], "token") == 0;
 	bool backup = argc > 1 && strcmp(argv[1], "backup") == 0;
-	bool verb = token || backup;
+	bool turn = argc > 1 && strcmp(argv[1], "rotate") == 0;
+	bool verb = token || backup || turn;
 
 	pm_log_to(STDERR_FILENO, "coordinator");
 	if (sodium_init() < 0) {
@@ -619,7 +636,14 @@ int coordinator_main(int argc, char **argv)
 		return complain(&err);
 	if (o.help)
 		return options_usage(stdout);
-	if ((token ? make_token(&o, &err) : backup ? make_backup(&o, &err) : serve(&o, &err)) < 0)
+	if (o.finish && !turn) {
+		(void)pm_fail(&err, PM_USAGE, "--finish goes with 'rotate'"); /* complained of */
+		return complain(&err);
+	}
+	if ((token    ? make_token(&o, &err)
+	     : backup ? make_backup(&o, &err)
+	     : turn   ? rotate(&o, &err)
+	              : serve(&o, &err)) < 0)
 		return complain(&err);
 	return 0;
 }

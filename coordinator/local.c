@@ -237,6 +237,7 @@ static int put_token(uv_loop_t *loop, struct fleet_store *store, const struct pm
 /* What is done on this machine: the key, the loop, and the store unless the coordinator has it. */
 struct local {
 	struct pm_key *key;        /* owned */
+	struct pm_key *next;       /* owned; what it will be known by; NULL: there is one key */
 	struct fleet_store *store; /* owned; NULL: the coordinator runs */
 	uv_loop_t *loop;
 };
@@ -260,9 +261,14 @@ static int local_open(const char *home, struct local *l, struct pm_error *err)
 		pm_hint(err, "'pmd coordinator --home %.60s' makes it at its first start", home);
 		return -1;
 	}
+	if (pm_keyfile_load_next(path, &l->next, err) < 0) {
+		pm_key_destroy(l->key);
+		return -1;
+	}
 	if (fleet_store_open_sqlite(l->loop, &options, &l->store, err) < 0 &&
 	    err->code != PM_LOCKED) {
 		pm_key_destroy(l->key);
+		pm_key_destroy(l->next);
 		return -1;
 	}
 	return 0;
@@ -273,6 +279,7 @@ static void local_close(struct local *l)
 	fleet_store_close(l->store);
 	(void)uv_run(l->loop, UV_RUN_DEFAULT);
 	pm_key_destroy(l->key);
+	pm_key_destroy(l->next);
 }
 
 int local_token(const char *home, const Pm__TokenCreate *what, struct pm_error *err)
@@ -285,8 +292,9 @@ int local_token(const char *home, const Pm__TokenCreate *what, struct pm_error *
 		return -1;
 	request.what_case = PM__FLEET_REQUEST__WHAT_TOKEN_CREATE;
 	request.token_create = (Pm__TokenCreate *)(uintptr_t)what;
-	rc = l.store == NULL ? ask_running(l.loop, home, l.key, &request, err)
-	                     : put_token(l.loop, l.store, l.key, what, err);
+	rc = l.store == NULL
+	             ? ask_running(l.loop, home, l.key, &request, err)
+	             : put_token(l.loop, l.store, l.next != NULL ? l.next : l.key, what, err);
 	local_close(&l);
 	return rc;
 }
@@ -323,6 +331,65 @@ int local_backup(const char *home, const char *name, struct pm_error *err)
 	request.backup = &backup;
 	rc = l.store == NULL ? ask_running(l.loop, home, l.key, &request, err)
 	                     : copy_store(&l, home, name, err);
+	local_close(&l);
+	return rc;
+}
+
+/* ---- another key ---- */
+
+static int begin_rotation(struct local *l, const char *path, struct pm_error *err)
+{
+	char next[PM_PATH_MAX];
+
+	if (l->next != NULL)
+		return 0; /* it is under way */
+	if (pm_keyfile_next_path(path, next, sizeof(next), err) < 0 ||
+	    pm_key_create(&l->next, err) < 0)
+		return -1;
+	return pm_keyfile_create(next, l->next, err);
+}
+
+static int finish_rotation(struct local *l, const char *path, struct pm_error *err)
+{
+	if (l->next == NULL) {
+		(void)pm_fail(err, PM_NOT_FOUND, "the coordinator's key is not being replaced");
+		pm_hint(err, "'pmd coordinator rotate' begins that");
+		return -1;
+	}
+	if (pm_keyfile_promote(path, err) < 0)
+		return -1;
+	pm_key_destroy(l->key);
+	l->key = PM_STEAL(l->next);
+	return 0;
+}
+
+static int print_offline(const struct local *l, struct pm_error *err)
+{
+	char words[PM_FINGERPRINT_TEXT], text[160];
+
+	pm_key_fingerprint(pm_key_public(l->next != NULL ? l->next : l->key), words);
+	(void)snprintf(text, sizeof(text), "the coordinator's %s is %s; it does not run",
+	               l->next != NULL ? "next key" : "key", words);
+	return print(text, err);
+}
+
+int local_rotate(const char *home, bool finish, struct pm_error *err)
+{
+	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
+	Pm__KeysReload reload = PM__KEYS_RELOAD__INIT;
+	char path[PM_PATH_MAX];
+	struct local l;
+	int rc;
+
+	if (pm_home_file(home, COORDINATOR_KEY_FILE, path, sizeof(path), err) < 0 ||
+	    local_open(home, &l, err) < 0)
+		return -1;
+	request.what_case = PM__FLEET_REQUEST__WHAT_KEYS_RELOAD;
+	request.keys_reload = &reload;
+	rc = finish ? finish_rotation(&l, path, err) : begin_rotation(&l, path, err);
+	if (rc == 0)
+		rc = l.store == NULL ? ask_running(l.loop, home, l.key, &request, err)
+		                     : print_offline(&l, err);
 	local_close(&l);
 	return rc;
 }

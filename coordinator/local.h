@@ -2,6 +2,8 @@
 #ifndef PM_COORDINATOR_LOCAL_H
 #define PM_COORDINATOR_LOCAL_H
 
+#include <stdbool.h>
+
 #include "proto/error.h"
 #include "proto/pm.pb-c.h"
 
@@ -25,5 +27,14 @@ PM_MUST_CHECK int local_token(const char *home, const Pm__TokenCreate *what, str
  * errors  as local_token(), and PM_EXISTS
  */
 PM_MUST_CHECK int local_backup(const char *home, const char *name, struct pm_error *err);
+
+/*
+ * Replace the coordinator's key (S-06): make the next one, unless there is one, and have everybody
+ * told of it; or end the present one now.  Prints how far it has got.
+ *
+ * finish  end the present one
+ * errors  as local_token(), and PM_NOT_FOUND (finish: there is no next one)
+ */
+PM_MUST_CHECK int local_rotate(const char *home, bool finish, struct pm_error *err);
 
 #endif

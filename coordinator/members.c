@@ -379,7 +379,7 @@ const struct member_key *members_key(const struct members *m, const uint8_t *key
 
 int members_put_key(struct members *m, const struct store_key_row *row, struct pm_error *err)
 {
-	const struct member_key k = { row->key, row->kind, row->owner, row->state };
+	const struct member_key k = { row->key, row->kind, row->owner, row->state, row->ended_ms };
 	size_t at = key_place(m, row->key.bytes);
 	struct member_key *more;
 
@@ -395,6 +395,56 @@ int members_put_key(struct members *m, const struct store_key_row *row, struct p
 	m->keys[at] = k;
 	m->n_keys++;
 	return 0;
+}
+
+static void drop_keys(struct members *m, const struct store_id *owner, enum key_state state)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->n_keys; i++)
+		if (m->keys[i].state != state || !same_id(&m->keys[i].owner, owner))
+			m->keys[kept++] = m->keys[i];
+	m->n_keys = kept;
+}
+
+int members_next_key(struct members *m, const struct store_next_key *k, struct pm_error *err)
+{
+	const struct member_key *found = members_key(m, k->present.bytes);
+	struct member_key *present;
+	struct store_key_row row = { .key = k->next, .state = KEY_NEXT };
+
+	if (found == NULL)
+		return 0; /* forgotten meanwhile */
+	row.kind = found->kind;
+	row.owner = found->owner;
+	drop_keys(m, &row.owner, KEY_NEXT);
+	if (members_put_key(m, &row, err) < 0)
+		return -1;
+	present = &m->keys[key_place(m, k->present.bytes)];
+	present->ended_ms = k->until_ms;
+	return 0;
+}
+
+void members_use_key(struct members *m, const struct store_key *next)
+{
+	const struct member_key *found = members_key(m, next->bytes);
+	struct store_id owner;
+
+	if (found == NULL)
+		return;
+	owner = found->owner;
+	drop_keys(m, &owner, KEY_RETIRED);
+	for (size_t i = 0; i < m->n_keys; i++)
+		if (same_id(&m->keys[i].owner, &owner) && m->keys[i].state == KEY_ACTIVE)
+			m->keys[i].state = KEY_RETIRED;
+	m->keys[key_place(m, next->bytes)].state = KEY_ACTIVE;
+	m->keys[key_place(m, next->bytes)].ended_ms = 0;
+}
+
+bool member_key_is_good(const struct member_key *k, int64_t now_ms)
+{
+	return k->state == KEY_NEXT ||
+	       (k->state == KEY_ACTIVE && (k->ended_ms == 0 || now_ms < k->ended_ms));
 }
 
 void members_each_key(const struct members *m, const struct store_id *owner, member_key_fn *fn,

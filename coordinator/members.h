@@ -71,6 +71,8 @@ struct member_key {
 	enum member_kind kind;
 	struct store_id owner;
 	enum key_state state;
+	int64_t ended_ms; /* of an active one: when it ends, as its next one takes over; 0: it stays
+	                   */
 };
 
 struct members {
@@ -110,6 +112,12 @@ struct oper *members_oper(const struct members *m, const struct store_id *id);
 struct oper *members_oper_named(const struct members *m, const char *id_or_name);
 /* Every key of a member, in any state. */
 typedef void member_key_fn(void *arg, const struct member_key *key);
+/* The same that STORE_NEXT_KEY and STORE_USE_KEY do, where they have been done. */
+PM_MUST_CHECK int members_next_key(struct members *m, const struct store_next_key *k,
+                                   struct pm_error *err);
+void members_use_key(struct members *m, const struct store_key *next);
+/* Whether it lets its owner in, at that calendar time. */
+bool member_key_is_good(const struct member_key *k, int64_t now_ms);
 void members_each_key(const struct members *m, const struct store_id *owner, member_key_fn *fn,
                       void *arg);
 

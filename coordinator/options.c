@@ -7,16 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TTL_MAX_S (30ul * 24 * 3600)
+#define TTL_MAX_S     (30ul * 24 * 3600)
+#define OVERLAP_MAX_S (365ul * 24 * 3600)
 
 int options_usage(FILE *to)
 {
 	(void)fprintf(to, "usage: pmd coordinator [--home DIR] [--listen tcp://ADDR:PORT]...\n"
 	                  "                       [--advertise HOST:PORT]... [--user NAME]\n"
-	                  "                       [--heartbeat-ms MS]\n"
+	                  "                       [--heartbeat-ms MS] [--key-overlap SECONDS]\n"
 	                  "       pmd coordinator token [--home DIR] --role ROLE [--name NAME]\n"
 	                  "                       [--ttl SECONDS] [--advertise HOST:PORT]...\n"
 	                  "       pmd coordinator backup [--home DIR] [--name FILE]\n"
+	                  "       pmd coordinator rotate [--home DIR] [--finish]\n"
 	                  "ROLE is viewer, logs, operator, deployer or admin.\n");
 	return to == stdout ? 0 : 2;
 }
@@ -47,7 +49,9 @@ int options_parse_listen(const char *arg, struct sockaddr_storage *out, struct p
 }
 
 enum {
-	OPT_HEARTBEAT = 256
+	OPT_HEARTBEAT = 256,
+	OPT_KEY_OVERLAP,
+	OPT_FINISH
 };
 
 static int number(const char *option, const char *arg, unsigned long most, uint32_t *out,
@@ -77,6 +81,8 @@ int options_parse(int argc, char **argv, struct options *o, struct pm_error *err
 		{ "ttl", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'H' },
 		{ "heartbeat-ms", required_argument, NULL, OPT_HEARTBEAT },
+		{ "key-overlap", required_argument, NULL, OPT_KEY_OVERLAP },
+		{ "finish", no_argument, NULL, OPT_FINISH },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -117,6 +123,14 @@ int options_parse(int argc, char **argv, struct options *o, struct pm_error *err
 		case OPT_HEARTBEAT:
 			if (number("--heartbeat-ms", optarg, 60000, &o->heartbeat_ms, err) < 0)
 				return -1;
+			break;
+		case OPT_KEY_OVERLAP:
+			if (number("--key-overlap", optarg, OVERLAP_MAX_S, &o->key_overlap_s, err) <
+			    0)
+				return -1;
+			break;
+		case OPT_FINISH:
+			o->finish = true;
 			break;
 		case 'H':
 			o->help = true;

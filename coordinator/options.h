@@ -18,8 +18,8 @@ struct options {
 	unsigned n_listen;
 	struct pm_address advertise[PM_ADDRESSES_MAX];
 	unsigned n_advertise;
-	uint32_t heartbeat_ms, ttl_s; /* 0: as usual */
-	bool help;
+	uint32_t heartbeat_ms, ttl_s, key_overlap_s; /* 0: as usual */
+	bool help, finish;
 };
 
 /* Returns the exit status: 0 on stdout, else that of a mistake. */

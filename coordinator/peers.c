@@ -9,6 +9,7 @@
 #include "coordinator/peers_priv.h"
 #include "coordinator/relay.h"
 #include "coordinator/rollouts.h"
+#include "coordinator/rotation.h"
 #include "proto/log.h"
 
 void peers_address_text(const struct pm_link *l, char *out, size_t size)
@@ -96,7 +97,7 @@ static bool is_welcome(struct coord *c, const struct member_key *k)
 	const struct node *node;
 	const struct oper *oper;
 
-	if (k->state != KEY_ACTIVE && k->state != KEY_NEXT)
+	if (!member_key_is_good(k, pm_wall_ms()))
 		return false;
 	if (k->kind == MEMBER_OPERATOR) {
 		oper = members_oper(&c->members, &k->owner);
@@ -110,7 +111,7 @@ static enum pm_verdict on_peer(void *arg, struct pm_link *l, enum pm_role role, 
 {
 	struct coord *c = arg;
 	const struct member_key *k = members_key(&c->members, key);
-	bool local = role == PM_ROLE_OPERATOR && pm_key_same(key, pm_key_public(c->key));
+	bool local = role == PM_ROLE_OPERATOR && rotation_is_own(c->rotation, key);
 	struct peer *p;
 
 	if (role != PM_ROLE_AGENT && role != PM_ROLE_OPERATOR)
@@ -150,6 +151,7 @@ static void on_up(void *arg, struct pm_link *l, const Pm__Welcome *welcome)
 	struct node *node = node_of(l);
 
 	(void)welcome;
+	rotation_came(c->rotation, peers_of(l));
 	if (node == NULL)
 		return;
 	replace_session(c, node, l);
@@ -194,6 +196,10 @@ static void on_message(void *arg, struct pm_link *l, const Pm__Envelope *env,
 	struct peer *p = peers_of(l);
 	struct node *node = node_of(l);
 
+	if (env->body_case == PM__ENVELOPE__BODY_KEY_OFFER) {
+		rotation_offer(c->rotation, p, env->id, env->key_offer);
+		return;
+	}
 	if (p->is_agent) {
 		if (node == NULL)
 			return;

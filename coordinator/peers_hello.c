@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/rollouts.h"
+#include "coordinator/rotation.h"
 #include "proto/log.h"
 
 static void ignore(void *arg, const struct store_result *r)
@@ -146,6 +147,7 @@ static void fill(struct coord *c, struct node *node, uint64_t generation, Pm__Fl
 	out->cluster_id = c->cluster_text;
 	out->heartbeat_ms = c->heartbeat_ms;
 	out->generation = generation;
+	out->keys = rotation_keys(c->rotation);
 }
 
 static void greet(struct greeting *g, const struct store_result *r)
@@ -236,5 +238,6 @@ int peers_on_hello(void *arg, struct pm_link *l, const Pm__Hello *hello, Pm__Wel
 	if (peers_of(l)->is_agent)
 		return hello_agent(c, l, hello, &fleet, err);
 	fleet.cluster_id = c->cluster_text;
+	fleet.keys = rotation_keys(c->rotation);
 	return 0;
 }

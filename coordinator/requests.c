@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/rollouts.h"
+#include "coordinator/rotation.h"
 #include "proto/ops.h"
 
 static char none[] = "";
@@ -201,6 +202,8 @@ static int dispatch(struct coord *c, struct peer *p, uint64_t id, const Pm__Flee
 		return requests_answer_rollouts(c, p, id, req->rollout_query, v, a, ops, err);
 	case PM__FLEET_REQUEST__WHAT_ROLLOUT_CHANGE:
 		return requests_change_rollout(c, p, id, req->rollout_change, a, ops, err);
+	case PM__FLEET_REQUEST__WHAT_KEYS_RELOAD:
+		return rotation_reload(c->rotation, p, id, err);
 	case PM__FLEET_REQUEST__WHAT__NOT_SET:
 	case _PM__FLEET_REQUEST__WHAT__CASE_IS_INT_SIZE:
 		break;

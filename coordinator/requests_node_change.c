@@ -142,6 +142,7 @@ static const struct {
 	[PM__NODE_VERB__NODE_REJECT] = { "node.reject", "rejected", AGENT_REJECTED, -1 },
 	[PM__NODE_VERB__NODE_RENAME] = { "node.rename", "renamed", 0, -1 },
 	[PM__NODE_VERB__NODE_FORGET] = { "node.forget", "forgotten", 0, -1 },
+	[PM__NODE_VERB__NODE_ROTATE] = { "node.rotate", "asked to replace its key", 0, -1 },
 };
 
 struct revocation {
@@ -205,6 +206,44 @@ static void revoke_key(void *arg, const struct member_key *key)
 	}
 }
 
+/* ---- another key, which the node makes itself ---- */
+
+/* All or none: whoever is told that it was done need not look for those where it was not. */
+static int check_rotation(const struct coord *c, const struct targets *found, struct pm_error *err)
+{
+	for (size_t i = 0; i < found->n; i++) {
+		const struct node *n = c->members.nodes[found->hosts[i]];
+
+		if (n->link == NULL || !pm_link_is_up(n->link)) {
+			(void)pm_fail(err, PM_UNREACHABLE,
+			              "%.60s is not connected; no key was replaced", n->name);
+			pm_hint(err, "leave it out with --exclude, or wait for it");
+			return -1;
+		}
+		if ((pm_link_features(n->link) & PM_FEATURE_ROTATION) == 0) {
+			(void)pm_fail(err, PM_UNSUPPORTED,
+			              "the agent of %.60s does not know how; no key was replaced",
+			              n->name);
+			pm_hint(err, "upgrade it: 'pmctl agent upgrade'");
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void ask_for_rotation(struct coord *c, struct pending *w, const struct peer *p,
+                             const struct node *n)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__KeyWanted wanted = PM__KEY_WANTED__INIT;
+
+	env.body_case = PM__ENVELOPE__BODY_KEY_WANTED;
+	env.key_wanted = &wanted;
+	(void)pm_link_send(n->link, &env); /* fits a record */
+	coord_audit(c, peer_name(p), "node.rotate", n->name, "", "ok");
+	w->n_changed++;
+}
+
 static void change_node(struct coord *c, struct pending *w, struct peer *p, struct node *n,
                         const Pm__NodeChange *q)
 {
@@ -213,6 +252,10 @@ static void change_node(struct coord *c, struct pending *w, struct peer *p, stru
 	struct audit_entry entry;
 	struct pm_error err;
 
+	if (q->verb == PM__NODE_VERB__NODE_ROTATE) {
+		ask_for_rotation(c, w, p, n);
+		return;
+	}
 	entry = coord_entry(peer_name(p), node_verbs[q->verb].action, n->name, q->text, "ok");
 	if (q->verb == PM__NODE_VERB__NODE_REVOKE || q->verb == PM__NODE_VERB__NODE_REKEY) {
 		const struct revoke_keys a = { c, w, &entry };
@@ -286,6 +329,10 @@ int requests_change_nodes(struct coord *c, struct peer *p, uint64_t id, const Pm
 			targets_finish(&found);
 			return -1;
 		}
+	if (q->verb == PM__NODE_VERB__NODE_ROTATE && check_rotation(c, &found, err) < 0) {
+		targets_finish(&found);
+		return -1;
+	}
 	w = check_change(q, found.n, err) < 0 ? NULL : requests_pending_new(c, p, id);
 	if (w == NULL) {
 		if (err->code == PM_OK)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/rotation.h"
 #include "proto/log.h"
 #include "proto/ops.h"
 
@@ -202,7 +203,8 @@ void requests_answer_who(struct coord *c, struct peer *p, uint64_t id)
 	who.operator_ = requests_text(peer_name(p));
 	who.cluster_id = c->cluster_text;
 	who.version = requests_text(PM_VERSION);
-	who.coordinator_key.data = (uint8_t *)(uintptr_t)pm_key_public(c->key);
+	who.coordinator_key.data =
+		(uint8_t *)(uintptr_t)pm_key_public(rotation_newest(c->rotation));
 	who.coordinator_key.len = PM_KEY_BYTES;
 	for (size_t i = 0; o != NULL && i < o->n_bindings && i < PM_COUNT(bindings); i++) {
 		pm__binding__init(&bindings[i]);

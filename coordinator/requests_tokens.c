@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/rotation.h"
 #include "proto/buf.h"
 #include "proto/ops.h"
 
@@ -110,7 +111,7 @@ int requests_create_token(struct coord *c, struct peer *p, uint64_t id, const Pm
 		return -1;
 	}
 	w->has_token = true;
-	memcpy(w->token.coordinator, pm_key_public(c->key), PM_KEY_BYTES);
+	memcpy(w->token.coordinator, pm_key_public(rotation_newest(c->rotation)), PM_KEY_BYTES);
 	w->token.expires_wall_s = (uint64_t)request.now_ms / 1000 + ttl_s;
 	labels_join(q->labels, q->n_labels, &labels);
 	if (labels.failed || token_addresses(c, q, &w->token, err) < 0) {

@@ -98,7 +98,13 @@ enum store_op {
 	STORE_SEEN,         /* seen: when agents were last heard of; unknown ones are passed over */
 	STORE_SET_OPERATOR, /* set_operator: revoking one revokes its keys */
 	STORE_ADD_KEY,      /* add_key: a further key of the same owner.  CONFLICT: it is in use */
-	STORE_SET_KEY,      /* set_key */
+	STORE_SET_KEY,      /* set_key; revoking one revokes what it has announced */
+	STORE_NEXT_KEY,     /* next_key: announced by the holder of the present, active one, in the
+	                       place of one that was announced before and never used; the same again
+	                       changes nothing.  revision: when the present one ends.  NOT_FOUND: the
+	                       present one is not active; CONFLICT: the next one is in use */
+	STORE_USE_KEY,      /* key: a next one becomes active, and what its owner had is retired.
+	                       NOT_FOUND: it is no next one */
 	STORE_PUT_BINDING,  /* binding: id 0 makes one; revision: its id */
 	STORE_DROP_BINDING, /* number: its id */
 	STORE_ADD_TOKEN,    /* token */
@@ -151,6 +157,7 @@ struct store_request {
 		struct store_seen_list seen;
 		struct store_set_operator set_operator;
 		struct store_key_row add_key, set_key;
+		struct store_next_key next_key;
 		struct store_binding binding;
 		struct store_token token;
 		struct store_group group;

@@ -222,6 +222,8 @@ static void copy_member(struct copier *c, struct store_request *r)
 	case STORE_SET_OPERATOR:
 	case STORE_ADD_KEY:
 	case STORE_SET_KEY:
+	case STORE_NEXT_KEY:
+	case STORE_USE_KEY:
 	case STORE_DROP_BINDING:
 	case STORE_DROP_TOKEN:
 	case STORE_UNLOCK:

@@ -356,16 +356,6 @@ static enum store_status add_agent(struct sql *q, struct store_call *call)
 
 /* ---- changing ---- */
 
-/* What a statement that must have found its row came to. */
-static enum store_status found(struct sql *q, struct store_call *call, int n, const char *what)
-{
-	if (n > 0)
-		return STORE_OK;
-	if (n == 0)
-		return store_say(call, STORE_NOT_FOUND, "no such %s", what);
-	return store_failed(q, call);
-}
-
 static enum store_status set_agent(struct sql *q, struct store_call *call)
 {
 	const struct store_set_agent *a = &call->req.set_agent;
@@ -380,13 +370,14 @@ static enum store_status set_agent(struct sql *q, struct store_call *call)
 
 	if (n < 0 && sql_is_conflict(q))
 		return store_say(call, STORE_CONFLICT, "the name %s is in use", a->name);
-	return found(q, call, n, "agent");
+	return store_found(q, call, n, "agent");
 }
 
 static enum store_status drop_agent(struct sql *q, struct store_call *call)
 {
-	return found(q, call, sql_run(q, "DELETE FROM agents WHERE id = ?", "d", &call->req.id),
-	             "agent");
+	return store_found(q, call,
+	                   sql_run(q, "DELETE FROM agents WHERE id = ?", "d", &call->req.id),
+	                   "agent");
 }
 
 static enum store_status seen(struct sql *q, struct store_call *call)
@@ -404,10 +395,11 @@ static enum store_status seen(struct sql *q, struct store_call *call)
 static enum store_status set_operator(struct sql *q, struct store_call *call)
 {
 	const struct store_set_operator *o = &call->req.set_operator;
-	enum store_status status = found(q, call,
-	                                 sql_run(q, "UPDATE operators SET state = ? WHERE id = ?",
-	                                         "id", (int64_t)o->state, &o->id),
-	                                 "operator");
+	enum store_status status =
+		store_found(q, call,
+	                    sql_run(q, "UPDATE operators SET state = ? WHERE id = ?", "id",
+	                            (int64_t)o->state, &o->id),
+	                    "operator");
 
 	if (status == STORE_OK && o->state == OPERATOR_REVOKED &&
 	    sql_run(q, "UPDATE keys SET state = 4, ended_ms = ? WHERE operator = ? AND state <> 4",
@@ -428,21 +420,6 @@ static enum store_status add_key(struct sql *q, struct store_call *call)
 	return status;
 }
 
-static enum store_status set_key(struct sql *q, struct store_call *call)
-{
-	const struct store_key_row *k = &call->req.set_key;
-	bool ends = k->state == KEY_RETIRED || k->state == KEY_REVOKED;
-
-	/* A key that was taken away stays so: only a new one opens the door again. */
-	return found(q, call,
-	             sql_run(q,
-	                     "UPDATE keys SET state = ?1, ended_ms = ?2 WHERE key = ?3"
-	                     " AND (state <> 4 OR ?1 = 4)",
-	                     "iik", (int64_t)k->state, ends ? call->req.now_ms : k->ended_ms,
-	                     &k->key),
-	             "key");
-}
-
 static enum store_status put_binding(struct sql *q, struct store_call *call)
 {
 	const struct store_binding *b = &call->req.binding;
@@ -452,7 +429,7 @@ static enum store_status put_binding(struct sql *q, struct store_call *call)
 		n = sql_run(q, "UPDATE bindings SET role = ?, targets = ?, apps = ? WHERE id = ?",
 		            "ttti", b->role, b->targets, b->apps, (int64_t)b->id);
 		call->result.revision = b->id;
-		return found(q, call, n, "binding");
+		return store_found(q, call, n, "binding");
 	}
 	n = sql_run(q,
 	            "INSERT INTO bindings (operator, role, targets, apps, created_by, created_ms)"
@@ -469,7 +446,7 @@ static enum store_status put_binding(struct sql *q, struct store_call *call)
 
 static enum store_status drop_binding(struct sql *q, struct store_call *call)
 {
-	return found(
+	return store_found(
 		q, call,
 		sql_run(q, "DELETE FROM bindings WHERE id = ?", "i", (int64_t)call->req.number),
 		"binding");
@@ -491,10 +468,10 @@ static enum store_status add_token(struct sql *q, struct store_call *call)
 
 static enum store_status drop_token(struct sql *q, struct store_call *call)
 {
-	return found(q, call,
-	             sql_run(q, "DELETE FROM tokens WHERE id = ?", "b", &call->req.token_id,
-	                     sizeof(call->req.token_id)),
-	             "token");
+	return store_found(q, call,
+	                   sql_run(q, "DELETE FROM tokens WHERE id = ?", "b", &call->req.token_id,
+	                           sizeof(call->req.token_id)),
+	                   "token");
 }
 
 static enum store_status put_group(struct sql *q, struct store_call *call)
@@ -509,9 +486,9 @@ static enum store_status put_group(struct sql *q, struct store_call *call)
 
 static enum store_status drop_group(struct sql *q, struct store_call *call)
 {
-	return found(q, call,
-	             sql_run(q, "DELETE FROM groups WHERE name = ?", "t", call->req.page.name),
-	             "group");
+	return store_found(
+		q, call, sql_run(q, "DELETE FROM groups WHERE name = ?", "t", call->req.page.name),
+		"group");
 }
 
 /* ---- sessions ---- */
@@ -591,12 +568,13 @@ static enum store_status raise_counter(struct sql *q, struct store_call *call)
 
 	if (sql_run(q, "UPDATE meta SET counter = max(counter, ?)", "i", (int64_t)r->command) < 0)
 		return store_failed(q, call);
-	return found(q, call,
-	             sql_run(q,
-	                     "UPDATE agents SET epoch = max(epoch, ?), command = max(command, ?)"
-	                     " WHERE id = ?",
-	                     "iid", (int64_t)r->epoch, (int64_t)r->command, &r->agent),
-	             "agent");
+	return store_found(
+		q, call,
+		sql_run(q,
+	                "UPDATE agents SET epoch = max(epoch, ?), command = max(command, ?)"
+	                " WHERE id = ?",
+	                "iid", (int64_t)r->epoch, (int64_t)r->command, &r->agent),
+		"agent");
 }
 
 store_op_fn *const store_members_ops[STORE_OPS] = {
@@ -614,7 +592,9 @@ store_op_fn *const store_members_ops[STORE_OPS] = {
 	[STORE_SEEN] = seen,
 	[STORE_SET_OPERATOR] = set_operator,
 	[STORE_ADD_KEY] = add_key,
-	[STORE_SET_KEY] = set_key,
+	[STORE_SET_KEY] = store_set_key,
+	[STORE_NEXT_KEY] = store_next_key,
+	[STORE_USE_KEY] = store_use_key,
 	[STORE_PUT_BINDING] = put_binding,
 	[STORE_DROP_BINDING] = drop_binding,
 	[STORE_ADD_TOKEN] = add_token,

@@ -21,6 +21,12 @@ struct store_rows {
 	uint8_t *list;
 };
 
+/* What a statement that must have found its row came to; n: as sql_run() says. */
+enum store_status store_found(struct sql *q, struct store_call *call, int n, const char *what);
+
+/* ---- store_keys.c: a member's keys, one after another ---- */
+store_op_fn store_set_key, store_next_key, store_use_key;
+
 /* A new last row, zeroed; NULL: no memory, or PM_STORE_ROWS_MAX are there (q->rc is set). */
 void *store_rows_add(struct sql *q, struct store_call *call, struct store_rows *rows);
 

@@ -91,6 +91,12 @@ struct store_key_row {
 		ended_ms; /* ended_ms of an active key: when its overlap ends; 0: it stays */
 };
 
+/* A member replaces its key (S-06): both are good until then, or until the next one is used. */
+struct store_next_key {
+	struct store_key present, next;
+	int64_t until_ms;
+};
+
 struct store_binding {
 	uint64_t id;
 	struct store_id operator_id;

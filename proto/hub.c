@@ -356,6 +356,11 @@ void pm_hub_goodbye(struct pm_hub *h, const char *reason, uint32_t retry_after_m
 		                retry_after_ms);
 }
 
+void pm_hub_set_keys(struct pm_hub *h, const struct pm_key *key, const struct pm_key *other)
+{
+	pm_link_host_set_keys(h->host, key, other);
+}
+
 void pm_hub_each(struct pm_hub *h, void (*fn)(void *arg, struct pm_link *l), void *arg)
 {
 	struct pm_chain *next;

@@ -55,4 +55,7 @@ struct pm_hub_stats {
 };
 void pm_hub_stats(const struct pm_hub *h, struct pm_hub_stats *out);
 
+/* See pm_link_host_set_keys(). */
+void pm_hub_set_keys(struct pm_hub *h, const struct pm_key *key, const struct pm_key *other);
+
 #endif

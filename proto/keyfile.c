@@ -157,3 +157,35 @@ int pm_keyfile_load_or_create(const char *path, struct pm_key **out, bool *made,
 	}
 	return err->code == PM_EXISTS ? pm_keyfile_load(path, out, err) : -1;
 }
+
+int pm_keyfile_next_path(const char *path, char *out, size_t size, struct pm_error *err)
+{
+	int len = snprintf(out, size, "%s.next", path);
+
+	return len < 0 || (size_t)len >= size ? pm_fail(err, PM_LIMIT, "key: its path is too long")
+	                                      : 0;
+}
+
+int pm_keyfile_promote(const char *path, struct pm_error *err)
+{
+	char next[PM_PATH_MAX];
+
+	if (pm_keyfile_next_path(path, next, sizeof(next), err) < 0)
+		return -1;
+	if (rename(next, path) < 0)
+		return errno == ENOENT ? pm_fail(err, PM_NOT_FOUND, "key %s: there is none", next)
+		                       : pm_fail_errno(err, errno, "key %s", next);
+	return sync_folder(path, err);
+}
+
+int pm_keyfile_load_next(const char *path, struct pm_key **out, struct pm_error *err)
+{
+	char next[PM_PATH_MAX];
+
+	*out = NULL;
+	if (pm_keyfile_next_path(path, next, sizeof(next), err) < 0)
+		return -1;
+	if (pm_keyfile_load(next, out, err) == 0 || err->code == PM_NOT_FOUND)
+		return 0;
+	return -1;
+}

@@ -50,6 +50,13 @@ void pm_link_host_destroy(struct pm_link_host *h)
 	free(h);
 }
 
+void pm_link_host_set_keys(struct pm_link_host *h, const struct pm_key *key,
+                           const struct pm_key *other)
+{
+	h->config.key = key;
+	h->other = other;
+}
+
 void pm_link_host_set_open(struct pm_link_host *h)
 {
 	h->open_door = true;
@@ -77,6 +84,7 @@ static int begin_dialling(struct pm_link *l, const uint8_t *listener, struct pm_
 	if (frame == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	memcpy(l->peer, listener, PM_KEY_BYTES);
+	memcpy(l->own, pm_key_public(c->key), PM_KEY_BYTES);
 	l->has_peer = true;
 	set_role(l, c->role);
 	return pm_handshake_first(c->key, listener, c->role, frame, &l->noise, err);
@@ -215,15 +223,25 @@ static int take_ciphers(struct pm_link *l, struct pm_error *err)
 	return rc;
 }
 
+/* The key that the peer dialled; one that went away meanwhile is none, and its frame opens nothing.
+ */
+static const struct pm_key *known_by(const struct pm_link *l)
+{
+	const struct pm_link_host *h = l->host;
+
+	return l->with_other && h->other != NULL ? h->other : h->config.key;
+}
+
 static int answer_frame(struct pm_link *l, struct pm_error *err)
 {
 	struct claim claim = { l, pm_handshake_role(l->frame), PM_PEER_REFUSED };
+	const struct pm_key *key = known_by(l);
 	uint8_t *out = pm_buf_extend(&l->batch, PM_FRAME_SECOND);
 
 	if (out == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	if (pm_handshake_second(l->host->config.key, l->frame, check_claim, &claim, out, &l->noise,
-	                        err) < 0) {
+	memcpy(l->own, pm_key_public(key), PM_KEY_BYTES);
+	if (pm_handshake_second(key, l->frame, check_claim, &claim, out, &l->noise, err) < 0) {
 		pm_buf_reset(&l->batch); /* it gets no answer */
 		return -1;
 	}
@@ -239,8 +257,13 @@ static int answer_frame(struct pm_link *l, struct pm_error *err)
 static int look_at_first(struct pm_link *l, struct pm_error *err)
 {
 	static const uint8_t version = PM_HANDSHAKE_VERSION;
+	const struct pm_key *other = l->host->other;
 	int rc = pm_handshake_look(pm_key_public(l->host->config.key), l->frame, l->n_frame, err);
 
+	if (rc < 0 && err->code == PM_PROTOCOL && other != NULL) {
+		rc = pm_handshake_look(pm_key_public(other), l->frame, l->n_frame, err);
+		l->with_other = rc == 1;
+	}
 	if (rc < 0 && err->code == PM_UNSUPPORTED) {
 		pm_buf_add(&l->batch, &version, 1);
 		l->why = *err;
@@ -573,6 +596,11 @@ enum pm_role pm_link_role(const struct pm_link *l)
 const uint8_t *pm_link_peer_key(const struct pm_link *l)
 {
 	return l->has_peer ? l->peer : NULL;
+}
+
+const uint8_t *pm_link_own_key(const struct pm_link *l)
+{
+	return l->own;
 }
 
 uint64_t pm_link_features(const struct pm_link *l)

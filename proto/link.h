@@ -106,6 +106,14 @@ PM_MUST_CHECK int pm_link_host_create(const struct pm_link_config *config,
                                       const struct pm_link_handlers *handlers, void *arg,
                                       struct pm_link_host **out, struct pm_error *err);
 void pm_link_host_destroy(struct pm_link_host *h); /* after its links; NULL is fine */
+/*
+ * The keys of links that begin from now on: `key` is dialled with, a listener is known by either.
+ * Both are borrowed until the next call or the host's end; links that are there need them no more.
+ *
+ * other      NULL: there is one key
+ */
+void pm_link_host_set_keys(struct pm_link_host *h, const struct pm_key *key,
+                           const struct pm_key *other);
 
 /* ---- the carrier's calls; now_ms is monotonic, of any beginning ---- */
 
@@ -163,6 +171,8 @@ uint64_t pm_link_heard_ms(const struct pm_link *l); /* the last record, by the c
 bool pm_link_is_idle(const struct pm_link *l);
 enum pm_role pm_link_role(const struct pm_link *l);       /* of the dialling side */
 const uint8_t *pm_link_peer_key(const struct pm_link *l); /* borrowed; NULL: not known yet */
+const uint8_t *pm_link_own_key(const struct pm_link *l);  /* ours, which it was begun with; borrowed
+                                                           */
 uint64_t pm_link_features(const struct pm_link *l);       /* those that both sides have */
 void pm_link_set_user(struct pm_link *l, void *user);
 void *pm_link_user(const struct pm_link *l);

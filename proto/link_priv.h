@@ -16,10 +16,11 @@ struct pm_link_host {
 	struct pm_link_config config;
 	const struct pm_link_handlers *handlers; /* borrowed, with arg */
 	void *arg;
-	bool open_door;        /* no turns are waited for */
-	struct pm_arena arena; /* of the message being handled */
-	uint8_t *plain;        /* owned; PM_RECORD_MAX: the record being handled */
-	struct pm_buf packed;  /* of the message being sent */
+	const struct pm_key *other; /* borrowed; NULL: config.key is all there is */
+	bool open_door;             /* no turns are waited for */
+	struct pm_arena arena;      /* of the message being handled */
+	uint8_t *plain;             /* owned; PM_RECORD_MAX: the record being handled */
+	struct pm_buf packed;       /* of the message being sent */
 };
 
 enum link_state {
@@ -61,9 +62,10 @@ struct pm_link {
 	struct pm_noise *noise; /* owned */
 
 	bool has_peer;
-	uint8_t peer[PM_KEY_BYTES];
-	struct pm_cipher *seal, *open; /* owned; NULL before */
-	uint64_t features;             /* the peer's */
+	bool with_other; /* listening: it was begun with the host's other key */
+	uint8_t peer[PM_KEY_BYTES], own[PM_KEY_BYTES]; /* public keys */
+	struct pm_cipher *seal, *open;                 /* owned; NULL before */
+	uint64_t features;                             /* the peer's */
 	struct pm_session core;
 	struct pm_record_reader reader;
 

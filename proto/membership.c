@@ -11,6 +11,7 @@
 
 #include "proto/limits.h"
 #include "proto/paths.h"
+#include "proto/rotation.h"
 #include "proto/utf8.h"
 
 #define HEADER  "pmd-fleet"
@@ -40,6 +41,10 @@ int pm_membership_format(const struct pm_membership *m, struct pm_buf *out, stru
 	pm_key_format(m->coordinator, key);
 	pm_buf_printf(out, HEADER " %d\nid %s\nname %s\ncluster %s\ncoordinator %s\n", VERSION,
 	              m->id, m->name, m->cluster, key);
+	if (m->has_next) {
+		pm_key_format(m->next, key);
+		pm_buf_printf(out, "next %s\n", key);
+	}
 	for (unsigned i = 0; i < m->n_addresses; i++) {
 		pm_address_format(&m->addresses[i], text);
 		pm_buf_printf(out, "address %s\n", text);
@@ -71,6 +76,10 @@ static int take_line(struct pm_membership *m, const char *word, const char *valu
 		return take_text(m->cluster, value, err);
 	if (strcmp(word, "coordinator") == 0)
 		return pm_key_parse(value, m->coordinator, err);
+	if (strcmp(word, "next") == 0) {
+		m->has_next = true;
+		return pm_key_parse(value, m->next, err);
+	}
 	if (strcmp(word, "address") == 0) {
 		if (m->n_addresses == PM_ADDRESSES_MAX)
 			return pm_fail(err, PM_CORRUPT, "more than %d addresses", PM_ADDRESSES_MAX);
@@ -83,6 +92,11 @@ static int take_line(struct pm_membership *m, const char *word, const char *valu
 			return pm_fail(err, PM_CORRUPT, "no time");
 	}
 	return 0; /* a word of a later version's */
+}
+
+bool pm_membership_take_keys(struct pm_membership *m, const uint8_t *used, const uint8_t *next)
+{
+	return pm_rotation_take_pins(m->coordinator, m->next, &m->has_next, used, next);
 }
 
 /* Cut the next line off: NULL, there is none that is whole. */
@@ -263,6 +277,7 @@ int pm_membership_forget(const char *home, struct pm_error *err)
 
 	if (forget_file(home, PM_HOME_FLEET, &found, err) < 0 ||
 	    forget_file(home, PM_HOME_AGENT_KEY, &found, err) < 0 ||
+	    forget_file(home, PM_HOME_AGENT_NEXT, &found, err) < 0 ||
 	    forget_file(home, PM_HOME_EPOCH, &found, err) < 0)
 		return -1;
 	if (!found)

@@ -4,6 +4,8 @@
 #ifndef PM_PROTO_MEMBERSHIP_H
 #define PM_PROTO_MEMBERSHIP_H
 
+#include <stdbool.h>
+
 #include "proto/address.h"
 #include "proto/buf.h"
 #include "proto/keys.h"
@@ -12,6 +14,7 @@
 #define PM_HOME_EPOCH      "state/fleet.epoch"
 #define PM_HOME_SESSION    "state/fleet.session"
 #define PM_HOME_AGENT_KEY  "keys/agent.key"
+#define PM_HOME_AGENT_NEXT PM_HOME_AGENT_KEY ".next"
 
 #define PM_MEMBER_TEXT_MAX 128  /* bytes of an id and of a name; longer ones are refused */
 #define PM_MEMBERSHIP_MAX  8192 /* bytes of the file */
@@ -21,6 +24,9 @@ struct pm_membership {
 	char name[PM_MEMBER_TEXT_MAX + 1]; /* when it joined; the coordinator may have renamed it */
 	char cluster[PM_MEMBER_TEXT_MAX + 1];
 	uint8_t coordinator[PM_KEY_BYTES]; /* its public key */
+	bool has_next;
+	uint8_t next[PM_KEY_BYTES]; /* which it will be known by: good beside the other until then
+	                             */
 	struct pm_address addresses[PM_ADDRESSES_MAX];
 	unsigned n_addresses; /* at least one */
 	int64_t joined_wall_ms;
@@ -40,6 +46,13 @@ PM_MUST_CHECK int pm_membership_load(const char *home, struct pm_membership *out
 /* Whole and on the disk, or not at all; mode 0600. */
 PM_MUST_CHECK int pm_membership_save(const char *home, const struct pm_membership *m,
                                      struct pm_error *err);
+/*
+ * What a session with the coordinator says of its keys, taken over: `used` is the one that it was
+ * begun with, `next` what it will be known by, NULL: nothing else.
+ *
+ * returns    whether anything is other than before
+ */
+bool pm_membership_take_keys(struct pm_membership *m, const uint8_t *used, const uint8_t *next);
 /* Forget the fleet and the key.  errors PM_NOT_FOUND (it is in none) */
 PM_MUST_CHECK int pm_membership_forget(const char *home, struct pm_error *err);
 

@@ -256,6 +256,7 @@ static pm_ops ops_of_node_verb(Pm__NodeVerb verb)
 	case PM__NODE_VERB__NODE_REJECT:
 	case PM__NODE_VERB__NODE_RENAME:
 	case PM__NODE_VERB__NODE_FORGET:
+	case PM__NODE_VERB__NODE_ROTATE:
 		return PM_OP_BIT(PM_OP_NODE_CHANGE);
 	case PM__NODE_VERB__NODE_VERB_UNSPECIFIED:
 	case _PM__NODE_VERB_IS_INT_SIZE:
@@ -296,6 +297,7 @@ pm_ops pm_ops_of_fleet(const Pm__FleetRequest *req)
 	case PM__FLEET_REQUEST__WHAT_OPERATOR_QUERY:
 	case PM__FLEET_REQUEST__WHAT_OPERATOR_CHANGE:
 	case PM__FLEET_REQUEST__WHAT_BACKUP: /* it holds all that they may do */
+	case PM__FLEET_REQUEST__WHAT_KEYS_RELOAD:
 		return PM_OP_BIT(PM_OP_OPERATORS);
 	case PM__FLEET_REQUEST__WHAT_GROUP_QUERY:
 		return PM_OP_BIT(PM_OP_GROUP_VIEW);
@@ -368,6 +370,10 @@ pm_ops pm_ops_of(const Pm__Envelope *env)
 	case PM__ENVELOPE__BODY_SLOT_REQUEST:
 	case PM__ENVELOPE__BODY_SLOT:
 	case PM__ENVELOPE__BODY_SLOT_RELEASE:
+	case PM__ENVELOPE__BODY_KEY_OFFER: /* of the sender's own key */
+	case PM__ENVELOPE__BODY_KEY_TAKEN:
+	case PM__ENVELOPE__BODY_KEY_WANTED:
+	case PM__ENVELOPE__BODY_COORDINATOR_KEYS:
 		return 0;
 	case PM__ENVELOPE__BODY__NOT_SET:
 	case _PM__ENVELOPE__BODY__CASE_IS_INT_SIZE:

@@ -81,7 +81,8 @@ bool pm_session_is_final(const Pm__Envelope *env)
 		return !env->result->more;
 	if (env->body_case == PM__ENVELOPE__BODY_STATUS_LIST)
 		return !env->status_list->more;
-	return env->body_case == PM__ENVELOPE__BODY_ERROR;
+	return env->body_case == PM__ENVELOPE__BODY_ERROR ||
+	       env->body_case == PM__ENVELOPE__BODY_KEY_TAKEN;
 }
 
 /* ---- the stream table ---- */
@@ -331,12 +332,14 @@ static enum pm_event_kind plain_kind(const Pm__Envelope *env)
 	case PM__ENVELOPE__BODY_STATUS_REQUEST:
 	case PM__ENVELOPE__BODY_FORWARD:
 	case PM__ENVELOPE__BODY_FLEET_REQUEST:
+	case PM__ENVELOPE__BODY_KEY_OFFER:
 		return PM_EVENT_REQUEST;
 	case PM__ENVELOPE__BODY_RESULT:
 	case PM__ENVELOPE__BODY_PROGRESS:
 	case PM__ENVELOPE__BODY_STATUS_LIST:
 	case PM__ENVELOPE__BODY_FORWARDED:
 	case PM__ENVELOPE__BODY_FLEET_REPLY:
+	case PM__ENVELOPE__BODY_KEY_TAKEN:
 		return PM_EVENT_ANSWER;
 	case PM__ENVELOPE__BODY_ERROR:
 		return env->re != 0 ? PM_EVENT_ANSWER : PM_EVENT_NOTICE;

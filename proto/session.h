@@ -21,6 +21,7 @@
  * other side cannot do without it requires by name, and is refused by name where that is not known
  * (X-51). */
 #define PM_FEATURE_GENERATIONS (UINT64_C(1) << 0) /* an agent keeps the generations of sessions */
+#define PM_FEATURE_ROTATION    (UINT64_C(1) << 1) /* knows KeyOffer, KeyWanted, CoordinatorKeys */
 
 struct pm_stream {
 	uint32_t id;      /* 0: a free slot */

@@ -14,6 +14,7 @@
 #define RENEW_MS       86400000
 #define RENEW_AGAIN_MS 600000 /* after one that did not come about */
 #define RENEW_BUSY_MS  60000  /* after one that would have lost something */
+#define RENEW_SOON_MS  1000   /* the same, when it was asked for */
 #define CANDIDATES_MAX 8      /* numeric addresses of one name; further ones are not tried */
 
 /* Place for one session; there are two while it is made anew. */
@@ -33,8 +34,14 @@ struct pm_uplink {
 	struct pm_net *net; /* borrowed */
 	uv_loop_t *loop;    /* borrowed */
 	struct pm_uplink_config config;
-	struct pm_link_host *host; /* owned */
-	void *arg;                 /* borrowed; for trouble() */
+	struct pm_link_host *host;   /* owned */
+	void *arg;                   /* borrowed; for trouble() */
+	const struct pm_key *own[2]; /* borrowed; the second NULL: there is one */
+	uint8_t coordinators[2][PM_KEY_BYTES];
+	unsigned n_coordinators;
+	unsigned pair;    /* of keys that is dialled: bit 0 is our own's place, bit 1 the other's */
+	unsigned n_tried; /* pairs that came to nothing, one after another */
+	bool soon;        /* a renewal was asked for */
 	struct pm_redial redial;
 	unsigned address; /* in use */
 	uv_timer_t dial;  /* until the next one */
@@ -81,6 +88,27 @@ static uint32_t renew_ms(const struct pm_uplink *u)
 	return u->config.renew_ms != 0 ? u->config.renew_ms : RENEW_MS;
 }
 
+static bool is_pair(const struct pm_uplink *u, unsigned pair)
+{
+	return u->own[pair & 1] != NULL && (pair >> 1) < u->n_coordinators;
+}
+
+/* Somebody answered, and it came to no session: with other keys it may.  false: all were tried. */
+static bool try_next_pair(struct pm_uplink *u)
+{
+	do {
+		u->pair = (u->pair + 1) % 4;
+		u->n_tried++;
+	} while (u->n_tried < 4 && !is_pair(u, u->pair));
+	if (u->n_tried < 4) {
+		(void)uv_timer_start(&u->dial, on_dial_time, 0, 0); /* cannot fail */
+		return true;
+	}
+	u->n_tried = 0;
+	u->pair = 0;
+	return false;
+}
+
 /* A session that did not come about. */
 static void failed(struct pm_uplink *u, const struct pm_error *why)
 {
@@ -105,13 +133,15 @@ static void on_renew_time(uv_timer_t *timer)
 		return;
 	if (u->legs[1 - u->current].wire.link != NULL || /* the last one is still leaving */
 	    (!pm_link_is_idle(u->legs[u->current].wire.link) && u->busy_ms < renew_ms(u))) {
-		uint32_t ms = PM_MIN(renew_ms(u), (uint32_t)RENEW_BUSY_MS);
+		uint32_t ms =
+			PM_MIN(renew_ms(u), (uint32_t)(u->soon ? RENEW_SOON_MS : RENEW_BUSY_MS));
 
 		u->busy_ms += ms;
 		renew_in(u, ms);
 		return;
 	}
 	u->busy_ms = 0;
+	u->soon = false;
 	u->renewing = true;
 	dial_address(u);
 }
@@ -132,8 +162,9 @@ static void come_up(struct pm_uplink *u, struct leg *leg)
 	struct pm_link *old = u->legs[u->current].wire.link;
 
 	leg->up = true;
+	u->n_tried = 0;
 	pm_redial_up(&u->redial, uv_now(u->loop));
-	renew_in(u, renew_ms(u));
+	renew_in(u, u->soon ? PM_MIN(renew_ms(u), (uint32_t)RENEW_SOON_MS) : renew_ms(u));
 	if (leg == &u->legs[u->current])
 		return;
 	u->current = 1 - u->current;
@@ -186,7 +217,8 @@ static void lose_current(struct pm_uplink *u, bool was_up, const struct pm_error
 		return;
 	}
 	if (!was_up && retry_after_ms == 0) {
-		failed(u, why);
+		if (!try_next_pair(u))
+			failed(u, why);
 		return;
 	}
 	step = pm_redial_down(&u->redial, uv_now(u->loop), retry_after_ms, randombytes_random());
@@ -204,7 +236,7 @@ static void on_gone(void *arg, struct pm_wire *w)
 	finish_leg(leg);
 	if (leg == &u->legs[u->current])
 		lose_current(u, was_up, &why, retry_after_ms);
-	else if (u->renewing)
+	else if (u->renewing && !try_next_pair(u))
 		failed(u, &why);
 }
 
@@ -220,8 +252,9 @@ static void on_opened(void *arg, struct pm_conn *conn)
 	struct pm_error err;
 
 	u->dialled = NULL;
-	if (pm_link_create(u->host, u->config.coordinator, u->config.enrol, uv_now(u->loop), &link,
-	                   &err) < 0) {
+	pm_link_host_set_keys(u->host, u->own[u->pair & 1], NULL);
+	if (pm_link_create(u->host, u->coordinators[u->pair >> 1], u->config.enrol, uv_now(u->loop),
+	                   &link, &err) < 0) {
 		pm_conn_close(conn);
 		failed(u, &err);
 		return;
@@ -337,6 +370,9 @@ int pm_uplink_create(struct pm_net *net, uv_loop_t *loop, const struct pm_uplink
 	u->loop = loop;
 	u->config = *config;
 	u->arg = arg;
+	pm_uplink_set_own(u, config->link.key, config->other_key);
+	pm_uplink_set_coordinator(u, config->coordinator, config->other_coordinator);
+	u->config.other_coordinator = NULL; /* copied */
 	u->dial.data = u->renew.data = u->lookup.data = u;
 	pm_redial_init(&u->redial, config->n_addresses);
 	(void)uv_timer_init(loop, &u->dial); /* these cannot fail */
@@ -356,6 +392,29 @@ void pm_uplink_start(struct pm_uplink *u)
 	if (u->legs[u->current].wire.link != NULL || u->dialled != NULL || u->looking)
 		return;
 	(void)uv_timer_start(&u->dial, on_dial_time, 0, 0); /* cannot fail */
+}
+
+void pm_uplink_set_own(struct pm_uplink *u, const struct pm_key *key, const struct pm_key *other)
+{
+	u->own[0] = key;
+	u->own[1] = other;
+	u->pair = u->n_tried = 0;
+}
+
+void pm_uplink_set_coordinator(struct pm_uplink *u, const uint8_t *key, const uint8_t *other)
+{
+	memmove(u->coordinators[0], key, PM_KEY_BYTES);
+	u->n_coordinators = 1;
+	if (other != NULL)
+		memmove(u->coordinators[u->n_coordinators++], other, PM_KEY_BYTES);
+	u->pair = u->n_tried = 0;
+}
+
+void pm_uplink_renew(struct pm_uplink *u)
+{
+	u->soon = true;
+	if (u->legs[u->current].up && !u->renewing)
+		(void)uv_timer_start(&u->renew, on_renew_time, 0, 0); /* cannot fail */
 }
 
 static void on_handle_closed(uv_handle_t *handle)

@@ -180,4 +180,22 @@ static inline struct store_enrol enrolment(uint8_t token, unsigned member, const
 		                     .facts = "os=linux" };
 }
 
+/* What a store says that holds the one agent of enrolment(7, 1, "web01"). */
+static inline void one_agent(const struct store_result *r)
+{
+	assert_int_equal(r->n, 1);
+	assert_string_equal(r->agents[0].name, "web01");
+	assert_int_equal(r->agents[0].state, AGENT_ACCEPTED);
+	assert_string_equal(r->agents[0].labels, "role=web");
+	assert_string_equal(r->agents[0].claimed, "zone=a");
+	assert_string_equal(r->agents[0].facts, "os=linux");
+	assert_string_equal(r->agents[0].enrolled_by, "anna");
+	assert_int_equal(r->agents[0].enrolled_ms, 1000);
+	assert_int_equal(r->agents[0].epoch, 0);
+	assert_false(r->agents[0].drained);
+}
+
+/* A test of its own store. */
+#define CONTRACT(test) cmocka_unit_test_setup_teardown(test, rig_make, rig_remove)
+
 #endif

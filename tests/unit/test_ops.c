@@ -112,10 +112,29 @@ static void options_make_it_another_op(void **state)
 
 /* Those that ask nothing; any other message has to ask for something that somebody may. */
 static const char *const silent[] = {
-	"hello",       "welcome",      "goodbye",      "heartbeat",    "error",
-	"result",      "progress",     "status_list",  "uplink_state", "stream_data",
-	"enrol",       "enrolled",     "stream_close", "forwarded",    "stream_credit",
-	"fleet_reply", "slot_request", "slot",         "slot_release",
+	"hello",
+	"welcome",
+	"goodbye",
+	"heartbeat",
+	"error",
+	"result",
+	"progress",
+	"status_list",
+	"uplink_state",
+	"stream_data",
+	"enrol",
+	"enrolled",
+	"stream_close",
+	"forwarded",
+	"stream_credit",
+	"fleet_reply",
+	"slot_request",
+	"slot",
+	"slot_release",
+	"key_offer",
+	"key_taken",
+	"key_wanted",
+	"coordinator_keys",
 };
 
 static bool is_silent(const char *name)
