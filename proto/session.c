@@ -26,7 +26,7 @@ uint64_t pm_session_next_id(struct pm_session *s)
 /* What a peer cannot do without, and this side does not know. */
 static int check_required(char *const *names, size_t n, const char *who, struct pm_error *err)
 {
-	static const char *const known[] = { "generations" };
+	static const char *const known[] = { "generations", "rotation" };
 
 	for (size_t i = 0; i < n; i++) {
 		bool is_known = false;
