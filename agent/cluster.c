@@ -19,6 +19,9 @@
  * when a packet was lost. */
 static const uint32_t late_ms[] = { 50, 250, 1000, 3000 };
 
+/* For the keeper to close what is no longer held: it hangs, or takes far less. */
+#define SETTLE_MS 5000
+
 /* A queue that is looked at again. */
 struct late {
 	uv_timer_t timer; /* owned */
@@ -270,12 +273,16 @@ int cluster_connections(const struct instance *inst, unsigned *n, struct pm_erro
 static void close_sockets(struct cluster *c)
 {
 	const struct app *app = c->app;
+	bool left = false;
 
 	if (c->sockets != NULL && app->spec->treekill &&
 	    (app->former == NULL || app->former->treekill))
-		sockets_shut(c->sockets);
+		left = sockets_shut(c->sockets);
 	(void)PM_FAIL_POINT("cluster.after_shut");
 	sockets_destroy(PM_STEAL(c->sockets), true);
+	/* Who ordered a stop may bind the port as soon as that is answered. */
+	if (left)
+		keeper_client_settle(app->su->keeper, SETTLE_MS);
 }
 
 void cluster_rest(struct app *app)

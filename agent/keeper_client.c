@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/keeper_io.h"
@@ -112,6 +115,20 @@ void keeper_client_flush(struct keeper_client *k, uint32_t ms)
 		k->n_queued--;
 		request_free(q);
 	}
+}
+
+void keeper_client_settle(struct keeper_client *k, uint32_t ms)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+	uint64_t deadline = pm_now_ms() + ms;
+	int unread;
+
+	keeper_client_flush(k, ms);
+	/* What it has not read counts as ours (unix_outq_len() of the kernel).  It reads one word
+	 * and does it before it reads the next. */
+	while (k->fd >= 0 && ioctl(k->fd, SIOCOUTQ, &unread) == 0 && unread > 0 &&
+	       pm_now_ms() < deadline)
+		(void)nanosleep(&pause, NULL);
 }
 
 static int enqueue(struct keeper_client *k, const struct keeper_record *r, const int *fds,

@@ -56,6 +56,9 @@ PM_MUST_CHECK int keeper_client_slot_hold(struct keeper_client *k, uint32_t slot
 /* Wait until the keeper has been sent all that was asked of it so far, at most so long: what it is
  * to hold outlives us only from then on. */
 void keeper_client_flush(struct keeper_client *k, uint32_t ms);
+/* The same, and until it has taken all of that up: it has done what was asked before the last of
+ * it. Blocks for less than a millisecond, unless the keeper hangs. */
+void keeper_client_settle(struct keeper_client *k, uint32_t ms);
 PM_MUST_CHECK int keeper_client_hold(struct keeper_client *k, const char *name, int fd,
                                      struct pm_error *err);
 PM_MUST_CHECK int keeper_client_drop(struct keeper_client *k, const char *name,

@@ -85,8 +85,11 @@ PM_MUST_CHECK int sockets_restored(struct sockets *s, struct pm_error *err);
  * Whoever holds them, nobody listens any more where connections are taken: another may listen there
  * at once, and not only when the keeper has closed what it is told to forget. For when no process
  * of the app is left.
+ *
+ * returns  whether there are some that cannot be shut: a UDP port is free when the last one who
+ *          holds its socket has closed it
  */
-void sockets_shut(const struct sockets *s);
+bool sockets_shut(const struct sockets *s);
 /* close: the keeper forgets them too, and nobody listens any more. Else they stay for the next
  * supervisor. */
 void sockets_destroy(struct sockets *s, bool close);

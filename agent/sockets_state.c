@@ -96,13 +96,21 @@ void sockets_drop(struct sockets *s, size_t row, uint32_t from, bool tell)
 	}
 }
 
-void sockets_shut(const struct sockets *s)
+bool sockets_shut(const struct sockets *s)
 {
-	for (size_t row = 0; s->table != NULL && row < SOCKETS_KEYS_MAX; row++)
+	bool left = false;
+
+	for (size_t row = 0; s->table != NULL && row < SOCKETS_KEYS_MAX; row++) {
+		bool stream = s->table->rows[row].key.type == SOCK_STREAM;
+
 		for (uint32_t i = 0; s->fds[row] != NULL && i < s->cap; i++)
-			if (s->fds[row][i] >= 0 && s->table->rows[row].key.type == SOCK_STREAM)
+			if (s->fds[row][i] >= 0 && stream)
 				(void)shutdown(s->fds[row][i],
 				               SHUT_RDWR); /* fails if a worker did */
+			else if (s->fds[row][i] >= 0)
+				left = true;
+	}
+	return left;
 }
 
 static void drop_table(struct sockets *s)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import unittest
 
 from loads import Load
@@ -86,6 +87,40 @@ class Addresses(ReloadCase):
                 self.assert_port_is_free()
                 os.kill(supervisor, signal.SIGCONT)
                 self.assertEqual(self.finish(child)[0], 0)
+
+    def test_a_udp_port_is_free_when_a_stop_is_answered(self):
+        """A UDP socket cannot be shut: it is free when the keeper, too, has closed it, whenever it gets round to that."""
+        other = free_port()
+        self.node("server.js", f"""
+            require('http').createServer((q, r) => r.setHeader('X-Worker', String(process.pid)).end('ok'))
+                .listen({self.port}, '127.0.0.1');
+            require('dgram').createSocket('udp4').bind({other}, '127.0.0.1');""")
+        self.start_api(2)
+        keeper = self.keeper_pid()
+
+        def bind():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.bind(("127.0.0.1", other))
+        for verb in ("stop", "delete"):
+            with self.subTest(verb=verb):
+                self.pmctl("start", "api")
+                self.assert_whole()
+                self.assertRaises(OSError, bind)
+                supervisor = self.supervisor_pid()
+                self.arm("cluster.after_shut=stop")
+                child = self.begin(verb, "api")
+                self.wait(lambda: process(supervisor).state == "T", message="sockets that nobody needs")
+                os.kill(keeper, signal.SIGSTOP)
+                try:
+                    os.kill(supervisor, signal.SIGCONT)
+                    # It has no reason to answer now, however long one waits.
+                    with self.assertRaises(subprocess.TimeoutExpired):
+                        child.wait(0.5)
+                    self.assertRaises(OSError, bind)
+                finally:
+                    os.kill(keeper, signal.SIGCONT)
+                self.assertEqual(self.finish(child)[0], 0)
+                bind()
 
     def test_two_ports_a_path_with_a_space_and_udp(self):
         other, path = free_port(), self.path("the socket")
