@@ -7,6 +7,7 @@
 #include "agent/app.h"
 #include "agent/events.h"
 #include "agent/targets.h"
+#include "proto/glob.h"
 #include "proto/log.h"
 #include "proto/paths.h"
 
@@ -36,6 +37,13 @@ static void sources_finish(struct sources *s)
 {
 	free(s->list);
 	free(s->names);
+}
+
+/* Whether a query without targets is about an app: of a remote viewer's they may be some. */
+static bool is_of_query(const Pm__LogQuery *query, const struct instance *inst)
+{
+	return query->n_targets > 0 || query->apps[0] == '\0' ||
+	       glob_match_any(query->apps, instance_app(inst)->spec->name);
 }
 
 /* Streams that share a file are one source. */
@@ -141,14 +149,18 @@ static int open_logs(struct stream *st, const Pm__LogQuery *query, struct pm_err
 	PM_FREE struct instance **list = NULL;
 	struct sources sources;
 	char agent_path[PM_PATH_MAX + 16];
-	size_t n;
+	size_t n, kept = 0;
 	int rc;
 
 	st->follow = query->follow;
 	st->no_out = query->no_out;
 	st->no_err = query->no_err;
-	if (targets_resolve(st->su, query->targets, query->n_targets, &list, &n, err) < 0 ||
-	    make_sources(st, list, n, &sources, err) < 0)
+	if (targets_resolve(st->su, query->targets, query->n_targets, &list, &n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (is_of_query(query, list[i]))
+			list[kept++] = list[i];
+	if (make_sources(st, list, kept, &sources, err) < 0)
 		return -1;
 	if (query->agent_log)
 		add_agent_log(st, &sources, agent_path, sizeof(agent_path));
@@ -232,6 +244,8 @@ static bool wants(struct stream *st, const struct instance *inst)
 	struct pm_error err;
 	size_t n;
 
+	if (st->query != NULL && !is_of_query(st->query, inst))
+		return false;
 	if (st->n_targets == 0)
 		return true;
 	if (targets_resolve(st->su, st->targets, st->n_targets, &list, &n, &err) < 0)

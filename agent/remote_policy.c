@@ -233,12 +233,17 @@ static int by_app(const void *a, const void *b)
 /* He asks for all and is answered with what is his. */
 static bool is_narrowed(const struct question *q)
 {
-	const Pm__StatusRequest *req = q->env->body_case == PM__ENVELOPE__BODY_STATUS_REQUEST
-	                                       ? q->env->status_request
-	                                       : NULL;
+	const Pm__Envelope *env = q->env;
+	const char *apps = NULL; /* those that the request itself is limited to */
 
-	return req != NULL && req->n_targets == 0 && *q->apps != '\0' &&
-	       strcmp(req->apps, q->apps) == 0;
+	if (env->body_case == PM__ENVELOPE__BODY_STATUS_REQUEST &&
+	    env->status_request->n_targets == 0)
+		apps = env->status_request->apps;
+	else if (env->body_case == PM__ENVELOPE__BODY_STREAM_OPEN &&
+	         env->stream_open->what_case == PM__STREAM_OPEN__WHAT_LOGS &&
+	         env->stream_open->logs->n_targets == 0)
+		apps = env->stream_open->logs->apps;
+	return apps != NULL && *q->apps != '\0' && strcmp(apps, q->apps) == 0;
 }
 
 static int ask_of_targets(const struct question *q, pm_ops ops, Pm__Target *const *targets,
@@ -342,6 +347,10 @@ static int ask_of(const struct question *q, struct session *s, pm_ops ops, struc
 	if (env->body_case == PM__ENVELOPE__BODY_STREAM_OPEN) {
 		const Pm__StreamOpen *open = env->stream_open;
 
+		if (open->what_case == PM__STREAM_OPEN__WHAT_LOGS && open->logs->agent_log &&
+		    *q->apps != '\0')
+			return pm_fail(err, PM_DENIED,
+			               "the agent's own log: the role is for some apps only");
 		return open->what_case == PM__STREAM_OPEN__WHAT_LOGS
 		               ? ask_of_targets(q, ops, open->logs->targets, open->logs->n_targets,
 		                                err)

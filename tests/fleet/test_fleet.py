@@ -141,6 +141,51 @@ class Membership(FleetTestCase):
             self.assertNotEqual(bob.pmctl("--all", *words, "--yes", check=False).code, 0, words)
         self.assertEqual(len(self.fleet("--all", "list", "--json").json()["hosts"][0]["apps"]), 2)
 
+    def test_s07_who_may_see_the_logs_of_some_apps_is_shown_those(self):
+        host, = self.join("web1")
+
+        def start(name):
+            path = os.path.join(host.dir, f"{name}.sh")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/bash\nwhile echo it is {name} $((n++)); do sleep 0.05; done\n")
+            os.chmod(path, 0o755)
+            host.pmctl("start", path, "--name", name)
+
+        start("db")
+        start("api-more")
+        bob = self.host("bob")
+        bob.pmctl("login", "--token-file", self.token("--operator", "--role", "viewer", "--name", "bob"))
+        self.fleet("operator", "grant", "bob", "logs", "--apps", "api*")
+        self.fleet("operator", "ungrant", "bob", "viewer")
+
+        def shown(*words, who=bob.pmctl):
+            return who("--all", "logs", *words, "--nostream", "-n", "5", "--no-prefix").out
+
+        self.wait(lambda: "it is db" in shown(who=self.fleet) and "it is api-more" in shown(who=self.fleet))
+        for words in ((), ("all",)):
+            text = shown(*words)
+            self.assertIn("it is api-more", text)
+            self.assertIn("web1 line", text)
+            self.assertNotIn("it is db", text)
+        # What he names and may not see is refused, and so is what is of no app.
+        for words in (("db",), ("default",), ("api-more", "--agent"), ("--agent",)):
+            out = bob.pmctl("--all", "logs", *words, "--nostream", check=False)
+            self.assertEqual(out.code, 5, out)
+            self.assertEqual(out.out, "", words)
+        self.assertIn("it is db", shown("db", who=self.fleet))
+        # What is started while he looks is his or not, likewise.
+        viewed = os.path.join(self.dir, "viewed")
+        with open(viewed, "wb") as file:
+            child = bob.popen(os.path.join(BUILD, "pmctl"), "--all", "logs", "-f", "-n", "0", "--no-prefix", stdout=file)
+        start("db2")
+        start("api2")
+        self.wait(lambda: "it is api2 5" in self.read(viewed), timeout=30)
+        text = self.read(viewed)
+        self.assertIn("it is api-more", text)
+        self.assertNotIn("it is db", text)
+        child.terminate()
+        child.wait(20 * PATIENCE)
+
     def test_x33_a_cloned_machine_is_seen(self):
         web1, = self.join("web1")
         clone = self.host("clone")
