@@ -12,8 +12,8 @@
 
 #include "agent/app.h"
 #include "agent/cluster.h"
-#include "agent/http_reply.h"
 #include "proto/buf.h"
+#include "proto/http_reply.h"
 
 struct probe {
 	struct instance *inst;        /* borrowed until it is over */

@@ -66,6 +66,19 @@ static void add_age(const char *name, int64_t wall_ms, int64_t now_wall_ms, stru
 	pm_buf_printf(out, "%s ago\n", text);
 }
 
+/* A line each. */
+static void add_gates(const char *gates, struct pm_buf *out)
+{
+	while (*gates != '\0') {
+		size_t len = strcspn(gates, "\n");
+		char one[256];
+
+		(void)snprintf(one, sizeof(one), "%.*s", (int)PM_MIN(len, sizeof(one) - 1), gates);
+		fact(out, "gate", one);
+		gates += len + (gates[len] != '\0');
+	}
+}
+
 /* Wrapped behind the label: there are some twenty. */
 static void add_options(const struct rollout_copy *c, struct pm_buf *out)
 {
@@ -79,6 +92,8 @@ static void add_options(const struct rollout_copy *c, struct pm_buf *out)
 		PM_BUF one = { 0 };
 		unsigned width;
 
+		if (strcmp(st->options[i]->name, "gate") == 0)
+			continue; /* may be long: below */
 		text_add_clean(&one, st->options[i]->name);
 		pm_buf_char(&one, ' ');
 		text_add_clean(&one, st->options[i]->value);
@@ -94,6 +109,9 @@ static void add_options(const struct rollout_copy *c, struct pm_buf *out)
 		column += width;
 	}
 	pm_buf_char(out, '\n');
+	for (size_t i = 0; i < st->n_options; i++)
+		if (strcmp(st->options[i]->name, "gate") == 0)
+			add_gates(st->options[i]->value, out);
 }
 
 static void add_hosts_line(const struct rollout_copy *c, struct pm_buf *out)

@@ -44,12 +44,14 @@ struct options {
 	Pm__RolloutOption **refs; /* owned */
 	size_t n;
 	struct rollout_params params;
+	struct pm_buf gates; /* owned; all that were given, a line each */
 };
 
 static void options_finish(struct options *o)
 {
 	free(o->list);
 	free(o->refs);
+	pm_buf_finish(&o->gates);
 }
 
 static int add_option(struct options *o, const char *name, const char *value, struct pm_error *err)
@@ -75,6 +77,18 @@ static void option_name(const char *name, char *out, size_t size)
 	out[i] = '\0';
 }
 
+static int add_gates(const struct ctx *ctx, struct options *o, struct pm_error *err)
+{
+	size_t n = args_n_values(ctx->args, "gate");
+
+	for (size_t k = 0; k < n; k++)
+		pm_buf_printf(&o->gates, "%s%s", k > 0 ? "\n" : "",
+		              args_value(ctx->args, "gate", k));
+	if (o->gates.failed)
+		return pm_fail(err, PM_NO_MEMORY, "out of memory");
+	return n == 0 ? 0 : add_option(o, "gate", o->gates.bytes, err);
+}
+
 /* Those that were given, and checked as far as that is possible here. */
 static int read_options(const struct ctx *ctx, struct options *o, struct pm_error *err)
 {
@@ -92,6 +106,11 @@ static int read_options(const struct ctx *ctx, struct options *o, struct pm_erro
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
 	rollout_params_default(&o->params);
 	for (size_t i = 0; i < n; i++) {
+		if (strcmp(known[i].name, "gate") == 0) {
+			if (add_gates(ctx, o, err) < 0)
+				return -1;
+			continue;
+		}
 		option_name(known[i].name, name, sizeof(name));
 		for (size_t k = 0; k < args_n_values(ctx->args, name); k++) {
 			const char *value = args_value(ctx->args, name, k);

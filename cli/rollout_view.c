@@ -261,6 +261,7 @@ static const char *hold_words(const char *hold)
 		{ "wait", "between batches" },
 		{ "bake", "between waves" },
 		{ "monitor", "all are looked at once more" },
+		{ "gate", "a gate is asked before the next batch" },
 		{ "promote", "behind a batch" },
 		{ "reconnect", "hosts that are not reachable are waited for" },
 		{ "frozen", "the coordinator is cut off from most agents" },

@@ -2,6 +2,7 @@
 #ifndef PM_COORDINATOR_COORD_H
 #define PM_COORDINATOR_COORD_H
 
+#include "coordinator/gates.h"
 #include "coordinator/members.h"
 #include "proto/hub.h"
 #include "proto/limits.h"
@@ -20,6 +21,7 @@ struct coord {
 	struct budgets *budgets;
 	struct rotation *rotation;
 	struct members members;
+	struct gates_config gates;                     /* what its administrator lets them do */
 	struct pm_address addresses[PM_ADDRESSES_MAX]; /* for tokens: where agents find us */
 	unsigned n_addresses;
 	uint32_t heartbeat_ms; /* 0: the default */

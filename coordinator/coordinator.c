@@ -528,6 +528,7 @@ static int serve(struct options *o, struct pm_error *err)
 	pm_failpoint_arm_from_env();
 	c->loop = uv_default_loop();
 	c->heartbeat_ms = o->heartbeat_ms;
+	c->gates = o->gates;
 	if (open_home(c, o->home, err) < 0 || open_store(c, err) < 0 ||
 	    forwards_create(c->loop, &c->forwards, err) < 0 ||
 	    rollouts_create(c, &c->rollouts, err) < 0 || budgets_create(c, &c->budgets, err) < 0 ||

@@ -15,6 +15,8 @@ int options_usage(FILE *to)
 	(void)fprintf(to, "usage: pmd coordinator [--home DIR] [--listen tcp://ADDR:PORT]...\n"
 	                  "                       [--advertise HOST:PORT]... [--user NAME]\n"
 	                  "                       [--heartbeat-ms MS] [--key-overlap SECONDS]\n"
+	                  "                       [--gates DIR]\n"
+	                  "                       [--gate-allow PREFIX]... [--prometheus URL]\n"
 	                  "       pmd coordinator token [--home DIR] --role ROLE [--name NAME]\n"
 	                  "                       [--ttl SECONDS] [--advertise HOST:PORT]...\n"
 	                  "       pmd coordinator backup [--home DIR] [--name FILE]\n"
@@ -51,7 +53,10 @@ int options_parse_listen(const char *arg, struct sockaddr_storage *out, struct p
 enum {
 	OPT_HEARTBEAT = 256,
 	OPT_KEY_OVERLAP,
-	OPT_FINISH
+	OPT_FINISH,
+	OPT_GATES,
+	OPT_GATE_ALLOW,
+	OPT_PROMETHEUS,
 };
 
 static int number(const char *option, const char *arg, unsigned long most, uint32_t *out,
@@ -83,6 +88,9 @@ int options_parse(int argc, char **argv, struct options *o, struct pm_error *err
 		{ "heartbeat-ms", required_argument, NULL, OPT_HEARTBEAT },
 		{ "key-overlap", required_argument, NULL, OPT_KEY_OVERLAP },
 		{ "finish", no_argument, NULL, OPT_FINISH },
+		{ "gates", required_argument, NULL, OPT_GATES },
+		{ "gate-allow", required_argument, NULL, OPT_GATE_ALLOW },
+		{ "prometheus", required_argument, NULL, OPT_PROMETHEUS },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -131,6 +139,20 @@ int options_parse(int argc, char **argv, struct options *o, struct pm_error *err
 			break;
 		case OPT_FINISH:
 			o->finish = true;
+			break;
+		case OPT_GATES:
+			if (optarg[0] != '/')
+				return pm_fail(err, PM_USAGE, "--gates %.100s: an absolute path",
+				               optarg);
+			o->gates.dir = optarg;
+			break;
+		case OPT_GATE_ALLOW:
+			if (gates_allow(&o->gates, optarg, err) < 0)
+				return -1;
+			break;
+		case OPT_PROMETHEUS:
+			if (gates_set_prometheus(&o->gates, optarg, err) < 0)
+				return -1;
 			break;
 		case 'H':
 			o->help = true;

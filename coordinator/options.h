@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "coordinator/gates.h"
 #include "proto/address.h"
 #include "proto/error.h"
 #include "proto/limits.h"
@@ -18,6 +19,7 @@ struct options {
 	unsigned n_listen;
 	struct pm_address advertise[PM_ADDRESSES_MAX];
 	unsigned n_advertise;
+	struct gates_config gates;
 	uint32_t heartbeat_ms, ttl_s, key_overlap_s; /* 0: as usual */
 	bool help, finish;
 };

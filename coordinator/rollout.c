@@ -261,7 +261,7 @@ static bool look_at_turn(const struct look *l, struct rollout_verdict *v)
 static void give_up(const struct rollout *r, struct rollout_verdict *v)
 {
 	switch (r->params.on_failure) {
-	case ROLLOUT_ON_FAILURE_CONTINUE: /* it is not asked here */
+	case ROLLOUT_ON_FAILURE_CONTINUE: /* of hosts only, and a gate asked here */
 	case ROLLOUT_ON_FAILURE_PAUSE:
 		pause_for(v, PM_PAUSED);
 		return;
@@ -393,6 +393,33 @@ static bool is_held(const struct look *l, struct rollout_verdict *v)
 	       (begins_wave(l->r, l->batch) &&
 	        hold_for(v, "bake", b.done_ms, p->bake_ms, l->now_ms)) ||
 	       hold_for(v, "wait", b.done_ms, p->wait_ms, l->now_ms);
+}
+
+/* Whether the gates hold the batch that is next: neither promotion nor on_failure=continue goes
+ * past one. */
+static bool is_gated(const struct look *l, struct rollout_verdict *v)
+{
+	const struct rollout *r = l->r;
+	struct before b;
+
+	if (r->params.gates[0] == '\0' || r->undoing || r->gate_passed == l->batch)
+		return false;
+	b = look_before(r, l->batch);
+	if (b.here || b.canary == 0)
+		return false;
+	switch (r->gate) {
+	case ROLLOUT_GATE_NONE:
+		v->move = ROLLOUT_GATE;
+		return true;
+	case ROLLOUT_GATE_ASKED:
+		stay(v, "gate", 0);
+		return true;
+	case ROLLOUT_GATE_FAILED:
+		give_up(r, v);
+		say(v, "%s", r->gate_why != NULL ? r->gate_why : "a gate failed");
+		return true;
+	}
+	return false;
 }
 
 /* ---- what is sent ---- */
@@ -565,7 +592,7 @@ void rollout_next(const struct rollout *r, int64_t now_ms, struct rollout_verdic
 		return;
 	}
 	rollout_count(r, &c);
-	if (waits_to_see(&l, &c, v) || is_held(&l, v) || look_at_turn(&l, v) ||
+	if (waits_to_see(&l, &c, v) || is_held(&l, v) || is_gated(&l, v) || look_at_turn(&l, v) ||
 	    has_no_progress(&l, &c, v))
 		return;
 	send_some(&l, &c, v);

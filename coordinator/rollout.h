@@ -81,6 +81,12 @@ struct rollout_step {
  * skipped, failed or lost before. */
 #define ROLLOUT_LOST_MS 30000
 
+enum rollout_gate_state {
+	ROLLOUT_GATE_NONE, /* nobody is asked now */
+	ROLLOUT_GATE_ASKED,
+	ROLLOUT_GATE_FAILED,
+};
+
 struct rollout {
 	struct rollout_params params;
 	enum rollout_state state;
@@ -96,9 +102,14 @@ struct rollout {
 	                        absence of ours.  No deadline counts the time before. */
 	int64_t progress_ms; /* when a step got healthy last, it was promoted, or steps were sent
 	                        after a hold: the time of a hold is no lack of progress */
-	size_t n_else;       /* hosts that restart it by themselves now (budget.h): held against
-	                        max_down, too */
-	bool frozen;         /* class E: nothing begins, nothing is counted as lost or late */
+	/* What the gates before the next batch say; all of it is asked again by whoever takes the
+	 * rollout up: after a pause, and after a death of ours. */
+	enum rollout_gate_state gate;
+	uint32_t gate_passed; /* they let this batch begin */
+	const char *gate_why; /* borrowed; GATE_FAILED: in words */
+	size_t n_else;        /* hosts that restart it by themselves now (budget.h): held against
+	                         max_down, too */
+	bool frozen;          /* class E: nothing begins, nothing is counted as lost or late */
 };
 
 /*
@@ -131,6 +142,7 @@ enum rollout_move {
 	                   does not come back after we were away */
 	ROLLOUT_EXPIRE, /* the steps listed -> FAILED: SENT or ACCEPTED, by healthy_deadline;
 	                   PENDING, by unreachable=fail */
+	ROLLOUT_GATE,   /* the gates are asked whether the batch that is next may begin (F-25) */
 	ROLLOUT_PAUSE,
 	ROLLOUT_UNDO, /* on_failure=rollback: the engine makes the steps of the way back */
 	ROLLOUT_END,  /* to `state` */
@@ -142,8 +154,9 @@ struct rollout_verdict {
 	enum pm_code code;        /* PAUSE, END: exit status of FLEET 1.5 goes by it */
 	int64_t wake_ms;          /* STAY: when time alone changes something; 0: never */
 	char why[200];            /* PAUSE, END, SKIP, EXPIRE: for people */
-	const char *hold;      /* STAY: what it waits for: "", "canary", "wait", "bake", "monitor",
-	                          "promote" (an operator), "reconnect" (also: those that were done
+	const char
+		*hold;         /* STAY: what it waits for: "", "canary", "wait", "bake", "monitor",
+	                          "promote" (an operator), "gate", "reconnect" (also: those that were done
 	                          before we were away), "frozen", "budget" (hosts that restart it
 	                          by themselves) */
 	int64_t hold_until_ms; /* with it; 0: not by time */
@@ -161,6 +174,8 @@ struct rollout_verdict {
  * Deadlines: the agent's answer is to be there healthy_deadline after the step was sent; what was
  * answered in time is watched for min_healthy in any case.
  * The way back is not held, and a failure there pauses.
+ * Gates are asked before each batch but the first, when all that holds it is over; one that fails
+ * is on_failure's, and pauses where that is to continue: nothing goes past it, promoted or not.
  *
  * now_ms     calendar time
  * v          v->list has room for r->n

@@ -250,7 +250,8 @@ int plan_finish(struct plan *p, struct pm_error *err)
 		return -1;
 	say_what(p);
 	n = move_those_without(p);
-	if (make_batches(p, &b, err) == 0 && rollout_params_check(&p->params, n, err) == 0)
+	if (gates_check(&p->c->gates, &p->params, err) == 0 && make_batches(p, &b, err) == 0 &&
+	    rollout_params_check(&p->params, n, err) == 0)
 		rc = fill_run(p, n, &b, err);
 	free(b.batch);
 	free(b.order);

@@ -54,6 +54,7 @@ void run_free(struct run *run)
 	if (run == NULL)
 		return;
 	free_steps(run);
+	gates_cancel(run->gates);
 	free(run->m.wave_ends);
 	if (run->rec != NULL)
 		pm__rollout_record__free_unpacked(run->rec, NULL);

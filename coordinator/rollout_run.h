@@ -4,6 +4,7 @@
 
 #include "coordinator/ask.h"
 #include "coordinator/coord.h"
+#include "coordinator/gates.h"
 #include "coordinator/rollout.h"
 
 #define RUN_ID_TEXT 11 /* "r-", eight digits, and NUL */
@@ -49,6 +50,9 @@ struct run {
 	int64_t renewed_ms, granted_ms, lock_asked_ms, alive_ms;
 	int64_t retry_ms;    /* nothing is written before */
 	char store_why[160]; /* the store does not write; "": it does */
+	struct gates *gates; /* owned; being asked; NULL: none is */
+	uint32_t gate_batch; /* before which batch */
+	char gate_why[GATE_WORDS_MAX];
 	uint32_t told_batch; /* that has begun, as the story has it */
 	char audit[256];     /* goes with the next commit; "": nothing */
 	char auditor[128];

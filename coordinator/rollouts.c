@@ -211,6 +211,7 @@ void rollouts_pause_with(struct run *run, const char *who, const char *why, enum
 
 void rollouts_set_running(struct run *run, int64_t now_ms)
 {
+	rollouts_drop_gates(run);
 	run->m.running_ms = run->m.progress_ms = now_ms;
 	run_state(run, run->m.undoing ? ROLLOUT_IS_UNDOING : ROLLOUT_IS_RUNNING, "", PM_OK);
 }
@@ -447,6 +448,9 @@ static bool move(struct run *run, const struct rollout_verdict *v, int64_t now_m
 	case ROLLOUT_EXPIRE:
 		set_list(run, v, STEP_IS_FAILED, PM_DEADLINE, now_ms);
 		return true;
+	case ROLLOUT_GATE:
+		rollouts_ask_gates(run);
+		return true;
 	case ROLLOUT_PAUSE:
 		rollouts_pause_with(run, "coordinator", v->why, v->code);
 		return false;
@@ -531,6 +535,8 @@ static bool is_going(const struct run *run)
 static void pump(struct run *run, int64_t now_ms)
 {
 	rollout_steps_look(run, now_ms);
+	if (!is_going(run) || run->rec->ending[0] != '\0')
+		rollouts_drop_gates(run);
 	if (run->m.state != ROLLOUT_IS_PLANNED &&
 	    (!run_is_over(run) || run->rec->ending[0] != '\0'))
 		rollouts_keep_locks(run, now_ms);

@@ -170,6 +170,13 @@ static int promote_run(struct run *run, const char *who, const char *text, struc
 
 	if (!is_going(run) || run->rec->ending[0] != '\0')
 		return not_so(run, "promote", err);
+	if (run->m.gate == ROLLOUT_GATE_ASKED) {
+		(void)pm_fail(err, PM_USAGE,
+		              "promote %s: a gate is asked, and nothing goes past it",
+		              run->id_text);
+		pm_hint(err, "abort it, and roll out to the others without that gate");
+		return -1;
+	}
 	if (run->rec->status->hold[0] == '\0' || batch == 0 || batch <= run->m.promoted)
 		return pm_fail(err, PM_USAGE, "promote %s: nothing waits for it", run->id_text);
 	run->m.promoted = batch;

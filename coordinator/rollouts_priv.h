@@ -50,5 +50,9 @@ void rollouts_keep_locks(struct run *run, int64_t now_ms);
 void rollouts_renew_locks(struct run *run, int64_t now_ms);
 void rollouts_take_locks(struct run *run, int64_t now_ms);
 void rollouts_release_locks(struct run *run);
+/* Ask the gates before the batch that is next; the machine is told when they have answered. */
+void rollouts_ask_gates(struct run *run);
+/* What they said does not count any more: they are asked again before the next batch. */
+void rollouts_drop_gates(struct run *run);
 
 #endif

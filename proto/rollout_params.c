@@ -7,6 +7,7 @@
 #include "proto/units.h"
 
 #define TIME_MAX_MS (7ull * 86400000)
+#define COUNT_MAX   1000
 
 enum option {
 	OPT_BATCH,
@@ -28,6 +29,10 @@ enum option {
 	OPT_WAVE,
 	OPT_BAKE,
 	OPT_WAIT_LOCK,
+	OPT_GATE,
+	OPT_GATE_TIMEOUT,
+	OPT_GATE_RETRIES,
+	OPT_GATE_WAIT,
 	OPT_COUNT
 };
 
@@ -64,6 +69,13 @@ static const struct rollout_option options[OPT_COUNT] = {
 	[OPT_WAVE] = { "wave", "LABEL", "", "all hosts of one value before those of the next" },
 	[OPT_BAKE] = { "bake", "TIME", "0s", "between waves" },
 	[OPT_WAIT_LOCK] = { "wait_lock", "TIME", "0s", "for an app that somebody else changes" },
+	[OPT_GATE] = { "gate", "exec NAME|http URL|prom EXPR OP NUMBER", "",
+	               "asked between batches, and nothing goes on before it passes; repeatable" },
+	[OPT_GATE_TIMEOUT] = { "gate_timeout", "TIME", "10s",
+	                       "how long one try of a gate may take" },
+	[OPT_GATE_RETRIES] = { "gate_retries", "N", "2",
+	                       "how often a gate is asked again before it has failed" },
+	[OPT_GATE_WAIT] = { "gate_wait", "TIME", "5s", "before a gate is asked again" },
 };
 
 const struct rollout_option *rollout_options(size_t *n)
@@ -171,13 +183,23 @@ static bool take_seed(const char *text, struct rollout_params *p)
 	return true;
 }
 
-static bool take_text(const char *text, char out[ROLLOUT_TEXT_MAX])
+static bool take_wave(const char *text, char out[ROLLOUT_WAVE_MAX])
 {
 	size_t len = strlen(text);
 
-	if (len >= ROLLOUT_TEXT_MAX)
+	if (len >= ROLLOUT_WAVE_MAX)
 		return false;
 	memcpy(out, text, len + 1);
+	return true;
+}
+
+static bool take_count(const char *text, uint32_t *out)
+{
+	int64_t value;
+
+	if (!pm_parse_int(text, &value) || value < 0 || value > COUNT_MAX)
+		return false;
+	*out = (uint32_t)value;
 	return true;
 }
 
@@ -238,19 +260,64 @@ static bool set(struct rollout_params *p, enum option option, const char *text)
 	case OPT_SEED:
 		return take_seed(text, p);
 	case OPT_WAVE:
-		return take_text(text, p->wave);
+		return take_wave(text, p->wave);
 	case OPT_BAKE:
 		return take_time(text, &p->bake_ms);
 	case OPT_WAIT_LOCK:
 		return take_time(text, &p->wait_lock_ms);
+	case OPT_GATE:
+		return false; /* set_gates() says why not */
+	case OPT_GATE_TIMEOUT:
+		return take_time(text, &p->gate_timeout_ms) && p->gate_timeout_ms > 0;
+	case OPT_GATE_RETRIES:
+		return take_count(text, &p->gate_retries);
+	case OPT_GATE_WAIT:
+		return take_time(text, &p->gate_wait_ms);
 	case OPT_COUNT:
 		break;
 	}
 	return false;
 }
 
+/* A line each; all of them take the place of those before. */
+static int set_gates(struct rollout_params *p, const char *text, struct pm_error *err)
+{
+	char all[ROLLOUT_TEXT_MAX] = "";
+	struct rollout_gate g;
+	size_t n = 0, at = 0;
+
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+
+		if (n++ == ROLLOUT_GATES_MAX)
+			return pm_fail(err, PM_USAGE, "gate: at most %d", ROLLOUT_GATES_MAX);
+		if (rollout_gate_parse(text, len, &g, err) < 0)
+			return -1;
+		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s%s", n > 1 ? "\n" : "",
+		                       g.text);
+		if (at >= sizeof(all))
+			return pm_fail(err, PM_USAGE, "gate: at most %d bytes together",
+			               ROLLOUT_TEXT_MAX - 1);
+		text += len + (text[len] != '\0');
+	}
+	memcpy(p->gates, all, sizeof(all));
+	return 0;
+}
+
+bool rollout_params_gate(const struct rollout_params *p, size_t i, struct rollout_gate *out)
+{
+	const char *at = p->gates;
+	struct pm_error err;
+
+	for (; i > 0 && *at != '\0'; i--)
+		at += strcspn(at, "\n") + (strchr(at, '\n') != NULL);
+	return *at != '\0' && rollout_gate_parse(at, strcspn(at, "\n"), out, &err) == 0;
+}
+
 static bool same_name(const char *option, const char *given)
 {
+	if (strcmp(option, "gate") == 0 && strcmp(given, "gates") == 0) /* as a file has it */
+		return true;
 	for (; *option != '\0' && *given != '\0'; option++, given++)
 		if (*option != (*given == '-' ? '_' : *given))
 			return false;
@@ -265,6 +332,8 @@ int rollout_params_set(struct rollout_params *p, const char *name, const char *v
 	for (size_t i = 0; i < OPT_COUNT; i++) {
 		if (!same_name(options[i].name, name))
 			continue;
+		if (i == OPT_GATE)
+			return set_gates(p, value, err);
 		if (set(p, (enum option)i, value))
 			return 0;
 		(void)pm_fail(err, PM_USAGE, "%s: '%.60s' is not %s", options[i].name, value,
@@ -454,6 +523,18 @@ bool rollout_params_text(const struct rollout_params *p, size_t i, char *out, si
 		break;
 	case OPT_WAIT_LOCK:
 		put_time(p->wait_lock_ms, out, size);
+		break;
+	case OPT_GATE:
+		(void)snprintf(out, size, "%s", p->gates);
+		return p->gates[0] != '\0';
+	case OPT_GATE_TIMEOUT:
+		put_time(p->gate_timeout_ms, out, size);
+		break;
+	case OPT_GATE_RETRIES:
+		(void)snprintf(out, size, "%u", p->gate_retries);
+		break;
+	case OPT_GATE_WAIT:
+		put_time(p->gate_wait_ms, out, size);
 		break;
 	case OPT_COUNT:
 		return false;

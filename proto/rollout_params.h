@@ -9,9 +9,11 @@
 #include <stdint.h>
 
 #include "proto/error.h"
+#include "proto/rollout_gate.h"
 
 #define ROLLOUT_BATCHES_MAX 32
-#define ROLLOUT_TEXT_MAX    256
+#define ROLLOUT_WAVE_MAX    256
+#define ROLLOUT_TEXT_MAX    1024 /* of any option, with its NUL */
 
 /* A number of hosts, or a part of all of them. */
 struct rollout_share {
@@ -55,9 +57,12 @@ struct rollout_params {
 	bool include_drained;
 	enum rollout_order order;
 	uint64_t seed;
-	char wave[ROLLOUT_TEXT_MAX]; /* label: all hosts of one value before the next; "": none */
-	uint32_t bake_ms;            /* between waves */
-	uint32_t wait_lock_ms;       /* 0: a lock that another has is a refusal */
+	char wave[ROLLOUT_WAVE_MAX];  /* label: all hosts of one value before the next; "": none */
+	uint32_t bake_ms;             /* between waves */
+	uint32_t wait_lock_ms;        /* 0: a lock that another has is a refusal */
+	char gates[ROLLOUT_TEXT_MAX]; /* between batches (rollout_gate.h), a line each; "": none */
+	uint32_t gate_timeout_ms, gate_wait_ms; /* of one try, and before the next */
+	uint32_t gate_retries;
 };
 
 /* One option, for help, man pages and completion. */
@@ -90,6 +95,9 @@ PM_MUST_CHECK int rollout_params_check(const struct rollout_params *p, size_t n_
 /* The value of an option as it holds, as text that rollout_params_set() takes; i is its index in
  * rollout_options(), and out has room for ROLLOUT_TEXT_MAX.  false: it has none. */
 bool rollout_params_text(const struct rollout_params *p, size_t i, char *out, size_t size);
+
+/* The i-th gate; false: there are no more. */
+bool rollout_params_gate(const struct rollout_params *p, size_t i, struct rollout_gate *out);
 
 /* So many of n: up or down, at least `least`, at most n. */
 size_t rollout_share_up(struct rollout_share s, size_t n, size_t least);

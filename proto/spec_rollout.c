@@ -1,5 +1,6 @@
 /* spec_rollout.c - the value of `rollout`: an object of rollout_params.h's options. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/rollout_params.h"
 #include "proto/spec_set.h"
@@ -27,6 +28,22 @@ static int add(struct options *o, const char *name, const char *value, struct pm
 	return spec_put_str(&one->name, name, err) < 0 ? -1 : spec_put_str(&one->value, value, err);
 }
 
+static bool is_gates(const struct doc_node *v)
+{
+	return strcmp(v->name, "gate") == 0 || strcmp(v->name, "gates") == 0;
+}
+
+/* A line each, as rollout_params_set() takes them; what is no text is none of a gate either. */
+static void join(const struct doc_node *v, struct pm_buf *out)
+{
+	for (const struct doc_node *i = v->first; i != NULL; i = i->next) {
+		if (i != v->first)
+			pm_buf_char(out, '\n');
+		doc_to_text(i, out);
+	}
+	pm_buf_str(out, "");
+}
+
 static int set_option(struct options *o, struct rollout_params *p, const struct doc_node *v,
                       struct pm_error *err)
 {
@@ -34,9 +51,12 @@ static int set_option(struct options *o, struct rollout_params *p, const struct 
 
 	if (v->type == DOC_NULL)
 		return 0;
-	if (v->type == DOC_MAP || v->type == DOC_LIST)
+	if (v->type == DOC_LIST && is_gates(v))
+		join(v, &text);
+	else if (v->type == DOC_MAP || v->type == DOC_LIST)
 		return pm_fail(err, PM_CONFIG, "rollout.%.40s: expected text", v->name);
-	doc_to_text(v, &text);
+	else
+		doc_to_text(v, &text);
 	if (text.failed)
 		return pm_fail(err, PM_NO_MEMORY, "rollout");
 	if (rollout_params_set(p, v->name, text.bytes, err) < 0) {

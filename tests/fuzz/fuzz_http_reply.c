@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/http_reply.h"
+#include "proto/http_reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

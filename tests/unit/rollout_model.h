@@ -42,11 +42,14 @@ static struct {
 	int64_t active_ms; /* looked after, not held, and no host got done */
 	int64_t resume_at, thaw_at, promote_at;
 	unsigned n_undos;
+	int64_t gate_at; /* the gates answer; 0: nobody asks them */
+	bool gate_passes, gate_failed;
+	uint32_t passed; /* they let this batch begin, and nobody was away since */
 } w;
 
 static struct {
 	unsigned moves[ROLLOUT_END + 1], ends[ROLLOUT_IS_ABORTED + 1], deaths, deadlines, holds,
-		unseen;
+		unseen, gates_failed;
 } seen;
 
 #define MUST(what)                                                                      \
@@ -239,6 +242,27 @@ static void is_not_held(uint32_t batch)
 	}
 }
 
+/* Between batches, and on the way out alone. */
+static bool m_is_gated(uint32_t batch)
+{
+	bool before = false;
+
+	for (size_t i = 0; i < g.n; i++) {
+		if (m_tried(i) && g.steps[i].batch == batch)
+			return false;
+		before |= m_tried(i) && g.steps[i].batch < batch;
+	}
+	return before && g.r.params.gates[0] != '\0' && !g.r.undoing;
+}
+
+static void may_ask(void)
+{
+	may_go_on();
+	MUST(m_is_gated(m_batch()) && w.passed != m_batch());
+	MUST(w.gate_at == 0 && !w.gate_failed && m_under_way() == 0);
+	is_not_held(m_batch());
+}
+
 static void may_be_sent(void)
 {
 	uint32_t batch = g.steps[g.v.list[0]].batch;
@@ -248,6 +272,7 @@ static void may_be_sent(void)
 	MUST(g.r.undoing || !m_any_unseen());
 	MUST(m_out() <= m_down(g.r.params.max_down, 1));
 	MUST(batch == m_batch());
+	MUST(!m_is_gated(batch) || w.passed == batch);
 	is_not_held(batch);
 	for (size_t i = 0; i < g.n; i++) {
 		const struct rollout_step *s = &g.steps[i];
@@ -316,6 +341,10 @@ static void may_pause(void)
 	MUST(g.v.code == PM_PAUSED && g.v.why[0] != '\0');
 	if (m_is_in_doubt())
 		return;
+	if (w.gate_failed) {
+		MUST(p->on_failure != ROLLOUT_ON_FAILURE_ROLLBACK || !g.r.can_undo);
+		return;
+	}
 	if (m_fails() && p->on_failure != ROLLOUT_ON_FAILURE_CONTINUE) {
 		MUST(p->on_failure == ROLLOUT_ON_FAILURE_PAUSE || g.r.undoing || !g.r.can_undo);
 		return;
@@ -329,7 +358,7 @@ static void may_pause(void)
 static void may_undo(void)
 {
 	MUST(g.r.params.on_failure == ROLLOUT_ON_FAILURE_ROLLBACK && g.r.can_undo && !g.r.undoing);
-	MUST(m_fails() && !m_is_in_doubt());
+	MUST((m_fails() || w.gate_failed) && !m_is_in_doubt());
 	MUST(w.n_undos == 0);
 }
 
@@ -439,6 +468,10 @@ static void may_hold(uint32_t batch)
 			MUST(g.steps[i].batch != batch || m_ended(i) || !g.steps[i].reachable);
 		return;
 	}
+	if (strcmp(g.v.hold, "gate") == 0) {
+		MUST(w.gate_at != 0 && m_is_gated(batch) && m_under_way() == 0);
+		return;
+	}
 	h = m_hold(batch);
 	MUST(h.any && m_under_way() == 0);
 	if (strcmp(g.v.hold, "promote") == 0) {
@@ -492,6 +525,9 @@ static void check(void)
 	case ROLLOUT_SEND:
 		MUST(g.v.n > 0);
 		may_be_sent();
+		return;
+	case ROLLOUT_GATE:
+		may_ask();
 		return;
 	case ROLLOUT_PAUSE:
 		may_pause();

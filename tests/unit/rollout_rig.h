@@ -36,6 +36,8 @@ static inline void rig_options(struct rollout_params *p, const char *sets)
 		char *value = strchr(one, '=');
 
 		*value = '\0';
+		if (strcmp(one, "gate") == 0) /* blanks are between options here */
+			*strchr(value + 1, ':') = ' ';
 		if (rollout_params_set(p, one, value + 1, &err) < 0)
 			fail_msg("%s", err.what);
 	}
@@ -130,6 +132,8 @@ static inline enum rollout_move rig_next(struct rig *g)
 static inline void rig_pause(struct rig *g)
 {
 	g->r.state = ROLLOUT_IS_PAUSED;
+	g->r.gate = ROLLOUT_GATE_NONE; /* asked again by whoever goes on */
+	g->r.gate_passed = 0;
 }
 
 static inline void rig_resume(struct rig *g)
@@ -203,6 +207,9 @@ static inline void rig_do(struct rig *g, bool held)
 		}
 		if (g->v.move == ROLLOUT_SETTLE || (g->v.move == ROLLOUT_SEND && held))
 			g->r.progress_ms = g->now_ms;
+		return;
+	case ROLLOUT_GATE:
+		g->r.gate = ROLLOUT_GATE_ASKED;
 		return;
 	case ROLLOUT_PAUSE:
 		rig_pause(g);

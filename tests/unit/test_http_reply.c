@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "agent/http_reply.h"
+#include "proto/http_reply.h"
 
 static enum http_verdict read_all(struct http_reply *r, const char *needle, const char *text,
                                   size_t chunk)
@@ -83,11 +83,35 @@ static void what_never_ends_is_cut(void **state)
 	assert_false(http_reply_passes(&r));
 }
 
+static void a_body_is_kept_up_to_its_bound(void **state)
+{
+	static char text[2 * HTTP_BODY_MAX];
+	struct http_reply r;
+	PM_BUF body = { 0 };
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	http_reply_init(&r, NULL);
+	http_reply_keep(&r, &body);
+	(void)http_reply_feed(&r, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 47);
+	assert_int_equal(http_reply_feed(&r, "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", 22), HTTP_DONE);
+	assert_int_equal(body.len, 5);
+	assert_memory_equal(body.bytes, "abcde", 5);
+	assert_true(http_reply_passes(&r));
+	pm_buf_reset(&body);
+	http_reply_init(&r, NULL);
+	http_reply_keep(&r, &body);
+	(void)http_reply_feed(&r, "HTTP/1.1 200 OK\r\n\r\n", 19);
+	assert_int_equal(http_reply_feed(&r, text, sizeof(text)), HTTP_DONE);
+	assert_int_equal(body.len, HTTP_BODY_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_pass_or_do_not),
 		cmocka_unit_test(what_never_ends_is_cut),
+		cmocka_unit_test(a_body_is_kept_up_to_its_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

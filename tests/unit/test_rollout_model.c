@@ -133,6 +133,8 @@ static void check_again(void)
 		             .n_waves = g.r.n_waves,
 		             .running_ms = g.r.running_ms,
 		             .progress_ms = g.r.progress_ms,
+		             .gate = g.r.gate,
+		             .gate_passed = g.r.gate_passed,
 		             .frozen = g.r.frozen };
 	struct rollout_step steps[HOSTS_MAX];
 	uint32_t list[HOSTS_MAX];
@@ -193,11 +195,21 @@ static bool settle(void)
 	return any;
 }
 
+/* Whoever goes on asks them again. */
+static void forget_gates(void)
+{
+	g.r.gate = ROLLOUT_GATE_NONE;
+	g.r.gate_passed = w.passed = 0;
+	w.gate_at = 0;
+	w.gate_failed = false;
+}
+
 static void undo(void)
 {
 	bool turned = rig_turn(&g);
 
 	w.n_undos++;
+	forget_gates();
 	if (!turned) {
 		rig_pause(&g);
 		w.resume_at = later(60000);
@@ -236,6 +248,12 @@ static void drive(void)
 			continue;
 		}
 		rig_do(&g, *w.hold != '\0');
+		if (g.v.move == ROLLOUT_GATE) {
+			w.gate_at = later(60000);
+			w.gate_passes = percent(70);
+		}
+		if (g.v.move == ROLLOUT_PAUSE)
+			forget_gates();
 		note_all();
 		if (g.v.move == ROLLOUT_STAY)
 			w.hold = g.v.hold;
@@ -284,6 +302,7 @@ static void die(void)
 	bool going = g.r.state == ROLLOUT_IS_RUNNING || g.r.state == ROLLOUT_IS_UNDOING;
 
 	seen.deaths++;
+	forget_gates();
 	set_time(w.t + below(600000), w.offset);
 	if (going)
 		g.r.running_ms = g.r.progress_ms = g.now_ms;
@@ -318,6 +337,14 @@ static void happen(void)
 		w.resume_at = 0;
 		MUST(g.r.state == ROLLOUT_IS_PAUSED);
 		resume();
+	}
+	if (w.gate_at != 0 && w.t >= w.gate_at) {
+		w.gate_at = 0;
+		w.gate_failed = !w.gate_passes;
+		seen.gates_failed += w.gate_failed;
+		w.passed = w.gate_passes ? m_batch() : 0;
+		g.r.gate = w.gate_passes ? ROLLOUT_GATE_NONE : ROLLOUT_GATE_FAILED;
+		g.r.gate_passed = w.passed;
 	}
 	if (w.promote_at != 0 && w.t >= w.promote_at) {
 		w.promote_at = 0;
@@ -357,6 +384,7 @@ static bool surprise(void)
 	case 4:
 		if (g.r.state == ROLLOUT_IS_RUNNING || g.r.state == ROLLOUT_IS_UNDOING) {
 			rig_pause(&g);
+			forget_gates();
 			w.hold = "";
 			w.resume_at = later(7200000);
 		}
@@ -383,7 +411,7 @@ static bool surprise(void)
 static void advance(void)
 {
 	int64_t next = NEVER, wake = g.v.wake_ms;
-	const int64_t others[] = { w.resume_at, w.thaw_at, w.promote_at };
+	const int64_t others[] = { w.resume_at, w.thaw_at, w.promote_at, w.gate_at };
 
 	if (wake != 0)
 		next = wake - RIG_BEGAN_MS - w.offset;
@@ -434,6 +462,8 @@ static void choose_options(void)
 		rollout_params_default(&g.r.params);
 		rig_options(&g.r.params, text);
 	} while (rollout_params_check(&g.r.params, g.n, &err) < 0);
+	if (percent(40) && rollout_params_set(&g.r.params, "gate", "exec check", &err) < 0)
+		fail_msg("%s", err.what);
 }
 
 static bool begin(uint64_t run)
@@ -494,7 +524,8 @@ static void f14_to_f21_every_rollout_keeps_the_rules_and_ends(void **state)
 		assert_true(seen.moves[i] > 50);
 	assert_true(seen.ends[ROLLOUT_IS_SUCCEEDED] > 50 && seen.ends[ROLLOUT_IS_FAILED] > 50 &&
 	            seen.ends[ROLLOUT_IS_UNDONE] > 50);
-	assert_true(seen.unseen > 50 && seen.deaths > 50 && seen.deadlines > 5 && seen.holds > 500);
+	assert_true(seen.unseen > 50 && seen.gates_failed > 50 && seen.deaths > 50 &&
+	            seen.deadlines > 5 && seen.holds > 500);
 }
 
 int main(void)

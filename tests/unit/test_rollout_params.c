@@ -176,7 +176,7 @@ static void f14_the_longest_value_fits_and_one_more_is_none(void **state)
 	char text[ROLLOUT_BATCHES_MAX * 10] = "";
 	struct rollout_params p;
 	struct pm_error err;
-	char wave[ROLLOUT_TEXT_MAX + 1];
+	char wave[ROLLOUT_WAVE_MAX + 1];
 	size_t len = 0;
 
 	(void)state;
@@ -188,10 +188,10 @@ static void f14_the_longest_value_fits_and_one_more_is_none(void **state)
 	rollout_params_default(&p);
 	assert_int_equal(rollout_params_set(&p, "batch", text, &err), -1);
 	memset(wave, 'a', sizeof(wave));
-	wave[ROLLOUT_TEXT_MAX - 1] = '\0';
+	wave[ROLLOUT_WAVE_MAX - 1] = '\0';
 	assert_string_equal(after("wave", wave), wave);
-	wave[ROLLOUT_TEXT_MAX - 1] = 'a';
-	wave[ROLLOUT_TEXT_MAX] = '\0';
+	wave[ROLLOUT_WAVE_MAX - 1] = 'a';
+	wave[ROLLOUT_WAVE_MAX] = '\0';
 	assert_int_equal(rollout_params_set(&p, "wave", wave, &err), -1);
 }
 

@@ -6,12 +6,12 @@
  *
  * source  RFC 9110 (15.2: 1xx), RFC 9112 (4, 6, 7.1)
  */
-#ifndef PM_AGENT_HTTP_REPLY_H
-#define PM_AGENT_HTTP_REPLY_H
+#ifndef PM_PROTO_HTTP_REPLY_H
+#define PM_PROTO_HTTP_REPLY_H
 
 #include <stdbool.h>
 
-#include "proto/base.h"
+#include "proto/buf.h"
 
 /* Status line and header fields together, over all interim answers: more is no answer. */
 #define HTTP_HEAD_MAX 16384
@@ -49,10 +49,13 @@ struct http_reply {
 	size_t needle_len;
 	char tail[2 * HTTP_NEEDLE_MAX]; /* the last bytes of the body */
 	size_t tail_len;
+	struct pm_buf *keep; /* borrowed; where the body goes; NULL: nowhere */
 };
 
 /* needle: what the body must hold, under HTTP_NEEDLE_MAX bytes, borrowed; "": anything. */
 void http_reply_init(struct http_reply *r, const char *needle);
+/* Before any bytes: append the body to this, up to HTTP_BODY_MAX; borrowed until the verdict. */
+void http_reply_keep(struct http_reply *r, struct pm_buf *body);
 /* More bytes; what follows a verdict is ignored. */
 enum http_verdict http_reply_feed(struct http_reply *r, const char *bytes, size_t len);
 /* The connection has ended. */

@@ -1,4 +1,4 @@
-#include "agent/http_reply.h"
+#include "proto/http_reply.h"
 
 #include <string.h>
 #include <strings.h>
@@ -8,6 +8,11 @@ void http_reply_init(struct http_reply *r, const char *needle)
 	memset(r, 0, sizeof(*r));
 	r->needle_len = needle == NULL ? 0 : strlen(needle);
 	r->needle = r->needle_len > 0 && r->needle_len <= HTTP_NEEDLE_MAX ? needle : NULL;
+}
+
+void http_reply_keep(struct http_reply *r, struct pm_buf *body)
+{
+	r->keep = body;
 }
 
 /* ---- the head ---- */
@@ -63,7 +68,7 @@ static const char *field(const char *line, const char *name)
 
 static enum http_part body_part(struct http_reply *r)
 {
-	if (r->needle == NULL || r->status == 204 || r->status == 304)
+	if ((r->needle == NULL && r->keep == NULL) || r->status == 204 || r->status == 304)
 		return HTTP_ALL;
 	if (r->chunked)
 		return HTTP_CHUNK_SIZE;
@@ -141,12 +146,14 @@ static void take_line_byte(struct http_reply *r, char c)
 
 static void take_body_byte(struct http_reply *r, char c)
 {
+	if (r->keep != NULL)
+		pm_buf_char(r->keep, c);
 	if (r->tail_len == sizeof(r->tail)) {
 		r->tail_len = HTTP_NEEDLE_MAX - 1;
 		memmove(r->tail, r->tail + sizeof(r->tail) - r->tail_len, r->tail_len);
 	}
 	r->tail[r->tail_len++] = c;
-	if (r->tail_len >= r->needle_len &&
+	if (r->needle != NULL && r->tail_len >= r->needle_len &&
 	    memcmp(r->tail + r->tail_len - r->needle_len, r->needle, r->needle_len) == 0)
 		r->found = true;
 	if (r->found || ++r->body >= HTTP_BODY_MAX)
