@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sodium.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -118,6 +119,28 @@ bool log_input_is_packed(const struct log_input *in)
 int log_input_stat(const struct log_input *in, struct stat *st)
 {
 	return fstat(in->fd, st);
+}
+
+uint64_t log_input_identity(const struct log_input *in)
+{
+	struct {
+		uint64_t ino, made_s, made_ns;
+	} what = { 0 };
+	unsigned char hash[crypto_generichash_BYTES_MIN];
+	struct statx st;
+	uint64_t id;
+
+	if (statx(in->fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) == 0) {
+		what.ino = st.stx_ino;
+		if ((st.stx_mask & STATX_BTIME) != 0) {
+			what.made_s = (uint64_t)st.stx_btime.tv_sec;
+			what.made_ns = st.stx_btime.tv_nsec;
+		}
+	}
+	(void)crypto_generichash(hash, sizeof(hash), (const unsigned char *)&what, sizeof(what),
+	                         NULL, 0); /* cannot fail with a length in range */
+	memcpy(&id, hash, sizeof(id));
+	return id;
 }
 
 /* From the file's start. */

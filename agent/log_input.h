@@ -27,6 +27,9 @@ void log_input_close(struct log_input *in); /* NULL is fine */
 bool log_input_is_packed(const struct log_input *in);
 /* Of the file as it lies on disk. */
 int log_input_stat(const struct log_input *in, struct stat *st);
+/* Tells it from every other file as long as the file system knows when it was made; else from those
+ * that are there at the same time: an inode is used again as soon as it is free. */
+uint64_t log_input_identity(const struct log_input *in);
 
 /*
  * Bytes from offset on: LOG_READ_MAX of them unless the file's present end comes first.

@@ -522,7 +522,15 @@ uint64_t log_source_file(struct log_source *src)
 		return 0;
 	if (src->file_id == 0)
 		src->file_id = find_file(src);
-	return src->file_id != 0 ? src->file_id : (uint64_t)src->ino;
+	if (src->file_id != 0)
+		return src->file_id;
+	if (src->in == NULL)
+		return (uint64_t)src->ino;
+	/* Of the present file it may be known later, of one before that it never is. */
+	if (src->generation == logfile_generation(src->watch.file))
+		return log_input_identity(src->in);
+	src->file_id = log_input_identity(src->in);
+	return src->file_id;
 }
 
 static void resume_at(struct log_source *src, const Pm__LogPosition *from)
@@ -626,8 +634,15 @@ static bool follow_generation(struct log_source *src)
 	if (src->generation == logfile_generation(f))
 		return open_present(src);
 	if (logfile_rotated(f, src->generation, &path, &bytes) &&
-	    log_input_open(path, &src->in) == 0)
+	    log_input_open(path, &src->in) == 0) {
+		struct stat st;
+
+		/* Now, as its name may be gone before the first line of it is wanted. */
+		src->file_id = logindex_file(logfile_home(f), path, 0);
+		if (log_input_stat(src->in, &st) == 0)
+			src->ino = st.st_ino;
 		return true;
+	}
 	src->in = NULL;
 	src->lost = true;
 	src->gap += bytes;

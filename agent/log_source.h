@@ -104,7 +104,8 @@ int64_t log_source_time(struct log_source *src);
 /* The time of a line, 0: not known. */
 int64_t log_source_time_of(const struct log_source *src, uint64_t offset);
 
-/* Which file its lines come from: logindex_file(), or its inode where that is not known. */
+/* Which file its lines come from: logindex_file(), or where that is not known what the file system
+ * tells it by. */
 uint64_t log_source_file(struct log_source *src);
 
 /* The input it is at, opened; NULL: there is none (now). */
