@@ -28,6 +28,25 @@ class S(socketserver.ThreadingMixIn, http.server.HTTPServer):
 S(('127.0.0.1', int(os.environ['PORT'])), H).serve_forever()
 """
 
+PATH_PY = """
+import http.server, os, signal, socketserver, sys, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(float(sys.argv[2]))
+        self.send_response(200)
+        self.send_header('Content-Length', '2')
+        self.send_header('X-Worker', str(os.getpid()))
+        self.end_headers()
+        self.wfile.write(b'ok')
+    def log_message(self, *a): pass
+class S(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    request_queue_size = 128
+if os.path.exists(sys.argv[1]):
+    os.unlink(sys.argv[1])
+S(sys.argv[1], H).serve_forever()
+"""
+
 FORKS = """
 os.setsid() if os.fork() == 0 else None
 server.serve_forever()
@@ -173,6 +192,29 @@ class Addresses(ReloadCase):
             self.pmctl("reload", "api")
             s.settimeout(20)
             self.assertTrue(s.makefile().read().endswith(str(old[0])))
+
+    def test_a_shared_path_and_programs_that_do_not_drain(self):
+        """Workers that are not Node's accept on a path until they are stopped: only what is being answered then is cut.
+
+        All of them have one queue, so that none of it can be kept from one of them, as is done with a port.
+        """
+        path, clients = self.path("the socket"), 16
+        self.write("py.py", PATH_PY)
+        self.start([self.api(3, script=self.path("py.py"), interpreter=require("python3"), args=[path, "0.05"],
+                             exec_mode="cluster", min_uptime=500, drain_timeout=2000, env={})])
+        self.wait(lambda: os.path.exists(path), message="the path")
+        with Load(path, connections=clients) as load:
+            load.wait_for(100)
+            before = self.pids()
+            self.pmctl("reload", "api", timeout=60)
+            self.assertFalse(set(before) & set(self.pids()))
+            self.pmctl("scale", "api", 1, timeout=60)
+            load.wait_for(load.now()["requests"] + 100)
+            account = load.finish()
+        # Five were stopped, and each had at most one request of each client.
+        self.assertLessEqual(account["failures"], 5 * clients, account)
+        self.assertEqual(account["failures"], account["failed"]["reset_before"], account)
+        print(f"a shared path: {account['failures']} of {account['requests']} failed")
 
     def is_accepted(self, path):
         return any(line.rstrip().endswith(path) and line.split()[5] == "03" for line in self.read("/proc/net/unix").splitlines())
