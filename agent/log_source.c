@@ -391,7 +391,7 @@ static enum log_locate locate_packed(struct log_source *src, const struct log_fi
                                      char *scratch)
 {
 	uint64_t limit = log_source_limit(src);
-	const char *bytes, *last;
+	const char *bytes = NULL, *last;
 	ssize_t n = 0;
 
 	if (src->high < limit)

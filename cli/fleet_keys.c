@@ -74,7 +74,7 @@ int fleet_keys_connect(const struct context *one, struct fleet_keys *k,
 	PM_CLEANUP(fleet_client_closep) struct fleet_client *client = NULL;
 	const struct pm_key *own[] = { k->key, k->next };
 	const uint8_t *pins[] = { one->coordinator, one->has_next ? one->next : NULL };
-	struct pm_error why;
+	struct pm_error why = { 0 };
 	unsigned i;
 
 	options->addresses = one->addresses;

@@ -195,7 +195,7 @@ static void running_out_of_memory_is_an_error_at_every_allocation(void **state)
 		PM_FREE size_t *rows = NULL;
 		PM_BUF out = { 0 };
 		struct pm_error err;
-		size_t n;
+		size_t n = 0;
 		int rc;
 
 		assert_true(nth < 1000);
