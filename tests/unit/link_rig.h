@@ -390,4 +390,15 @@ static inline void rig_meet(void)
 	assert_true(pm_link_is_up(b.link));
 }
 
+static inline bool send_request(struct end *e)
+{
+	Pm__Envelope env = PM__ENVELOPE__INIT;
+	Pm__StatusRequest req = PM__STATUS_REQUEST__INIT;
+
+	env.id = pm_link_next_id(e->link);
+	env.body_case = PM__ENVELOPE__BODY_STATUS_REQUEST;
+	env.status_request = &req;
+	return pm_link_send(e->link, &env);
+}
+
 #endif

@@ -83,4 +83,64 @@ static inline int rig_teardown(void **state)
 	return 0;
 }
 
+static const struct socket_key tcp4 = { .type = SOCK_STREAM,
+	                                .family = AF_INET,
+	                                .address = "127.0.0.1" };
+
+static inline int get(struct rig *r, const struct socket_key *key, uint32_t seat,
+                      unsigned generation)
+{
+	struct pm_error err;
+	int fd, errnum;
+
+	if (sockets_get(r->s, key, seat, generation, &fd, &errnum, &err) < 0)
+		fail_msg("%s (%s)", err.what, strerror(errnum));
+	return fd;
+}
+
+static inline void set_seats(struct rig *r, uint32_t n)
+{
+	struct pm_error err;
+
+	if (sockets_set_seats(r->s, n, &err) < 0)
+		fail_msg("%s", err.what);
+}
+
+static inline uint16_t port_of(struct rig *r, const struct socket_key *key)
+{
+	char text[128];
+	uint16_t port = 0;
+
+	assert_true(sockets_address(r->s, key, text, sizeof(text), &port));
+	return port;
+}
+
+/* A client's socket of the key's type, bound nowhere; connected to where the key is bound. */
+static inline int dial(int listener, int type)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	int fd;
+
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+	fd = socket(addr.ss_family, type | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&addr, len) < 0)
+		fail_msg("connect: %s", strerror(errno));
+	return fd;
+}
+
+/* Take and close what waits; how many. */
+static inline unsigned drain(int listener)
+{
+	unsigned n = 0;
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		(void)close(fd);
+		n++;
+	}
+	assert_int_equal(errno, EAGAIN);
+	return n;
+}
+
 #endif
