@@ -74,24 +74,27 @@ int fleet_keys_connect(const struct context *one, struct fleet_keys *k,
 	PM_CLEANUP(fleet_client_closep) struct fleet_client *client = NULL;
 	const struct pm_key *own[] = { k->key, k->next };
 	const uint8_t *pins[] = { one->coordinator, one->has_next ? one->next : NULL };
-	struct pm_error why = { 0 };
+	bool failed = false;
 	unsigned i;
 
 	options->addresses = one->addresses;
 	options->n_addresses = one->n_addresses;
 	for (i = 0; i < 4; i++) {
+		struct pm_error why = { 0 };
+
 		if (own[i & 1] == NULL || pins[i >> 1] == NULL)
 			continue;
 		options->key = own[i & 1];
 		options->coordinator = pins[i >> 1];
-		if (fleet_client_connect(options, &client, i == 0 ? err : &why) == 0)
+		if (fleet_client_connect(options, &client, &why) == 0)
 			break;
-		/* What was said in words is so with any key. */
-		if ((i == 0 ? err : &why)->code != PM_UNREACHABLE) {
-			if (i != 0)
-				*err = why;
+		/* What was said in words is so with any key; else what the usual ones met counts.
+		 */
+		if (!failed || why.code != PM_UNREACHABLE)
+			*err = why;
+		failed = true;
+		if (why.code != PM_UNREACHABLE)
 			return -1;
-		}
 	}
 	if (client == NULL)
 		return -1;
