@@ -91,6 +91,8 @@ static void members(struct json_out *j, const Pm__RolloutStatus *st)
 	hold(j, st);
 	options(j, st);
 	strings(j, "late", st->late, st->n_late);
+	json_kstr(j, "catches", st->catches);
+	instant(j, "catch_until", st->catch_until_wall_ms);
 }
 
 void rollout_json_status(struct json_out *j, const struct rollout_copy *c)
@@ -123,6 +125,7 @@ static void step_head(struct json_out *j, const Pm__RolloutStep *s)
 	json_kstr(j, "state", rollout_step_word(s->state));
 	json_kstr(j, "code", pm_code_name(pm_code_from_wire(s->code)));
 	json_kstr(j, "text", s->text);
+	json_kstr(j, "caught_by", s->caught_by);
 	json_kbool(j, "down", s->down);
 }
 

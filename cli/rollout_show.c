@@ -124,6 +124,18 @@ static void add_hosts_line(const struct rollout_copy *c, struct pm_buf *out)
 	pm_buf_char(out, '\n');
 }
 
+/* Hosts that are skipped may not stay so. */
+static void add_catch_up(const Pm__RolloutStatus *st, int64_t now_wall_ms, struct pm_buf *out)
+{
+	char left[FMT_MAX];
+
+	if (st->catch_until_wall_ms == 0)
+		return;
+	fmt_duration((uint64_t)PM_MAX(st->catch_until_wall_ms - now_wall_ms, 0), left);
+	label(out, "catch-up");
+	pm_buf_printf(out, "hosts that were not reached do it when they come back, for %s\n", left);
+}
+
 static int add_late(const Pm__RolloutStatus *st, struct pm_buf *out, struct pm_error *err)
 {
 	PM_FREE const char **names = pm_calloc(st->n_late + 1, sizeof(*names));
@@ -312,6 +324,8 @@ int rollout_show(const struct rollout_view *v, const struct rollout_copy *c, int
 	add_age("begun", st->created_wall_ms, now_wall_ms, out);
 	add_age("changed", st->changed_wall_ms, now_wall_ms, out);
 	add_hosts_line(c, out);
+	fact(out, "catches", st->catches);
+	add_catch_up(st, now_wall_ms, out);
 	if (add_late(st, out, err) < 0)
 		return -1;
 	add_options(c, out);

@@ -463,6 +463,12 @@ void run_packed_finish(struct run_packed *p)
 	*p = (struct run_packed){ .n = 0 };
 }
 
+/* Not while hosts may catch up: those that are closed are not read when we start. */
+static bool rec_is_closed(const struct run *run)
+{
+	return run->rec->status->catch_until_wall_ms == 0;
+}
+
 int run_pack(struct run *run, struct run_packed *out, struct pm_error *err)
 {
 	struct store_put_rollout *put = &out->request.put_rollout;
@@ -480,7 +486,7 @@ int run_pack(struct run *run, struct run_packed *out, struct pm_error *err)
 	put->rollout = (struct store_rollout){ .id = run->id,
 		                               .app = run->rec->status->apps[0],
 		                               .state = run_state_name(run->m.state),
-		                               .ended = run_is_over(run),
+		                               .ended = run_is_over(run) && rec_is_closed(run),
 		                               .plan = out->plan,
 		                               .plan_len = len,
 		                               .revision = run->revision };

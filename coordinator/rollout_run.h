@@ -50,6 +50,7 @@ struct run {
 	int64_t renewed_ms, granted_ms, lock_asked_ms, alive_ms;
 	int64_t retry_ms;    /* nothing is written before */
 	char store_why[160]; /* the store does not write; "": it does */
+	int64_t catch_ms;    /* no host catches up before */
 	struct gates *gates; /* owned; being asked; NULL: none is */
 	uint32_t gate_batch; /* before which batch */
 	char gate_why[GATE_WORDS_MAX];

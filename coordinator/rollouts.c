@@ -405,6 +405,7 @@ static void end(struct run *run, const struct rollout_verdict *v)
 	run_tell(run, "coordinator", "%s%s%.150s", run_state_name(v->state),
 	         v->why[0] != '\0' ? ": " : "", v->why);
 	run_state(run, v->state, says ? v->why : run->rec->status->why, v->code);
+	rollouts_plan_catch_up(run, pm_wall_ms());
 }
 
 /* "1 of 5 hosts failed; web3: ...": who looks later finds the hosts put back, and no failure. */
@@ -542,6 +543,7 @@ static void pump(struct run *run, int64_t now_ms)
 		rollouts_keep_locks(run, now_ms);
 	if (run->m.state == ROLLOUT_IS_PLANNED || run->m.state == ROLLOUT_IS_WAITING_LOCK ||
 	    (run_is_over(run) && run->rec->ending[0] == '\0')) {
+		rollouts_catch_up(run, now_ms);
 		commit(run);
 		return;
 	}
@@ -564,8 +566,8 @@ static bool is_kept(struct run *run, int64_t now_ms)
 		return true;
 	if (run->m.state == ROLLOUT_IS_PLANNED)
 		return now_ms - run->rec->status->created_wall_ms < PLAN_MS;
-	return !run_is_over(run) || !is_on_disk(run) || run->rec->ending[0] != '\0' ||
-	       now_ms - run->rec->status->changed_wall_ms < KEPT_MS;
+	return !run_is_over(run) || !is_on_disk(run) || rollouts_is_catching_up(run) ||
+	       run->rec->ending[0] != '\0' || now_ms - run->rec->status->changed_wall_ms < KEPT_MS;
 }
 
 static void on_tick(uv_timer_t *timer)

@@ -64,6 +64,9 @@ void rollouts_link_gone(struct rollouts *r, const struct pm_link *link);
 void rollouts_agent_up(struct rollouts *r, struct node *node);
 void rollouts_agent_gone(struct rollouts *r, struct node *node);
 
+/* It is over but for hosts that may yet come back and do it (F-28). */
+bool rollouts_is_catching_up(const struct run *run);
+
 /* ---- between rollouts.c and rollout_steps.c ---- */
 
 /* Something has changed: see what follows. */

@@ -38,7 +38,7 @@ static void go_on(struct run *run)
 	bool going = run->m.state == ROLLOUT_IS_RUNNING || run->m.state == ROLLOUT_IS_UNDOING;
 	char why[160];
 
-	if (run->m.state == ROLLOUT_IS_PLANNED)
+	if (run->m.state == ROLLOUT_IS_PLANNED || run_is_over(run)) /* hosts may yet catch up */
 		return;
 	run->told_batch = rollout_batch_now(&run->m);
 	for (size_t i = 0; i < run->n; i++) /* agents need a while to come back to us */

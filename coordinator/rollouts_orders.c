@@ -189,6 +189,8 @@ static int abort_run(struct run *run, const char *who, const char *text, struct 
 {
 	char why[200];
 
+	if (run->rec->ending[0] == '\0' && rollouts_stop_catch_up(run, who, "aborted"))
+		return 0;
 	if (run_is_over(run) || run->rec->ending[0] != '\0')
 		return not_so(run, "abort", err);
 	(void)snprintf(why, sizeof(why), "by %.40s%s%.120s", who, *text != '\0' ? ": " : "", text);
@@ -214,6 +216,7 @@ static int undo_run(struct run *run, const char *who, const char *text, struct p
 		pm_hint(err, "put the former release in place on the hosts, and reload");
 		return -1;
 	}
+	(void)rollouts_stop_catch_up(run, who, "undone"); /* false: none would have */
 	run_tell(run, who, "undo%s%.150s", *text != '\0' ? ": " : "", text);
 	run_text(&run->rec->ending, "undo");
 	(void)snprintf(why, sizeof(why), "by %.40s%s%.120s", who, *text != '\0' ? ": " : "", text);

@@ -50,6 +50,12 @@ void rollouts_keep_locks(struct run *run, int64_t now_ms);
 void rollouts_renew_locks(struct run *run, int64_t now_ms);
 void rollouts_take_locks(struct run *run, int64_t now_ms);
 void rollouts_release_locks(struct run *run);
+/* It has ended just now: whether hosts may catch up is written down with that. */
+void rollouts_plan_catch_up(struct run *run, int64_t now_ms);
+/* Those that are back do it, each in a rollout of its own. */
+void rollouts_catch_up(struct run *run, int64_t now_ms);
+/* None does it any more; false: none would have. */
+bool rollouts_stop_catch_up(struct run *run, const char *who, const char *why);
 /* Ask the gates before the batch that is next; the machine is told when they have answered. */
 void rollouts_ask_gates(struct run *run);
 /* What they said does not count any more: they are asked again before the next batch. */

@@ -29,6 +29,7 @@ enum option {
 	OPT_WAVE,
 	OPT_BAKE,
 	OPT_WAIT_LOCK,
+	OPT_CATCH_UP,
 	OPT_GATE,
 	OPT_GATE_TIMEOUT,
 	OPT_GATE_RETRIES,
@@ -69,6 +70,9 @@ static const struct rollout_option options[OPT_COUNT] = {
 	[OPT_WAVE] = { "wave", "LABEL", "", "all hosts of one value before those of the next" },
 	[OPT_BAKE] = { "bake", "TIME", "0s", "between waves" },
 	[OPT_WAIT_LOCK] = { "wait_lock", "TIME", "0s", "for an app that somebody else changes" },
+	[OPT_CATCH_UP] = { "catch_up", "TIME", "0s",
+	                   "for so long after its end, hosts that were not reached do it when they "
+	                   "come back" },
 	[OPT_GATE] = { "gate", "exec NAME|http URL|prom EXPR OP NUMBER", "",
 	               "asked between batches, and nothing goes on before it passes; repeatable" },
 	[OPT_GATE_TIMEOUT] = { "gate_timeout", "TIME", "10s",
@@ -265,6 +269,8 @@ static bool set(struct rollout_params *p, enum option option, const char *text)
 		return take_time(text, &p->bake_ms);
 	case OPT_WAIT_LOCK:
 		return take_time(text, &p->wait_lock_ms);
+	case OPT_CATCH_UP:
+		return take_time(text, &p->catch_up_ms);
 	case OPT_GATE:
 		return false; /* set_gates() says why not */
 	case OPT_GATE_TIMEOUT:
@@ -523,6 +529,9 @@ bool rollout_params_text(const struct rollout_params *p, size_t i, char *out, si
 		break;
 	case OPT_WAIT_LOCK:
 		put_time(p->wait_lock_ms, out, size);
+		break;
+	case OPT_CATCH_UP:
+		put_time(p->catch_up_ms, out, size);
 		break;
 	case OPT_GATE:
 		(void)snprintf(out, size, "%s", p->gates);

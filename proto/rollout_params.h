@@ -60,6 +60,7 @@ struct rollout_params {
 	char wave[ROLLOUT_WAVE_MAX];  /* label: all hosts of one value before the next; "": none */
 	uint32_t bake_ms;             /* between waves */
 	uint32_t wait_lock_ms;        /* 0: a lock that another has is a refusal */
+	uint32_t catch_up_ms;         /* 0: hosts that were not reached stay as they are (F-28) */
 	char gates[ROLLOUT_TEXT_MAX]; /* between batches (rollout_gate.h), a line each; "": none */
 	uint32_t gate_timeout_ms, gate_wait_ms; /* of one try, and before the next */
 	uint32_t gate_retries;
