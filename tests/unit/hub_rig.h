@@ -32,6 +32,7 @@ static struct fixture {
 	uint16_t port;
 	enum pm_verdict verdict;
 	uint32_t renew_ms;
+	const uint8_t *let_in; /* the one key that gets the verdict; NULL: any */
 	/* seen by the hub's owner */
 	unsigned n_up, n_closed, n_requests, n_enrol, n_data;
 	struct pm_link *last;
@@ -51,9 +52,10 @@ static inline enum pm_verdict on_peer(void *arg, struct pm_link *l, enum pm_role
 
 	(void)arg;
 	(void)role;
-	(void)key;
 	assert_true(pm_hub_peer(l, &at));
 	assert_int_equal(at.ss_family, AF_INET);
+	if (f.let_in != NULL && !pm_key_same(key, f.let_in))
+		return PM_PEER_REFUSED;
 	return f.verdict;
 }
 

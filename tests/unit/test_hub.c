@@ -188,6 +188,59 @@ static void the_wrong_coordinator_is_not_talked_to(void **state)
 	pm_key_destroy(wrong);
 }
 
+/* S-06: of the two keys that either side may have while one is replaced, any may be the good one.
+ */
+static void of_the_keys_of_both_sides_the_good_pair_is_found(void **state)
+{
+	struct pm_key *present = f.coordinator, *next, *own_next;
+	struct pm_uplink *u;
+	struct pm_error err;
+
+	(void)state;
+	assert_int_equal(pm_key_create(&next, &err), 0);
+	assert_int_equal(pm_key_create(&own_next, &err), 0);
+	open_hub();
+	for (unsigned i = 0; i < 8; i++) {
+		/* Whom the hub lets in, and what it is known by: one of two, or both. */
+		const struct pm_key *own = (i & 1) != 0 ? own_next : f.agent;
+		const struct pm_key *only = (i & 2) != 0 ? next : present;
+
+		f.let_in = pm_key_public(own);
+		pm_hub_set_keys(f.hub, (i & 4) != 0 ? present : only, (i & 4) != 0 ? next : NULL);
+		f.n_up = f.n_up2 = f.n_trouble = 0;
+		u = dial_to("127.0.0.1", NULL);
+		pm_uplink_set_own(u, f.agent, own_next);
+		pm_uplink_set_coordinator(u, pm_key_public(present), pm_key_public(next));
+		UNTIL(f.n_up == 1 && f.n_up2 == 1);
+		assert_memory_equal(pm_link_peer_key(f.last), pm_key_public(own), PM_KEY_BYTES);
+		if ((i & 4) == 0)
+			assert_memory_equal(pm_link_own_key(f.last), pm_key_public(only),
+			                    PM_KEY_BYTES);
+		assert_int_equal(f.n_trouble, 0); /* the others are tried without a wait */
+		pm_uplink_close(u);
+	}
+	/* None does: that is trouble, and waits as ever. */
+	f.let_in = pm_key_public(next);
+	u = dial_to("127.0.0.1", NULL);
+	pm_uplink_set_own(u, f.agent, own_next);
+	pm_uplink_set_coordinator(u, pm_key_public(present), pm_key_public(next));
+	UNTIL(f.n_trouble == 1);
+	/* And a session goes on with another key when it is told to. */
+	f.let_in = NULL;
+	UNTIL(f.n_up2 == 2);
+	f.let_in = pm_key_public(own_next);
+	pm_uplink_set_own(u, own_next, f.agent);
+	pm_uplink_renew(u);
+	UNTIL(f.n_up2 == 3);
+	assert_memory_equal(pm_link_own_key(pm_uplink_link(u)), pm_key_public(own_next),
+	                    PM_KEY_BYTES);
+	pm_uplink_close(u);
+	pm_hub_close(f.hub);
+	f.hub = NULL;
+	pm_key_destroy(next);
+	pm_key_destroy(own_next);
+}
+
 static void a_goodbye_sends_everybody_away(void **state)
 {
 	struct pm_uplink *u;
@@ -229,6 +282,7 @@ int main(void)
 		ONE(an_agent_waits_for_its_coordinator_to_come),
 		ONE(names_and_second_addresses_are_tried),
 		ONE(the_wrong_coordinator_is_not_talked_to),
+		ONE(of_the_keys_of_both_sides_the_good_pair_is_found),
 		ONE(a_goodbye_sends_everybody_away),
 		ONE(a_port_in_use_is_an_error_in_words),
 	};
