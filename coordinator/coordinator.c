@@ -616,7 +616,7 @@ static int rotate(const struct options *o, struct pm_error *err)
 		return pm_fail(err, PM_USAGE, "--home: the coordinator's");
 	if (pm_home_resolve(o->home, false, home, sizeof(home), err) < 0)
 		return -1;
-	return local_rotate(home, o->finish, err);
+	return local_rotate(home, o->finish, o->force, err);
 }
 
 int coordinator_main(int argc, char **argv)
@@ -637,8 +637,10 @@ int coordinator_main(int argc, char **argv)
 		return complain(&err);
 	if (o.help)
 		return options_usage(stdout);
-	if (o.finish && !turn) {
-		(void)pm_fail(&err, PM_USAGE, "--finish goes with 'rotate'"); /* complained of */
+	if ((o.finish && !turn) || (o.force && !o.finish)) {
+		(void)pm_fail(&err, PM_USAGE, "%s", /* complained of */
+		              turn ? "--force goes with --finish"
+		                   : "--finish and --force go with 'rotate'");
 		return complain(&err);
 	}
 	if ((token    ? make_token(&o, &err)

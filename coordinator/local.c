@@ -349,11 +349,18 @@ static int begin_rotation(struct local *l, const char *path, struct pm_error *er
 	return pm_keyfile_create(next, l->next, err);
 }
 
-static int finish_rotation(struct local *l, const char *path, struct pm_error *err)
+/* Of one that does not run: nobody is there to say whom that cuts off. */
+static int finish_offline(struct local *l, const char *path, bool force, struct pm_error *err)
 {
 	if (l->next == NULL) {
 		(void)pm_fail(err, PM_NOT_FOUND, "the coordinator's key is not being replaced");
 		pm_hint(err, "'pmd coordinator rotate' begins that");
+		return -1;
+	}
+	if (!force) {
+		(void)pm_fail(err, PM_UNREACHABLE,
+		              "the coordinator does not run, so nobody knows who would be cut off");
+		pm_hint(err, "start it first, or give --force");
 		return -1;
 	}
 	if (pm_keyfile_promote(path, err) < 0)
@@ -373,7 +380,7 @@ static int print_offline(const struct local *l, struct pm_error *err)
 	return print(text, err);
 }
 
-int local_rotate(const char *home, bool finish, struct pm_error *err)
+int local_rotate(const char *home, bool finish, bool force, struct pm_error *err)
 {
 	Pm__FleetRequest request = PM__FLEET_REQUEST__INIT;
 	Pm__KeysReload reload = PM__KEYS_RELOAD__INIT;
@@ -386,10 +393,17 @@ int local_rotate(const char *home, bool finish, struct pm_error *err)
 		return -1;
 	request.what_case = PM__FLEET_REQUEST__WHAT_KEYS_RELOAD;
 	request.keys_reload = &reload;
-	rc = finish ? finish_rotation(&l, path, err) : begin_rotation(&l, path, err);
+	reload.finish = finish;
+	reload.force = force;
+	rc = !finish           ? begin_rotation(&l, path, err)
+	     : l.store != NULL ? finish_offline(&l, path, force, err)
+	                       : 0;
+	/* A session of the present key does not outlive it, and would not hear the answer. */
 	if (rc == 0)
-		rc = l.store == NULL ? ask_running(l.loop, home, l.key, &request, err)
-		                     : print_offline(&l, err);
+		rc = l.store == NULL
+		             ? ask_running(l.loop, home, finish && l.next != NULL ? l.next : l.key,
+		                           &request, err)
+		             : print_offline(&l, err);
 	local_close(&l);
 	return rc;
 }

@@ -32,9 +32,10 @@ PM_MUST_CHECK int local_backup(const char *home, const char *name, struct pm_err
  * Replace the coordinator's key (S-06): make the next one, unless there is one, and have everybody
  * told of it; or end the present one now.  Prints how far it has got.
  *
- * finish  end the present one
+ * finish  end the present one, unless that would cut a node off
+ * force   whoever is cut off
  * errors  as local_token(), and PM_NOT_FOUND (finish: there is no next one)
  */
-PM_MUST_CHECK int local_rotate(const char *home, bool finish, struct pm_error *err);
+PM_MUST_CHECK int local_rotate(const char *home, bool finish, bool force, struct pm_error *err);
 
 #endif

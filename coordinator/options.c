@@ -20,7 +20,7 @@ int options_usage(FILE *to)
 	                  "       pmd coordinator token [--home DIR] --role ROLE [--name NAME]\n"
 	                  "                       [--ttl SECONDS] [--advertise HOST:PORT]...\n"
 	                  "       pmd coordinator backup [--home DIR] [--name FILE]\n"
-	                  "       pmd coordinator rotate [--home DIR] [--finish]\n"
+	                  "       pmd coordinator rotate [--home DIR] [--finish [--force]]\n"
 	                  "ROLE is viewer, logs, operator, deployer or admin.\n");
 	return to == stdout ? 0 : 2;
 }
@@ -57,6 +57,7 @@ enum {
 	OPT_GATES,
 	OPT_GATE_ALLOW,
 	OPT_PROMETHEUS,
+	OPT_FORCE
 };
 
 static int number(const char *option, const char *arg, unsigned long most, uint32_t *out,
@@ -91,6 +92,7 @@ int options_parse(int argc, char **argv, struct options *o, struct pm_error *err
 		{ "gates", required_argument, NULL, OPT_GATES },
 		{ "gate-allow", required_argument, NULL, OPT_GATE_ALLOW },
 		{ "prometheus", required_argument, NULL, OPT_PROMETHEUS },
+		{ "force", no_argument, NULL, OPT_FORCE },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -153,6 +155,9 @@ int options_parse(int argc, char **argv, struct options *o, struct pm_error *err
 		case OPT_PROMETHEUS:
 			if (gates_set_prometheus(&o->gates, optarg, err) < 0)
 				return -1;
+			break;
+		case OPT_FORCE:
+			o->force = true;
 			break;
 		case 'H':
 			o->help = true;

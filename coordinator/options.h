@@ -21,7 +21,7 @@ struct options {
 	unsigned n_advertise;
 	struct gates_config gates;
 	uint32_t heartbeat_ms, ttl_s, key_overlap_s; /* 0: as usual */
-	bool help, finish;
+	bool help, finish, force;
 };
 
 /* Returns the exit status: 0 on stdout, else that of a mistake. */

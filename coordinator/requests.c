@@ -203,7 +203,7 @@ static int dispatch(struct coord *c, struct peer *p, uint64_t id, const Pm__Flee
 	case PM__FLEET_REQUEST__WHAT_ROLLOUT_CHANGE:
 		return requests_change_rollout(c, p, id, req->rollout_change, a, ops, err);
 	case PM__FLEET_REQUEST__WHAT_KEYS_RELOAD:
-		return rotation_reload(c->rotation, p, id, err);
+		return rotation_reload(c->rotation, p, id, req->keys_reload, err);
 	case PM__FLEET_REQUEST__WHAT__NOT_SET:
 	case _PM__FLEET_REQUEST__WHAT__CASE_IS_INT_SIZE:
 		break;

@@ -364,7 +364,34 @@ static void reply_progress(const struct rotation *r, struct peer *p, uint64_t id
 	requests_reply_done(p->link, id, text, n);
 }
 
-int rotation_reload(struct rotation *r, struct peer *p, uint64_t id, struct pm_error *err)
+/* Nobody is to be cut off: each node that may come has a session with the next key. */
+static int check_finish(const struct rotation *r, struct pm_error *err)
+{
+	const struct members *m = &r->c->members;
+
+	if (r->next == NULL) {
+		(void)pm_fail(err, PM_NOT_FOUND, "the coordinator's key is not being replaced");
+		pm_hint(err, "'pmd coordinator rotate' begins that");
+		return -1;
+	}
+	for (size_t i = 0; i < m->n_nodes; i++) {
+		const struct node *n = m->nodes[i];
+
+		if (n->state == AGENT_REJECTED || !requests_has_active_key(r->c, n) ||
+		    (n->link != NULL &&
+		     pm_key_same(pm_link_own_key(n->link), pm_key_public(r->next))))
+			continue;
+		(void)pm_fail(err, PM_UNREACHABLE,
+		              "%.60s is not connected with the next key and would be cut off",
+		              n->name);
+		pm_hint(err, "wait for it, forget it, or give --force: it then joins anew");
+		return -1;
+	}
+	return 0;
+}
+
+int rotation_reload(struct rotation *r, struct peer *p, uint64_t id, const Pm__KeysReload *q,
+                    struct pm_error *err)
 {
 	if (!p->local) {
 		(void)pm_fail(err, PM_DENIED, "that is for the coordinator's own machine");
@@ -372,6 +399,10 @@ int rotation_reload(struct rotation *r, struct peer *p, uint64_t id, struct pm_e
 		return -1;
 	}
 	if (take_files(r, err) < 0)
+		return -1;
+	/* Waits for the disk, once in a rotation. */
+	if (q->finish && ((!q->force && check_finish(r, err) < 0) ||
+	                  pm_keyfile_promote(r->path, err) < 0 || take_files(r, err) < 0))
 		return -1;
 	reply_progress(r, p, id);
 	return 0;

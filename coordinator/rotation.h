@@ -30,9 +30,10 @@ void rotation_offer(struct rotation *r, struct peer *p, uint64_t id, const Pm__K
 /* A session is up: if it is the first of a next key, that is the only one from now on. */
 void rotation_came(struct rotation *r, const struct peer *p);
 
-/* The files have changed: tell everybody.  Answers with a word. */
+/* The files have changed: tell everybody; or the next key is to be the only one now.  Answers with
+ * a word. */
 PM_MUST_CHECK int rotation_reload(struct rotation *r, struct peer *p, uint64_t id,
-                                  struct pm_error *err);
+                                  const Pm__KeysReload *q, struct pm_error *err);
 /* For Welcome: what else we are known by; NULL: nothing.  Borrowed until the loop turns. */
 Pm__CoordinatorKeys *rotation_keys(struct rotation *r);
 /* The key that lasts longest: for tokens.  Borrowed likewise. */

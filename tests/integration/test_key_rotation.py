@@ -231,6 +231,28 @@ class KeyRotation(FleetTestCase):
         self.wait_online()
         self.whoami()
 
+    def test_who_has_not_heard_of_it_is_not_cut_off_unless_that_is_wanted(self):
+        self.coordinator()
+        self.login()
+        self.join()
+        order_uplink(self.home, "stop")
+        self.wait(lambda: self.box()["state"] == "down")
+        self.rotate_coordinator()
+        self.assertIn("box1 is not connected with the next key", self.rotate_coordinator("--finish", check=7).err)
+        self.stop_coordinator()
+        self.assertIn("nobody knows", self.rotate_coordinator("--finish", check=7).err)
+        self.start_coordinator()
+        order_uplink(self.home, "start")
+        self.wait(lambda: "1 of 1 nodes" in self.rotate_coordinator().out)
+        order_uplink(self.home, "stop")
+        self.wait(lambda: self.box()["state"] == "down")
+        self.rotate_coordinator("--finish", check=7)
+        self.rotate_coordinator("--finish", "--force")
+        # This one had heard of it.
+        order_uplink(self.home, "start")
+        self.wait_online()
+        self.rotate_coordinator("--force", check=2)
+
     def test_a_coordinator_that_does_not_run_gets_its_key_all_the_same(self):
         self.coordinator()
         self.login()
