@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/cmd_list.h"
+#include "cli/fleet_list.h"
 #include "cli/fmt.h"
 #include "cli/lists.h"
 #include "cli/spec_name.h"
@@ -68,7 +69,7 @@ static int print(const struct ctx *ctx, const struct client_result *r,
 	return lists_print(ctx, l, options, "versions", more.bytes, err);
 }
 
-static int run(struct ctx *ctx, struct pm_error *err)
+static int history_run(struct ctx *ctx, struct pm_error *err)
 {
 	static const struct listing_column list[] = {
 		{ .key = "settings", .title = "settings" },
@@ -89,6 +90,11 @@ static int run(struct ctx *ctx, struct pm_error *err)
 	return print(ctx, result, &columns, &options, err);
 }
 
+static int run(struct ctx *ctx, struct pm_error *err)
+{
+	return fleet_is_wide(ctx) ? fleet_each_asked(ctx, history_run, err) : history_run(ctx, err);
+}
+
 const struct cmd cmd_history = {
 	.name = "history",
 	.args = "APP",
@@ -96,9 +102,9 @@ const struct cmd cmd_history = {
 	.help = "Newest first, 20 of them, also of an app that was deleted. An asterisk marks the "
 		"one that the app has now; `running` counts the instances that were started with "
 		"each. What changed is told by the names of keys and variables; values are shown "
-		"of numbers and switches alone.",
+		"of numbers and switches alone. Over hosts of a fleet: of each that has the app.",
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_LISTS | CMD_PAGED,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_FLEET | CMD_LISTS | CMD_PAGED,
 	.run = run,
 };

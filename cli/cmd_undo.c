@@ -1,6 +1,7 @@
 /* cmd_undo.c - undo: an app gets a version of its settings again that it had before. */
 #include "cli/act.h"
 #include "cli/cmd_list.h"
+#include "cli/fleet.h"
 #include "cli/versions_ask.h"
 
 static const struct action action = {
@@ -18,6 +19,13 @@ static int run(struct ctx *ctx, struct pm_error *err)
 	PM_RESULT *known = NULL;
 	PM_ACCOUNT account = { 0 };
 
+	if (ctx->fleet != NULL || fleet_names_hosts(ctx->args)) {
+		/* What came before may be another version on each of them. */
+		pm_fail(err, PM_USAGE, "undo: over hosts, a rollout is undone, not an app");
+		pm_hint(err, "'pmctl rollout list --all' shows them, 'pmctl rollout undo ROLLOUT' "
+		             "takes one back");
+		return -1;
+	}
 	if (ctx_connect(ctx, true, err) < 0 ||
 	    versions_ask(ctx, args_at(ctx->args, 0), &known, err) < 0 ||
 	    versions_choose(known->text, known->versions, known->n_versions,
@@ -51,10 +59,11 @@ const struct cmd cmd_undo = {
 		"get ready changes nothing. Instances that have that version already are left "
 		"alone. An app that was deleted is started anew. Variables that came from a shell "
 		"stay as they are. What the app had until now is kept: a second undo takes the "
-		"first one back.",
+		"first one back. Over hosts of a fleet it is a rollout that is undone: see "
+		"'pmctl help rollout'.",
 	.options = options,
 	.min_args = 1,
 	.max_args = 1,
-	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_PLANS,
+	.flags = CMD_JSON | CMD_PMCTL_ONLY | CMD_PLANS | CMD_FLEET,
 	.run = run,
 };

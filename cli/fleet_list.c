@@ -566,10 +566,11 @@ static int each_end(struct showing *s, struct pm_error *err)
 	return say_buf(&out, err);
 }
 
-int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, struct pm_error *err),
-               struct pm_error *err)
+/* asks: run has a question of its own, and a session passes on one at a time. */
+static int each(struct ctx *ctx, bool environment, bool asks,
+                int (*run)(struct ctx *ctx, struct pm_error *err), struct pm_error *err)
 {
-	static const struct fleet_send_handlers handlers = { on_each_host, NULL };
+	static const struct fleet_send_handlers at_once = { on_each_host, NULL }, later = { 0 };
 	struct fleet *f = ctx->fleet;
 	struct showing s = { .ctx = ctx, .f = f, .run = run, .n_texts = f->hosts.n };
 	int rc;
@@ -577,7 +578,9 @@ int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, st
 	s.texts = pm_calloc(f->hosts.n + 1, sizeof(*s.texts));
 	if (s.texts == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "out of memory");
-	rc = ask(ctx, true, environment, &handlers, &s, err);
+	rc = ask(ctx, true, environment, asks ? &later : &at_once, &s, err);
+	for (size_t i = 0; rc == 0 && asks && i < f->hosts.n; i++)
+		on_each_host(&s, &f->hosts.list[i]);
 	if (rc == 0 && s.failed)
 		rc = pm_fail(err, PM_NO_MEMORY, "out of memory");
 	if (rc == 0)
@@ -588,4 +591,16 @@ int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, st
 	if (rc == 0 && f->stopped)
 		fleet_say_missing(ctx);
 	return rc < 0 ? -1 : fleet_exit_status(f);
+}
+
+int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, struct pm_error *err),
+               struct pm_error *err)
+{
+	return each(ctx, environment, false, run, err);
+}
+
+int fleet_each_asked(struct ctx *ctx, int (*run)(struct ctx *ctx, struct pm_error *err),
+                     struct pm_error *err)
+{
+	return each(ctx, false, true, run, err);
 }

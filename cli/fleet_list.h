@@ -23,5 +23,9 @@ int fleet_list(struct ctx *ctx, const struct listing_options *o, struct pm_error
  */
 int fleet_each(struct ctx *ctx, bool environment, int (*run)(struct ctx *ctx, struct pm_error *err),
                struct pm_error *err);
+/* The same where run sends a request of its own to each host that has the app, one host after
+ * another: history. */
+int fleet_each_asked(struct ctx *ctx, int (*run)(struct ctx *ctx, struct pm_error *err),
+                     struct pm_error *err);
 
 #endif

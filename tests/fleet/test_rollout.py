@@ -1,5 +1,6 @@
 """Rollouts over five real hosts whose servers are under load: what fails, what is changed, and what the operator sees."""
 
+import json
 import os
 import random
 import signal
@@ -27,6 +28,22 @@ class Releases(RollingTestCase):
             self.assertIn("succeeded after 5 of 5: 5 new, 0 old, 0 down", lines)
             self.assertEqual(done.err, "")
             self.assert_story(number, "alice: begins on 5 hosts", "batch 1 of 4 begins", "batch 4 of 4 begins", "succeeded")
+
+    def test_versions_of_all_hosts_are_listed_and_an_undo_names_the_rollout(self):
+        site = self.site
+        self.roll("apply", site.release(), check=0)
+        self.roll("apply", site.release(), check=0)
+        said = site.fleet("--all", "history", "api").out
+        for name in WEB:
+            self.assertIn(name, said)
+        here = json.loads(site.web["web1"].pmctl("history", "api", "--json").out)["versions"]
+        self.assertGreater(len(here), 1)
+        self.assertIn(here[0]["spec_hash"], site.fleet("--hosts", "web1", "history", "api", "--json").out)
+        self.assertIn("no such app", site.fleet("--hosts", "web2", "history", "nosuch", check=4).err)
+        before = site.versions()
+        done = site.fleet("--all", "undo", "api", check=2)
+        self.assert_said(done.err, "undo", "rollout undo ROLLOUT")
+        self.assertEqual(site.versions(), before)
 
     def test_one_that_never_gets_ready_stops_behind_the_canary(self):
         site = self.site
