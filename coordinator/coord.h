@@ -65,7 +65,8 @@ size_t coord_labels(const struct pm_labels *labels, Pm__Label *out, Pm__Label **
 /* ---- coordinator.c ---- */
 /* Read members anew from the store; fn is called when what was there at this moment is known. */
 void coord_when_fresh(struct coord *c, void (*fn)(void *arg), void *arg);
-void coord_refresh_groups(struct coord *c);
+/* What STORE_LIST_GROUPS gave; a failure is logged, and all is as it was. */
+void coord_take_groups(struct coord *c, const struct store_result *r);
 /* Where a backup of that name goes (""; named by the time); its directory is made. */
 PM_MUST_CHECK int coord_backup_path(const char *home, const char *name, char *out, size_t size,
                                     struct pm_error *err);

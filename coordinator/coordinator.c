@@ -164,18 +164,17 @@ static void on_keys(void *arg, const struct store_result *r)
 	list_done(c);
 }
 
-static void on_groups(void *arg, const struct store_result *r)
+void coord_take_groups(struct coord *c, const struct store_result *r)
 {
-	struct coord *c = arg;
 	struct pm_error err;
 
 	if (is_good(r) && members_set_groups(&c->members, r->groups, r->n, &err) < 0)
 		pm_log(PM_LOG_ERROR, "fleet.memory", "%s", err.what);
 }
 
-static void on_first_groups(void *arg, const struct store_result *r)
+static void on_groups(void *arg, const struct store_result *r)
 {
-	on_groups(arg, r);
+	coord_take_groups(arg, r);
 	list_done(arg);
 }
 
@@ -215,7 +214,7 @@ static void refresh(struct coord *c)
 	list(c, STORE_LIST_BINDINGS, on_bindings);
 	if (me.keys_too) {
 		list(c, STORE_LIST_KEYS, on_keys);
-		list(c, STORE_LIST_GROUPS, on_first_groups);
+		list(c, STORE_LIST_GROUPS, on_groups);
 		list(c, STORE_GET_META, on_meta);
 	}
 	me.keys_too = false;
@@ -236,15 +235,6 @@ void coord_when_fresh(struct coord *c, void (*fn)(void *arg), void *arg)
 	*at = w;
 	if (me.n_lists == 0)
 		refresh(c);
-}
-
-void coord_refresh_groups(struct coord *c)
-{
-	const struct store_request request = { .op = STORE_LIST_GROUPS, .now_ms = pm_wall_ms() };
-	struct pm_error err;
-
-	if (fleet_store_submit(c->store, &request, on_groups, c, &err) < 0)
-		pm_log(PM_LOG_ERROR, "store.read", "%s", err.what);
 }
 
 int coord_backup_path(const char *home, const char *name, char *out, size_t size,

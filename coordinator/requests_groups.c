@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/hostlist.h"
+#include "proto/log.h"
 
 void requests_answer_groups(struct coord *c, struct peer *p, uint64_t id, const Pm__GroupQuery *q)
 {
@@ -39,13 +40,31 @@ void requests_answer_groups(struct coord *c, struct peer *p, uint64_t id, const 
 	requests_reply(p->link, id, &out);
 }
 
-static void on_group(void *arg, const struct store_result *r)
+static void on_listed(void *arg, const struct store_result *r)
 {
+	const struct store_result done = { .status = STORE_OK };
 	struct pending *w = arg;
 
-	if (r->status == STORE_OK)
-		coord_refresh_groups(w->c);
-	requests_on_word(w, r);
+	coord_take_groups(w->c, r);
+	requests_on_word(w, &done);
+}
+
+/* Answered once it holds: whoever hears it may ask for the group at once. */
+static void on_group(void *arg, const struct store_result *r)
+{
+	struct store_request list = { .op = STORE_LIST_GROUPS };
+	struct pending *w = arg;
+	struct pm_error err;
+
+	list.now_ms = pm_wall_ms();
+	if (r->status != STORE_OK) {
+		requests_on_word(w, r);
+		return;
+	}
+	if (fleet_store_submit(w->c->store, &list, on_listed, w, &err) == 0)
+		return;
+	pm_log(PM_LOG_ERROR, "store.read", "%s", err.what);
+	requests_on_word(w, r); /* it is in the store, and known after the next change */
 }
 
 int requests_change_group(struct coord *c, struct peer *p, uint64_t id, const Pm__GroupChange *q,

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from pmdtest import PATIENCE, Popen, descendants, helper, kill
+from pmdtest import PATIENCE, Popen, descendants, helper, kill, process
 
 
 class Seats:
@@ -97,3 +97,12 @@ def wait_gone(pid):
             raise AssertionError(f"{pid} does not end")
     finally:
         os.close(fd)
+
+
+def wait_stopped(pid):
+    """Until a SIGSTOP has done its work: what runs just then may do something yet."""
+    end = time.monotonic() + 30 * PATIENCE
+    while process(pid).state != "T":
+        if time.monotonic() > end:
+            raise AssertionError(f"{pid} does not stop")
+        time.sleep(0.002)

@@ -14,7 +14,7 @@ import unittest
 
 from pmdtest import APPS, BUILD, PATIENCE, Popen, helper, require
 from ports import free_port
-from seats import Seats, wait_gone
+from seats import Seats, wait_gone, wait_stopped
 
 LIBRARY = os.path.join(BUILD, "libpmd-shim.so")
 WEB = os.path.join(APPS, "shim")
@@ -218,6 +218,7 @@ class Programs(unittest.TestCase):
         s.steer((0, 0))
         fetch(("127.0.0.1", port))
         os.kill(s.pids[0, 0], signal.SIGSTOP)
+        wait_stopped(s.pids[0, 0])
         streams = [connect(("127.0.0.1", port)) for _ in range(5)]
         s.end(0, 0, signal.SIGKILL)
         self.assertEqual(s.waiting(0, 0), 5)
