@@ -264,7 +264,7 @@ class RolloutCli(FleetTestCase):
         self.pmctl("rollout", "promote", number)
         out, err = child.communicate(timeout=60)
         self.assertEqual(child.returncode, 0, out + err)
-        self.assertEqual(out.splitlines()[0], "batch 2 of 2: 4 hosts")
+        self.assertIn("batch 2 of 2: 4 hosts", out.splitlines())
         self.assertIn("succeeded after 5 of 5: 5 new, 0 old, 0 down", out)
 
     # --- plans, and stepping in ------------------------------------------------------------------------
