@@ -381,10 +381,15 @@ class Hostile(Joined):
             self.assertEqual(self.fleet.wait("closed", where=lambda e: e["stream"] == stream)["code"], DENIED)
         stream = self.fleet.open(actor={"operator": "v", "role": "viewer"}, logs={})
         self.assertEqual(self.fleet.wait("closed", where=lambda e: e["stream"] == stream)["code"], DENIED)
-        # One of each message there is, also those that nobody asks with.  What ends the session is not among them.
+        # One of each message there is, also those that nobody asks with.  What ends the session is not among them, nor
+        # what begins it anew: for a new key (S-06).
         self.fleet.order("every", actor=ROOT, but={"goodbye": 1, "error": 1, "stream_open": 1, "hello": 1,
                                                    "welcome": 1, "enrol": 1, "enrolled": 1, "stream_data": 1,
-                                                   "stream_credit": 1, "stream_close": 1})
+                                                   "stream_credit": 1, "stream_close": 1, "key_wanted": 1})
+        self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
+        mark = self.fleet.mark()
+        self.fleet.order("send", envelope={"key_wanted": {}})
+        self.fleet.wait("up", mark)
         self.assertEqual(self.fleet.command(PING)["result"]["text"], "pong")
         # Nothing came of any of it.
         self.assertEqual(self.pid("web"), pid)
