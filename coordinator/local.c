@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "coordinator/coord.h"
@@ -122,6 +123,20 @@ static int read_address(const char *home, struct pm_address *out, struct pm_erro
 	return pm_address_parse(text, out, err);
 }
 
+/* One that was started a moment ago does not listen yet, and has not written down where. */
+static int wait_for_address(const char *home, struct pm_address *out, struct pm_error *err)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	const uint64_t until_ms = pm_now_ms() + ANSWER_MS;
+
+	while (read_address(home, out, err) < 0) {
+		if (err->code != PM_UNREACHABLE || pm_now_ms() >= until_ms)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int ask_running(uv_loop_t *loop, const char *home, const struct pm_key *key,
                        const Pm__FleetRequest *request, struct pm_error *err)
 {
@@ -135,7 +150,7 @@ static int ask_running(uv_loop_t *loop, const char *home, const struct pm_key *k
 	struct pm_uplink *up = NULL;
 	struct pm_net *net = NULL;
 
-	if (read_address(home, &config.addresses[0], err) < 0)
+	if (wait_for_address(home, &config.addresses[0], err) < 0)
 		return -1;
 	memcpy(config.coordinator, pm_key_public(key), PM_KEY_BYTES);
 	if (pm_net_create(loop, &net, err) < 0)

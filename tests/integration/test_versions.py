@@ -99,7 +99,7 @@ class Plans(VersionCase):
         return {o["name"]: o["text"] for o in self.outcomes(*args, "--plan", check=check)}
 
     def seen(self):
-        return self.table(), self.names(), sorted(os.listdir(f"{self.home}/state"))
+        return self.table(), self.names(), sorted(f for f in os.listdir(f"{self.home}/state") if not f.endswith(".tmp"))
 
     def test_each_verb_says_what_it_would_do_and_does_nothing(self):
         self.start_api(env={"RELEASE": 1})
