@@ -69,8 +69,9 @@ class FleetLogs(LoopbackTestCase):
         text = self.read(out).splitlines()
         numbers = [int(line.split()[0]) for line in text if not line.startswith("end ")]
         print(f"F-34: 20 cuts, {len(numbers)} lines, {len(self.rotated())} rotations")
-        self.assertEqual(numbers, list(range(len(numbers))), self.read(err))
-        self.assertEqual(text[-1], f"end {len(numbers)}")
+        # From the beginning, or from as far back as a viewer gets: where all is slow, more was written by then.
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))), self.read(err))
+        self.assertEqual(text[-1], f"end {numbers[-1] + 1}")
         self.assertGreater(len(self.rotated()), 3)
 
     def tail(self, path):
@@ -79,14 +80,15 @@ class FleetLogs(LoopbackTestCase):
             return file.read()
 
     def test_f33_f31_what_a_slow_viewer_misses_is_told_and_counted(self):
-        self.join(150000, 0.002, log_max_size="200K", log_keep=1)
+        n = 150000 * PATIENCE
+        self.join(n, 0.002, log_max_size="200K", log_keep=1)
         child, out, err = self.viewer("api", "--json", "--lines", "0")
         self.wait(lambda: os.path.getsize(out) > 0, message="the first lines")
         child.send_signal(signal.SIGSTOP)
         log = self.log("api")
         self.wait(lambda: "end " in self.read(log), timeout=120, message="the app's end")
         child.send_signal(signal.SIGCONT)
-        self.wait(lambda: b'"end 150000"' in self.tail(out), timeout=60, message="the last line")
+        self.wait(lambda: f'"end {n}"'.encode() in self.tail(out), timeout=60, message="the last line")
         child.send_signal(signal.SIGINT)
         child.wait(20 * PATIENCE)
         events = [json.loads(line) for line in self.read(out).splitlines()]
@@ -97,7 +99,7 @@ class FleetLogs(LoopbackTestCase):
         first = int(lines[0]["message"].split()[0])
         seen = sum(len(e["message"]) + 1 for e in lines)
         missed = sum(e["bytes"] for e in gaps)
-        written = (150000 - first) * LINE + len("end 150000\n")
+        written = (n - first) * LINE + len(f"end {n}\n")
         print(f"F-33: {len(gaps)} gaps, {seen} bytes shown + {missed} missed of {written}")
         self.assertEqual(seen + missed, written)
         self.assertRegex(self.read(err), rf"0 lines and {missed} bytes were not delivered")

@@ -217,8 +217,9 @@ class WayBack(VersionCase):
         names = []
         for n in range(25):
             self.pmctl("restart", "job", "--kill-timeout", str(1000 + n), "--no-wait")
-            names.insert(0, self.instances("job")[0]["pm2_env"]["spec_hash"])
-        self.assertEqual(len(set(names)), 25)
+            names.insert(0, self.wait(lambda: next(
+                (h for h in [self.instances("job")[0]["pm2_env"]["spec_hash"]] if h not in names), None),
+                message="another version"))
         told = [v["spec_hash"] for v in self.history("job")]
         self.assertEqual(told, names[:20])
         self.kill_agent()
