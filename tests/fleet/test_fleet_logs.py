@@ -80,7 +80,7 @@ class FleetLogs(LoopbackTestCase):
             return file.read()
 
     def test_f33_f31_what_a_slow_viewer_misses_is_told_and_counted(self):
-        n = 150000 * PATIENCE
+        n = int(150000 * PATIENCE)
         self.join(n, 0.002, log_max_size="200K", log_keep=1)
         child, out, err = self.viewer("api", "--json", "--lines", "0")
         self.wait(lambda: os.path.getsize(out) > 0, message="the first lines")
