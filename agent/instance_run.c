@@ -165,7 +165,9 @@ void inst_kill_tree(struct instance *inst)
 		inst_check_tree(inst);
 	else if (instance_spec(inst)->treekill && inst->core.tag != 0)
 		sweep_tag(inst->su->sweep, inst->core.tag, inst->last_pid,
-		          inst->core.life.state == LIFE_BACKOFF && !left_a_group(inst->last_pid));
+		          inst->core.life.state == LIFE_BACKOFF && !left_a_group(inst->last_pid)
+		                  ? SWEEP_AFTER_START
+		                  : SWEEP_NOW);
 }
 
 /* ---- spawn ---- */

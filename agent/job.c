@@ -56,7 +56,7 @@ static void finish(struct super *su, uint32_t slot, int status)
 	pm_closep(&job->pidfd);
 	/* The number may be a stranger's by now: whatever is found there is known by its tag. */
 	if (job->tag != 0 && job->pid > 0 && (kill(-job->pid, 0) == 0 || errno == EPERM))
-		sweep_tag(su->sweep, job->tag, job->pid, false);
+		sweep_tag(su->sweep, job->tag, job->pid, SWEEP_NOW);
 	job->done(job->arg, job->timed_out ? JOB_TIMED_OUT : status);
 	uv_close((uv_handle_t *)&job->timer, on_closed);
 }
@@ -68,7 +68,7 @@ void job_kill(struct job *job)
 		return; /* when the keeper has answered */
 	(void)syscall(SYS_pidfd_send_signal, job->pidfd, SIGKILL, NULL, 0); /* gone: fine */
 	if (job->tag != 0)
-		sweep_tag(job->su->sweep, job->tag, job->pid, false);
+		sweep_tag(job->su->sweep, job->tag, job->pid, SWEEP_NOW);
 }
 
 static void on_timeout(uv_timer_t *timer)

@@ -194,13 +194,13 @@ static void sweep_one(void *arg, const struct tree_process *p)
 	const struct inst_core *core = inst == NULL ? NULL : instance_core(inst);
 
 	if (tree_tag_pm_id(p->tag) == TREE_ID_CHECK) { /* nobody waits for its answer any more */
-		sweep_tag(su->sweep, p->tag, 0, true);
+		sweep_tag(su->sweep, p->tag, 0, SWEEP_LATER);
 		return;
 	}
 	if (core == NULL || !instance_spec(inst)->treekill || is_a_run(su, p->tag))
 		return;
 	if (core->tag != p->tag || !life_has_process(&core->life))
-		sweep_tag(su->sweep, p->tag, 0, true);
+		sweep_tag(su->sweep, p->tag, 0, SWEEP_LATER);
 }
 
 void restore_sweep(struct super *su)

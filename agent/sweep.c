@@ -76,19 +76,19 @@ static void add(struct sweep *s, const struct left *l, uint64_t pause_ms)
 	}
 	for (size_t i = 0; i < s->n && !known; i++)
 		known = s->list[i].tag == l->tag;
+	/* Sooner than a look that was planned for others, and never later. */
+	s->pause_ms = s->n == 0 ? pause_ms : PM_MIN(s->pause_ms, pause_ms);
 	if (!known)
 		s->list[s->n++] = *l;
-	s->pause_ms = pause_ms;
-	plan(s); /* sooner than a look that was planned for others */
+	plan(s);
 }
 
-void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, bool later)
+void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, enum sweep_when when)
 {
 	const struct left l = { tag, main_pid };
 
-	/* Later: what is being started meanwhile has the processors first. */
-	if (later || tree_scan_wait_ms(s->su->scan) > 0 || kill_one(s, &l))
-		add(s, &l, later ? SOON_MS : 0);
+	if (when != SWEEP_NOW || tree_scan_wait_ms(s->su->scan) > 0 || kill_one(s, &l))
+		add(s, &l, when == SWEEP_AFTER_START ? SOON_MS : 0);
 }
 
 int sweep_create(struct super *su, struct sweep **out, struct pm_error *err)

@@ -19,11 +19,14 @@ struct sweep;
 PM_MUST_CHECK int sweep_create(struct super *su, struct sweep **out, struct pm_error *err);
 void sweep_close(struct sweep *s); /* NULL is fine */
 
-/*
- * Kill what carries the tag of a process that has ended: at once if a look is due, else soon.
- *
- * later  not before what is being started in this turn of the loop had a few ms of the processors
- */
-void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, bool later);
+enum sweep_when {
+	SWEEP_NOW,   /* if a look is due, else soon */
+	SWEEP_LATER, /* not before this turn of the loop is over, at its end if a look is due then
+	              */
+	SWEEP_AFTER_START, /* what is being started in this turn has the processors for a few ms */
+};
+
+/* Kill what carries the tag of a process that has ended. */
+void sweep_tag(struct sweep *s, uint64_t tag, pid_t main_pid, enum sweep_when when);
 
 #endif

@@ -233,7 +233,7 @@ class Pm2Words(pmdtest.PmdTestCase):
         self.pm2("start", "echo.sh")
         hint = "Use --update-env to update environment variables"
         self.says(1, [], ["[PM2][ERROR] Process or Namespace nosuch not found"], "stop", "nosuch", "0")
-        self.assertEqual(self.status("echo"), "online")
+        self.wait_status("echo")
         self.says(1, [hint, "[PM2] Applying action restartProcessId on app [0](ids: [ '0' ])", "[PM2] [echo](0) ✓",
                       hint], ["[PM2][ERROR] Process or Namespace sleep not found"], "restart", "0", "sleep")
         self.says(1, ["[PM2] Applying action stopProcessId on app [77](ids: [ '77' ])"],
