@@ -167,11 +167,26 @@ static void add_identity(struct json_out *j, const uint8_t boot[16], const Pm__L
 		json_knull(j, "monotonic_ms");
 }
 
+/* What was said, when, and where: the same in every object of a line. */
+static void json_said(struct json_out *j, const struct log_source *source, const Pm__LogLine *line)
+{
+	char when[FMT_MAX];
+
+	json_key(j, "message");
+	json_strn(j, (const char *)line->text.data, line->text.len);
+	if (line->wall_ms != 0) {
+		fmt_iso(line->wall_ms, when);
+		json_kstr(j, "timestamp", when);
+	} else {
+		json_knull(j, "timestamp");
+	}
+	json_kstr(j, "type", source->err ? "err" : "out");
+}
+
 static void add_json(const struct log_host *host, const struct log_source *source,
                      const Pm__LogLine *line, struct pm_buf *out)
 {
 	struct json_out j;
-	char when[FMT_MAX];
 
 	json_init(&j, out);
 	json_begin_object(&j);
@@ -179,15 +194,7 @@ static void add_json(const struct log_host *host, const struct log_source *sourc
 		json_kint(&j, "schema", 1);
 		json_kstr(&j, "host", host->name);
 	}
-	json_key(&j, "message");
-	json_strn(&j, (const char *)line->text.data, line->text.len);
-	if (line->wall_ms != 0) {
-		fmt_iso(line->wall_ms, when);
-		json_kstr(&j, "timestamp", when);
-	} else {
-		json_knull(&j, "timestamp");
-	}
-	json_kstr(&j, "type", source->err ? "err" : "out");
+	json_said(&j, source, line);
 	if (source->agent)
 		json_knull(&j, "process_id");
 	else
@@ -326,7 +333,6 @@ void log_view_host_line(const struct log_style *style, const struct log_host *ho
 static void many_json(const struct log_many *many, const struct log_source *source,
                       const Pm__LogLine *line, struct pm_buf *out)
 {
-	char when[FMT_MAX];
 	struct json_out j;
 
 	json_init(&j, out);
@@ -338,15 +344,7 @@ static void many_json(const struct log_many *many, const struct log_source *sour
 	for (size_t i = 0; i < many->n_hosts; i++)
 		json_str(&j, many->hosts[i]);
 	json_end_array(&j);
-	json_key(&j, "message");
-	json_strn(&j, (const char *)line->text.data, line->text.len);
-	if (line->wall_ms != 0) {
-		fmt_iso(line->wall_ms, when);
-		json_kstr(&j, "timestamp", when);
-	} else {
-		json_knull(&j, "timestamp");
-	}
-	json_kstr(&j, "type", source->err ? "err" : "out");
+	json_said(&j, source, line);
 	json_kstr(&j, "app_name", source->agent ? "agent" : source->name);
 	if (line->partial)
 		json_kbool(&j, "partial", true);
