@@ -36,7 +36,16 @@ struct cluster {
 	struct sockets *sockets;   /* owned; NULL: nothing is listened on */
 	struct node_shared shared; /* owned */
 	struct late *late;
-	size_t next_worker; /* whose turn it is to be handed a connection */
+	size_t next_worker;    /* whose turn it is to be handed a connection */
+	struct parked *parked; /* owned; oldest first */
+	size_t n_parked;
+};
+
+/* A connection that was accepted, and that nobody is there to take. */
+struct parked {
+	struct parked *next;
+	struct socket_key key;
+	int fd; /* owned */
 };
 
 static const char *base_name(const char *path)
@@ -181,13 +190,24 @@ static bool is_fit(const struct instance *inst)
 	return (instance_core(inst)->said & (SAID_UNFIT | SAID_STOPPING)) == 0;
 }
 
+static void give_parked(struct cluster *c);
+
 /* Nothing is steered to whom nobody steered to, and no table is made to say so. */
 static void steer(struct sockets *s, const struct instance *inst, bool on)
 {
 	const struct inst_core *core = instance_core(inst);
+	struct process *p = instance_process(inst);
 
 	if (sockets_is_steered(s, core->instance, core->generation) != on)
 		sockets_steer(s, core->instance, core->generation, on);
+	if (p == NULL || p->worker == NULL)
+		return;
+	if (on) {
+		worker_join(p->worker);
+		give_parked(instance_app(inst)->cluster);
+	} else if (serves(inst)) { /* it is not fit; who retires leaves when it drains */
+		worker_leave(p->worker);
+	}
 }
 
 /* Some are not fit: all others get their connections, or, when there are none, all. */
@@ -268,6 +288,18 @@ int cluster_connections(const struct instance *inst, unsigned *n, struct pm_erro
 	                                     instance_core(inst)->tag, n, err);
 }
 
+static void close_parked(struct cluster *c)
+{
+	struct parked *one;
+
+	while ((one = c->parked) != NULL) {
+		c->parked = one->next;
+		(void)close(one->fd);
+		free(one);
+	}
+	c->n_parked = 0;
+}
+
 /* No process is left, but for those that a stop without treekill leaves: what they have from the
  * main process is theirs. */
 static void close_sockets(struct cluster *c)
@@ -279,6 +311,7 @@ static void close_sockets(struct cluster *c)
 	    (app->former == NULL || app->former->treekill))
 		left = sockets_shut(c->sockets);
 	(void)PM_FAIL_POINT("cluster.after_shut");
+	close_parked(c);
 	sockets_destroy(PM_STEAL(c->sockets), true);
 	/* Who ordered a stop may bind the port as soon as that is answered. */
 	if (left)
@@ -327,17 +360,43 @@ static struct worker *next_worker(struct cluster *c)
 	return NULL;
 }
 
-static void sweep_key(struct cluster *c, const struct socket_key *key, uint32_t seat,
-                      unsigned generation, unsigned *n)
+static void give_parked(struct cluster *c)
 {
-	int listener, errnum, flags;
-	struct pm_error err;
+	struct parked *one;
+	struct worker *w;
 
-	if (key->type != SOCK_STREAM || key->family == AF_UNIX || seat >= seats_of(c->app) ||
-	    sockets_get(c->sockets, key, seat, generation, &listener, &errnum, &err) < 0)
+	while ((one = c->parked) != NULL && (w = next_worker(c)) != NULL) {
+		(void)worker_give_connection(w, &one->key, one->fd); /* else it cannot be had */
+		c->parked = one->next;
+		c->n_parked--;
+		(void)close(one->fd);
+		free(one);
+	}
+}
+
+void cluster_return(struct app *app, const struct socket_key *key, int fd)
+{
+	struct cluster *c = app->cluster;
+	struct parked *one, **end;
+
+	if (c == NULL || c->sockets == NULL || c->n_parked == SOCKETS_BACKLOG ||
+	    (one = pm_calloc(1, sizeof(*one))) == NULL) {
+		(void)close(fd);
 		return;
+	}
+	*one = (struct parked){ .key = *key, .fd = fd };
+	for (end = &c->parked; *end != NULL; end = &(*end)->next)
+		continue;
+	*end = one;
+	c->n_parked++;
+	give_parked(c);
+}
+
+static void sweep_socket(struct cluster *c, const struct socket_key *key, int listener, unsigned *n)
+{
 	/* Its workers share the flag with us, and may have taken it off. */
-	flags = fcntl(listener, F_GETFL);
+	int flags = fcntl(listener, F_GETFL);
+
 	if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0)
 		return;
 	for (unsigned i = 0; i < SOCKETS_BACKLOG; i++) {
@@ -351,6 +410,36 @@ static void sweep_key(struct cluster *c, const struct socket_key *key, uint32_t 
 			return;
 		*n += worker_give_connection(w, key, fd);
 	}
+}
+
+static void sweep_key(struct cluster *c, const struct socket_key *key, uint32_t seat,
+                      unsigned generation, unsigned *n)
+{
+	int listener, errnum;
+	struct pm_error err;
+
+	if (key->type == SOCK_STREAM && key->family != AF_UNIX && seat < seats_of(c->app) &&
+	    sockets_get(c->sockets, key, seat, generation, &listener, &errnum, &err) == 0)
+		sweep_socket(c, key, listener, n);
+}
+
+/* What waits in a queue for all, when none of them is left. */
+static void sweep_common(struct cluster *c)
+{
+	const struct socket_key *key;
+	unsigned n = 0;
+
+	for (size_t i = 0; (key = sockets_key(c->sockets, i)) != NULL; i++) {
+		int listener = sockets_abandoned(c->sockets, key);
+
+		if (listener >= 0)
+			sweep_socket(c, key, listener, &n);
+	}
+	if (n > 0)
+		pm_log(PM_LOG_INFO, "cluster.sweep",
+		       "app=%s: %u connections that waited for any worker go to those that are "
+		       "there",
+		       c->app->spec->name, n);
 }
 
 static bool is_served(const struct app *app, uint32_t seat, unsigned generation)
@@ -370,8 +459,10 @@ void cluster_sweep(struct app *app, uint32_t seat, unsigned generation)
 	const struct socket_key *key;
 	unsigned n = 0;
 
-	if (c == NULL || c->sockets == NULL || cluster_way(app->spec) != CLUSTER_NODE ||
-	    is_served(app, seat, generation) || sockets_waiting(c->sockets, seat, generation) == 0)
+	if (c == NULL || c->sockets == NULL || cluster_way(app->spec) != CLUSTER_NODE)
+		return;
+	sweep_common(c);
+	if (is_served(app, seat, generation) || sockets_waiting(c->sockets, seat, generation) == 0)
 		return;
 	for (size_t i = 0; (key = sockets_key(c->sockets, i)) != NULL; i++)
 		sweep_key(c, key, seat, generation, &n);
@@ -515,6 +606,7 @@ void cluster_destroy(struct cluster *c, bool close)
 		close_sockets(c);
 	else
 		sockets_destroy(c->sockets, false);
+	close_parked(c);
 	node_shared_finish(&c->shared);
 	free(c);
 }

@@ -72,6 +72,9 @@ void cluster_unaim(const struct instance *inst, const struct sockaddr *from);
 void cluster_sweep(struct app *app, uint32_t seat, unsigned generation);
 /* The same now and a while later: a handshake that had begun may end after the worker has. */
 void cluster_sweep_late(struct app *app, uint32_t seat, unsigned generation);
+/* A connection (taken) that a worker was handed, and died before it took it: another one gets it,
+ * or the next that is ready. */
+void cluster_return(struct app *app, const struct socket_key *key, int fd);
 
 /* Nothing of the app runs or is to run: give its addresses back. Fewer seats, if the highest are
  * free. */

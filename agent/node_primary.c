@@ -15,6 +15,8 @@
 #define HANDLES_MAX (SOCKETS_KEYS_MAX * 4)
 /* TLS ticket keys are 48 bytes; what is kept for later workers has no use beyond this. */
 #define SHARED_DATA_MAX 4096
+/* Between two changes of what a worker says of its connections. */
+#define BRIEF_PAUSE_MS 500
 
 struct node_shared_data {
 	char *key, *json; /* owned */
@@ -25,6 +27,15 @@ struct handle {
 	char *json; /* owned */
 	int fd;     /* owned */
 	bool is_connection;
+	struct socket_key key; /* of a connection */
+};
+
+/* The common sockets. */
+struct common {
+	bool wanted;       /* it is to take from them */
+	bool asked, able;  /* whether it could; it can */
+	uint64_t invited;  /* keys (sockets_bit()) */
+	uint64_t brief_ms; /* when it last said that its connections are brief, or no longer */
 };
 
 struct node_primary {
@@ -39,6 +50,7 @@ struct node_primary {
 	bool waiting;
 	bool leaving; /* it is sent nothing but texts any more: see node_primary_disconnect() */
 	unsigned n_listening;
+	struct common common;
 };
 
 /* ---- data that workers share ---- */
@@ -130,14 +142,18 @@ static void on_handle_ack(struct node_primary *p)
 	send_next_handle(p);
 }
 
-static bool queue_handle(struct node_primary *p, json_t *message, int fd, bool is_connection)
+/* connection: the key that it came from; NULL: it is none. */
+static bool queue_handle(struct node_primary *p, json_t *message, int fd,
+                         const struct socket_key *connection)
 {
 	struct handle *h = p->n_queue == HANDLES_MAX ? NULL : pm_calloc(1, sizeof(*h));
 
 	if (h == NULL)
 		goto fail;
 	h->fd = -1;
-	h->is_connection = is_connection;
+	h->is_connection = connection != NULL;
+	if (connection != NULL)
+		h->key = *connection;
 	h->json = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
 	h->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (h->json == NULL || h->fd < 0)
@@ -226,6 +242,20 @@ static void handle_name(const struct socket_key *key, char *out, size_t size)
 	               key->index);
 }
 
+/* The key of that name; NULL: it was invented. */
+static const struct socket_key *find_key(const struct node_primary *p, const char *name)
+{
+	const struct socket_key *key;
+	char text[192];
+
+	for (size_t i = 0; name != NULL && (key = sockets_key(p->sockets, i)) != NULL; i++) {
+		handle_name(key, text, sizeof(text));
+		if (strcmp(text, name) == 0)
+			return key;
+	}
+	return NULL;
+}
+
 static json_t *answer(const json_t *seq, const char *name, int errnum, const char *data)
 {
 	json_t *parsed = data == NULL ? json_null() : json_loads(data, JSON_DECODE_ANY, NULL);
@@ -260,8 +290,96 @@ static void on_query_server(struct node_primary *p, const json_t *m)
 	                      key.type == SOCK_DGRAM ? "dgram.Native" : "net.Native", "msg",
 	                      answer(seq, name, 0,
 	                             shared_data(p->shared, name, json_object_get(m, "data")))),
-		    fd, false))
+		    fd, NULL))
 		send_json(p, answer(seq, name, ENOMEM, NULL));
+}
+
+/* ---- common sockets ---- */
+
+static void invite(struct node_primary *p, const struct socket_key *key)
+{
+	char name[192];
+	struct pm_error err;
+	int fd;
+
+	if (!sockets_has_asked(p->sockets, key, p->seat, p->generation) ||
+	    sockets_has_joined(p->sockets, key, p->seat, p->generation) ||
+	    (p->common.invited & sockets_bit(p->sockets, key)) != 0 ||
+	    sockets_get_common(p->sockets, key, &fd, &err) < 0)
+		return;
+	handle_name(key, name, sizeof(name));
+	if (queue_handle(p,
+	                 json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "cmd", "NODE_HANDLE", "type",
+	                           "net.Native", "msg", "cmd", "NODE_PMD", "act", PRELOAD_JOIN,
+	                           "key", name),
+	                 fd, NULL))
+		p->common.invited |= sockets_bit(p->sockets, key);
+}
+
+void node_primary_join(struct node_primary *p)
+{
+	const struct socket_key *key;
+
+	if (p->leaving)
+		return;
+	p->common.wanted = true;
+	if (!p->common.asked)
+		p->common.asked = ipc_send(p->ipc, PRELOAD_ABLE_MESSAGE);
+	for (size_t i = 0; p->common.able && (key = sockets_key(p->sockets, i)) != NULL; i++)
+		invite(p, key);
+}
+
+void node_primary_leave(struct node_primary *p)
+{
+	if (!p->common.wanted)
+		return;
+	p->common.wanted = false;
+	p->common.invited = 0;
+	sockets_leave(p->sockets, p->seat, p->generation);
+	(void)ipc_send(p->ipc,
+	               PRELOAD_LEAVE_MESSAGE); /* else it does not read, and accepts nothing */
+}
+
+static void on_joined(struct node_primary *p, const json_t *m)
+{
+	const char *name = json_string_value(json_object_get(m, "key"));
+	const struct socket_key *key = find_key(p, name);
+
+	if (key == NULL || !json_is_true(json_object_get(m, "ok")))
+		return;
+	if (!p->common.wanted) /* the invitation was under way when it was told to leave */
+		(void)ipc_send(p->ipc, PRELOAD_LEAVE_MESSAGE);
+	else if ((p->common.invited & sockets_bit(p->sockets, key)) != 0)
+		sockets_join(p->sockets, key, p->seat, p->generation);
+}
+
+/* Each change is a new program in the kernel: ours come a second apart. */
+static void on_brief(struct node_primary *p, const json_t *m)
+{
+	uint64_t now = pm_now_ms();
+
+	if (p->common.brief_ms != 0 && now - p->common.brief_ms < BRIEF_PAUSE_MS)
+		return;
+	p->common.brief_ms = now;
+	sockets_set_brief(p->sockets, p->seat, p->generation,
+	                  json_is_true(json_object_get(m, "on")));
+}
+
+static void on_preloaded(struct node_primary *p, const json_t *m)
+{
+	const char *act = json_string_value(json_object_get(m, "act"));
+
+	if (act == NULL)
+		return;
+	if (strcmp(act, PRELOAD_ABLE) == 0) {
+		p->common.able = p->common.asked;
+		if (p->common.wanted)
+			node_primary_join(p);
+	} else if (strcmp(act, PRELOAD_JOINED) == 0) {
+		on_joined(p, m);
+	} else if (strcmp(act, PRELOAD_BRIEF) == 0) {
+		on_brief(p, m);
+	}
 }
 
 /* ---- the rest ---- */
@@ -283,14 +401,13 @@ static void on_close(struct node_primary *p, const json_t *m)
 {
 	const char *name = json_string_value(json_object_get(m, "key"));
 	const struct socket_key *key;
-	char text[192];
 
 	p->n_listening -= p->n_listening > 0;
-	for (size_t i = 0; name != NULL && (key = sockets_key(p->sockets, i)) != NULL; i++) {
-		handle_name(key, text, sizeof(text));
-		if (strcmp(text, name) == 0)
-			sockets_unask(p->sockets, key, p->seat, p->generation);
-	}
+	key = find_key(p, name);
+	if (key == NULL)
+		return;
+	sockets_unask(p->sockets, key, p->seat, p->generation);
+	p->common.invited &= ~sockets_bit(p->sockets, key);
 }
 
 static void on_cluster(struct node_primary *p, const json_t *m)
@@ -333,6 +450,8 @@ void node_primary_on_line(struct node_primary *p, const char *line, size_t len)
 		on_handle_ack(p);
 	} else if (strcmp(cmd, "NODE_CLUSTER") == 0) {
 		on_cluster(p, m);
+	} else if (strcmp(cmd, "NODE_PMD") == 0) {
+		on_preloaded(p, m);
 	} else if (strcmp(cmd, "NODE_HANDLE") == 0) {
 		/* A descriptor for us, closed already: say that it came, or no further one will. */
 		send_json(p, json_pack("{s:s}", "cmd", "NODE_HANDLE_ACK"));
@@ -355,6 +474,23 @@ unsigned node_primary_n_given(const struct node_primary *p)
 	return n;
 }
 
+bool node_primary_take_back(struct node_primary *p, struct socket_key *key, int *fd)
+{
+	while (p->queue != NULL) {
+		bool found = p->queue->is_connection;
+
+		if (found) {
+			*key = p->queue->key;
+			*fd = PM_STEAL_FD(p->queue->fd);
+		}
+		drop_first(p);
+		if (found)
+			return true;
+	}
+	p->waiting = false;
+	return false;
+}
+
 bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd)
 {
 	char name[192];
@@ -366,7 +502,7 @@ bool node_primary_give(struct node_primary *p, const struct socket_key *key, int
 	                    json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "cmd", "NODE_HANDLE", "type",
 	                              "net.Native", "msg", "cmd", "NODE_CLUSTER", "act", "newconn",
 	                              "key", name),
-	                    fd, true);
+	                    fd, key);
 }
 
 bool node_primary_drain(struct node_primary *p)

@@ -55,8 +55,20 @@ bool node_primary_has_room(const struct node_primary *p);
 bool node_primary_give(struct node_primary *p, const struct socket_key *key, int fd);
 /* Of these, how many it has not acknowledged; 0 when it cannot any more. */
 unsigned node_primary_n_given(const struct node_primary *p);
+/* It has died: one of these, which it cannot have begun to answer (node acknowledges first). fd is
+ * the caller's. false: none is left. */
+bool node_primary_take_back(struct node_primary *p, struct socket_key *key, int *fd);
 
-/* Tell what we have preloaded into it (preload.h) that no connection is to be kept for further
+/*
+ * It is to take connections from the common sockets (sockets.h) as well, on all addresses that it
+ * listens on; or no longer. What we have preloaded into it (preload.h) does so, where it can;
+ * without it nothing happens. To be repeated when it listens on more; costs nothing when all was
+ * said.
+ */
+void node_primary_join(struct node_primary *p);
+void node_primary_leave(struct node_primary *p);
+
+/* Tell what we have preloaded into it that no connection is to be kept for further
  * requests; without it nothing happens. false: it cannot be told. */
 bool node_primary_drain(struct node_primary *p);
 

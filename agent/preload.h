@@ -14,12 +14,23 @@
 #include "proto/buf.h"
 
 #define PRELOAD_SHIM  "libpmd-shim.so" /* agent/shim/ */
-#define PRELOAD_DRAIN "pmd-drain.cjs"  /* agent/drain/ */
+#define PRELOAD_DRAIN "pmd-drain.cjs"  /* agent/drain/; it loads pmd-share.cjs beside it */
 
 /* Says over node's message channel that the worker is to drain: to be sent before node's own
  * disconnect. What was preloaded answers PRELOAD_DRAINING; without it nobody does. */
 #define PRELOAD_DRAIN_MESSAGE "{\"cmd\":\"NODE_PMD\",\"act\":\"drain\"}"
 #define PRELOAD_DRAINING      "draining"
+
+/* Whether it would take connections from a socket for all workers beside its own: answered by
+ * PRELOAD_ABLE, if so. It is sent such sockets (PRELOAD_JOIN, answered by PRELOAD_JOINED, with
+ * `ok`), says when its connections turn out to be brief or no longer so (PRELOAD_BRIEF, with `on`),
+ * and can be told to leave them again. */
+#define PRELOAD_ABLE_MESSAGE  "{\"cmd\":\"NODE_PMD\",\"act\":\"able\"}"
+#define PRELOAD_LEAVE_MESSAGE "{\"cmd\":\"NODE_PMD\",\"act\":\"leave\"}"
+#define PRELOAD_ABLE          "able"
+#define PRELOAD_JOIN          "join"
+#define PRELOAD_JOINED        "joined"
+#define PRELOAD_BRIEF         "brief"
 
 /* The app's own NODE_OPTIONS, which the preloaded file puts back. */
 #define PRELOAD_ENV_OPTIONS "PMD_NODE_OPTIONS"

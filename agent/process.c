@@ -521,9 +521,14 @@ static void detach_streams(struct process *p)
 
 void process_on_exited(struct process *p)
 {
+	struct worker *worker;
+
 	p->exited = true;
 	pm_closep(&p->stdin_fd);
-	worker_close(PM_STEAL(p->worker));
+	worker = PM_STEAL(p->worker); /* nothing is handed to it any more */
+	if (worker != NULL && p->inst != NULL)
+		worker_return_connections(worker, instance_app(p->inst));
+	worker_close(worker);
 	ipc_close(p->ipc);
 	p->ipc = NULL;
 	p->fds[KEEPER_FD_IPC] = p->fds[KEEPER_FD_EXTRA] = -1;

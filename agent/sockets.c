@@ -28,6 +28,8 @@ int sockets_create(uint32_t app_serial, const struct sockets_owner *owner,
 	s->owner.groups = s->groups;
 	s->table_fd = -1;
 	s->n_seats = 1;
+	for (size_t i = 0; i < SOCKETS_KEYS_MAX; i++)
+		s->common[i] = -1;
 	*out = s;
 	return 0;
 }
@@ -65,12 +67,13 @@ static int make_sockets(struct sockets *s, struct sockets_row *r, uint32_t want)
 			error = socket_make_next(&r->key, &r->place, &s->made[i]);
 		if (error == 0)
 			error = socket_make_listen(&r->key, s->made[i]);
-		r->position[i] = (uint16_t)i;
+		r->position[i] = (uint16_t)(i + (r->has_common != 0));
 		/* From the first moment nothing falls into a queue that nobody has; the kernel
 		 * makes a group of datagram sockets at the second. */
 		if (error == 0 && r->n == 0 && want > 1 &&
 		    i == (r->key.type == SOCK_DGRAM ? 1u : 0u) &&
-		    sockets_attach(s->made[0], r->key.type, &first, 1, NULL, 0) < 0)
+		    sockets_attach(s->made[0], r->key.type, &first, 1, NULL, 0, STEER_NO_COMMON) <
+		            0)
 			error = errno;
 	}
 	while (error != 0 && i > r->n)
@@ -141,8 +144,10 @@ static ssize_t add_row(struct sockets *s, const struct socket_key *key, int *err
 		r->key = *key;
 		r->n = 0;
 		r->in_use = 0;
+		r->has_common = 0;
 		memset(&r->asked, 0, sizeof(r->asked));
 		memset(&r->asking, 0, sizeof(r->asking));
+		memset(&r->joined, 0, sizeof(r->joined));
 		r->used = 1;
 		if (sockets_extend(s, i, errnum, err) == 0)
 			return (ssize_t)i;
@@ -153,14 +158,23 @@ static ssize_t add_row(struct sockets *s, const struct socket_key *key, int *err
 	return pm_fail(err, PM_LIMIT, "listen: more than %d addresses", SOCKETS_KEYS_MAX);
 }
 
-/* A worker has shut it down: the kernel has put the last socket of the group into its place, and
- * takes it as the last one when it listens again. */
+void sockets_fill_hole(struct sockets_row *r, uint16_t position)
+{
+	uint32_t last = sockets_group_size(r) - 1;
+
+	for (uint32_t i = 0; i < r->n; i++)
+		if (r->position[i] == last)
+			r->position[i] = position;
+	if (r->has_common != 0 && r->common_position == last)
+		r->common_position = position;
+}
+
+/* A worker has shut it down: the kernel takes it as the last one when it listens again. */
 static void revive(struct sockets *s, size_t row, uint32_t index)
 {
 	struct sockets_row *r = &s->table->rows[row];
 	int listening = 1;
 	socklen_t len = sizeof(listening);
-	uint16_t was = r->position[index];
 
 	if (r->key.type == SOCK_DGRAM ||
 	    getsockopt(s->fds[row][index], SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 ||
@@ -170,10 +184,8 @@ static void revive(struct sockets *s, size_t row, uint32_t index)
 	       s->serial, (unsigned)r->key.port);
 	if (socket_make_listen(&r->key, s->fds[row][index]) != 0)
 		return; /* the worker sees that it does not listen */
-	for (uint32_t i = 0; i < r->n; i++)
-		if (r->position[i] == r->n - 1)
-			r->position[i] = was;
-	r->position[index] = (uint16_t)(r->n - 1);
+	sockets_fill_hole(r, r->position[index]);
+	r->position[index] = (uint16_t)(sockets_group_size(r) - 1);
 	sockets_steer_row(s, row);
 }
 

@@ -134,6 +134,8 @@ bool sockets_address(const struct sockets *s, const struct socket_key *key, char
 
 /* The i-th key, as first asked; NULL behind the last. */
 const struct socket_key *sockets_key(const struct sockets *s, size_t i);
+/* A bit that is this key's, as long as it is bound; 0: not bound. */
+uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key);
 /* Is the path that of a unix socket of ours? */
 bool sockets_has_path(const struct sockets *s, const char *path);
 
@@ -150,6 +152,29 @@ void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t sea
  */
 void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool ready);
 bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation);
+
+/*
+ * The common socket of a TCP key, beside those of the seats: who has joined takes connections from
+ * there too. New ones go there while everyone who is ready has joined, there are two of them at
+ * least, and one has said that its connections are brief: those then wait for whoever is free first
+ * (a queue behind each worker makes some wait while another idles), and nobody needs an even share.
+ */
+
+/* fd: borrowed; made at the first asking. errors: PM_NOT_FOUND, PM_INTERNAL, PM_LIMIT */
+PM_MUST_CHECK int sockets_get_common(struct sockets *s, const struct socket_key *key, int *fd,
+                                     struct pm_error *err);
+/* A seat and generation that is ready has joined; it leaves by sockets_leave() (all keys), by
+ * sockets_unask(), or when another process begins there. */
+void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                  unsigned generation);
+void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation);
+bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                        unsigned generation);
+bool sockets_has_asked(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                       unsigned generation);
+void sockets_set_brief(struct sockets *s, uint32_t seat, unsigned generation, bool brief);
+/* The common socket where connections wait that nobody takes; -1: none do. */
+int sockets_abandoned(const struct sockets *s, const struct socket_key *key);
 
 enum sockets_aimed {
 	SOCKETS_AIMED,
@@ -171,7 +196,8 @@ void sockets_unaim(struct sockets *s, const struct sockaddr *from);
 
 /*
  * Connections that wait in the queues of this seat and generation, over all keys (TCP_INFO
- * tcpi_unacked); a UDP socket with datagrams counts as 1, the shared unix sockets as 0.
+ * tcpi_unacked); a UDP socket with datagrams counts as 1, the shared unix sockets as 0. Those of
+ * the common sockets belong to the last who takes from them.
  *
  * A handshake that began before the seat was steered away from may end, and be counted, one round
  * trip later: look again before the queue is left to nobody.

@@ -1,4 +1,5 @@
 /* sockets_state.c - what the keeper holds of the listening sockets, and getting it back. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 #include "agent/sockets_int.h"
 #include "proto/log.h"
 
-#define TABLE_MAGIC "PMDSOCK2"
+#define TABLE_MAGIC "PMDSOCK3"
 
 static void make_name(const struct sockets *s, ssize_t row, uint32_t index,
                       char name[KEEPER_NAME_MAX])
@@ -42,12 +43,17 @@ void sockets_each_held(const struct sockets *s, sockets_held_fn *fn, void *arg)
 		make_name(s, -1, 0, name);
 		fn(arg, name, s->table_fd);
 	}
-	for (size_t row = 0; row < SOCKETS_KEYS_MAX; row++)
+	for (size_t row = 0; row < SOCKETS_KEYS_MAX; row++) {
 		for (uint32_t i = 0; s->fds[row] != NULL && i < s->cap; i++)
 			if (s->fds[row][i] >= 0) {
 				make_name(s, (ssize_t)row, i, name);
 				fn(arg, name, s->fds[row][i]);
 			}
+		if (s->common[row] >= 0) {
+			make_name(s, (ssize_t)row, SOCKETS_COMMON, name);
+			fn(arg, name, s->common[row]);
+		}
+	}
 }
 
 static void forget(const struct sockets *s, ssize_t row, uint32_t index)
@@ -94,6 +100,18 @@ void sockets_drop(struct sockets *s, size_t row, uint32_t from, bool tell)
 		pm_closep(&s->fds[row][i - 1]);
 		s->fds[row][i - 1] = -1;
 	}
+	if (from == 0)
+		sockets_drop_common(s, row, tell);
+}
+
+void sockets_drop_common(struct sockets *s, size_t row, bool tell)
+{
+	if (s->common[row] < 0)
+		return;
+	if (tell)
+		forget(s, (ssize_t)row, SOCKETS_COMMON);
+	pm_closep(&s->common[row]);
+	s->common[row] = -1;
 }
 
 bool sockets_shut(const struct sockets *s)
@@ -109,6 +127,8 @@ bool sockets_shut(const struct sockets *s)
 				               SHUT_RDWR); /* fails if a worker did */
 			else if (s->fds[row][i] >= 0)
 				left = true;
+		if (s->common[row] >= 0)
+			(void)shutdown(s->common[row], SHUT_RDWR);
 	}
 	return left;
 }
@@ -229,7 +249,11 @@ bool sockets_restore(struct sockets *s, const char *name, int fd)
 		/* A shorter one would be a bus error. */
 		if (fstat(fd, &st) == 0 && st.st_size == sizeof(*s->table) && map_table(s, fd) == 0)
 			return true;
-	} else if (row < SOCKETS_KEYS_MAX && index < SOCKETS_INDICES &&
+	} else if (row >= 0 && row < SOCKETS_KEYS_MAX && index == SOCKETS_COMMON &&
+	           s->common[row] < 0) {
+		s->common[row] = fd;
+		return true;
+	} else if (row >= 0 && row < SOCKETS_KEYS_MAX && index < SOCKETS_INDICES &&
 	           sockets_room(s, index + 1, &err) == 0 && s->fds[row][index] < 0) {
 		s->fds[row][index] = fd;
 		return true;
@@ -240,7 +264,8 @@ bool sockets_restore(struct sockets *s, const char *name, int fd)
 
 static bool row_is_sound(const struct sockets_row *r)
 {
-	return r->n <= SOCKETS_INDICES && r->place.len <= sizeof(r->place.addr) &&
+	return r->has_common <= 1 && r->n <= SOCKETS_INDICES &&
+	       r->place.len <= sizeof(r->place.addr) &&
 	       memchr(r->key.address, '\0', sizeof(r->key.address)) != NULL;
 }
 
@@ -266,8 +291,9 @@ static void count_row(struct sockets *s, size_t row)
 	sockets_drop(s, row, n, true);
 	/* Being made at the moment of death: the place is known once a socket is held. */
 	for (uint32_t i = r->n; i < n; i++)
-		r->position[i] = (uint16_t)i;
+		r->position[i] = (uint16_t)(i + (r->has_common != 0));
 	r->n = n;
+	sockets_count_common(s, row);
 	if (n == 0)
 		r->used = 0;
 }
@@ -306,6 +332,14 @@ const struct socket_key *sockets_key(const struct sockets *s, size_t i)
 		if (s->table->rows[row].used != 0 && i-- == 0)
 			return &s->table->rows[row].key;
 	return NULL;
+}
+
+uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key)
+{
+	ssize_t row = sockets_find(s, key);
+
+	static_assert(SOCKETS_KEYS_MAX <= 64, "a bit for each");
+	return row < 0 ? 0 : 1ull << row;
 }
 
 bool sockets_has_path(const struct sockets *s, const char *path)

@@ -52,13 +52,13 @@ static int compare(const void *a, const void *b)
 }
 
 int sockets_attach(int fd, int type, const uint16_t *positions, size_t n,
-                   const struct steer_aim *aims, size_t n_aims)
+                   const struct steer_aim *aims, size_t n_aims, int common)
 {
 	struct steer_program p;
 	struct sock_fprog prog;
 
 	steer_build_aimed(&p, type == SOCK_DGRAM ? STEER_PEER : STEER_RANDOM, positions, n, aims,
-	                  n_aims);
+	                  n_aims, common);
 	prog = (struct sock_fprog){ p.len, p.code };
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog));
 }
@@ -86,7 +86,8 @@ void sockets_steer_row(struct sockets *s, size_t row)
 			aims[n_aims] = s->aims[i].from;
 			aims[n_aims++].index = r->position[s->aims[i].socket];
 		}
-	if (sockets_attach(s->fds[row][0], r->key.type, s->chosen, n, aims, n_aims) < 0)
+	if (sockets_attach(s->fds[row][0], r->key.type, s->chosen, n, aims, n_aims,
+	                   sockets_use_common(s, r) ? r->common_position : STEER_NO_COMMON) < 0)
 		pm_log(PM_LOG_ERROR, "sockets.steer", "app=%" PRIu32 " port=%u: %s", s->serial,
 		       (unsigned)r->key.port, strerror(errno));
 }
@@ -124,6 +125,8 @@ void sockets_steer(struct sockets *s, uint32_t seat, unsigned generation, bool r
 
 void sockets_begin(struct sockets *s, uint32_t seat, unsigned generation)
 {
+	if (s->table != NULL)
+		sockets_forget_joined(s, sockets_index(seat, generation));
 	/* What the run before had asked for stays in force until this one is ready: connections
 	 * wait there meanwhile. */
 	for (size_t i = 0; s->table != NULL && i < SOCKETS_KEYS_MAX; i++)
@@ -142,6 +145,7 @@ void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t sea
 		return;
 	sockets_set_put(&s->table->rows[row].asking, index, false);
 	sockets_set_put(&s->table->rows[row].asked, index, false);
+	sockets_set_put(&s->table->rows[row].joined, index, false);
 	sockets_steer_row(s, (size_t)row);
 }
 
@@ -229,13 +233,13 @@ void sockets_unaim(struct sockets *s, const struct sockaddr *from)
 
 /* ---- what waits ---- */
 
-static unsigned waiting(const struct sockets_row *r, int fd)
+unsigned sockets_queue(int type, int fd)
 {
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
 	int bytes = 0;
 
-	if (r->key.type == SOCK_DGRAM)
+	if (type == SOCK_DGRAM)
 		return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? 1 : 0;
 	/* Of a listening socket this is the length of its accept queue. */
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_unacked : 0;
@@ -252,7 +256,7 @@ unsigned sockets_waiting(const struct sockets *s, uint32_t seat, unsigned genera
 		const struct sockets_row *r = &s->table->rows[i];
 
 		if (r->used != 0 && r->key.family != AF_UNIX && index < r->n)
-			n += waiting(r, s->fds[i][index]);
+			n += sockets_queue(r->key.type, s->fds[i][index]);
 	}
-	return n;
+	return n + sockets_common_waiting(s, index);
 }

@@ -105,11 +105,11 @@ static void put_aim(struct steer_program *p, const struct steer_aim *aim)
 
 void steer_build(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n)
 {
-	steer_build_aimed(p, by, indices, n, NULL, 0);
+	steer_build_aimed(p, by, indices, n, NULL, 0, STEER_NO_COMMON);
 }
 
 void steer_build_aimed(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n,
-                       const struct steer_aim *aims, size_t n_aims)
+                       const struct steer_aim *aims, size_t n_aims, int common)
 {
 	struct stretch s[STEER_STRETCHES_MAX];
 	size_t n_stretches = 0, at = 0;
@@ -119,6 +119,11 @@ void steer_build_aimed(struct steer_program *p, enum steer_by by, const uint16_t
 	p->len = 0;
 	for (size_t i = 0; i < n_aims; i++)
 		put_aim(p, &aims[i]);
+	if (common != STEER_NO_COMMON) {
+		put(p, BPF_LD | BPF_W | BPF_ABS, RANDOM);
+		jump(p, BPF_JGE | BPF_K, STEER_COMMON_SHARE, 1, 0);
+		put(p, BPF_RET | BPF_K, (uint32_t)common);
+	}
 	while (at < n && n_stretches < STEER_STRETCHES_MAX) {
 		s[n_stretches] = next_stretch(indices + at, n - at);
 		at += s[n_stretches++].count;

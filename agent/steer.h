@@ -31,6 +31,14 @@
 #define STEER_AIM_INSNS 14
 #define STEER_INSNS_MAX (32 + 4 * STEER_STRETCHES_MAX + STEER_AIM_INSNS * STEER_AIMS_MAX)
 
+/*
+ * Of all connections, as a share of 2^32: three of four. From a common socket whoever is free first
+ * takes them, so none waits behind one worker while another is idle; who runs more often takes more
+ * (56 % at full load on two processors), and the rest, dealt evenly, keeps that in bounds.
+ */
+#define STEER_COMMON_SHARE 0xc0000000u
+#define STEER_NO_COMMON    (-1)
+
 enum steer_by {
 	STEER_RANDOM, /* each connection anew */
 	STEER_PEER,   /* by the peer's address and port; IPv4 and IPv6, UDP */
@@ -57,8 +65,9 @@ struct steer_program {
  * indices  n >= 1 of them, in any order; ascending ones make the shortest program
  */
 void steer_build(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n);
-/* The same after up to STEER_AIMS_MAX aims. */
+/* The same after up to STEER_AIMS_MAX aims. common: the index that STEER_COMMON_SHARE of the
+ * connections go to, whichever of the others was next; STEER_NO_COMMON: none. */
 void steer_build_aimed(struct steer_program *p, enum steer_by by, const uint16_t *indices, size_t n,
-                       const struct steer_aim *aims, size_t n_aims);
+                       const struct steer_aim *aims, size_t n_aims, int common);
 
 #endif

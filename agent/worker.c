@@ -116,6 +116,27 @@ unsigned worker_n_given(const struct worker *w)
 	return w->node == NULL ? 0 : node_primary_n_given(w->node);
 }
 
+void worker_join(struct worker *w)
+{
+	if (w->node != NULL)
+		node_primary_join(w->node);
+}
+
+void worker_leave(struct worker *w)
+{
+	if (w->node != NULL)
+		node_primary_leave(w->node);
+}
+
+void worker_return_connections(struct worker *w, struct app *app)
+{
+	struct socket_key key;
+	int fd;
+
+	while (w->node != NULL && node_primary_take_back(w->node, &key, &fd))
+		cluster_return(app, &key, fd);
+}
+
 void worker_drain(struct worker *w)
 {
 	if (w->node != NULL && !node_primary_drain(w->node))

@@ -43,6 +43,13 @@ bool worker_give_connection(struct worker *w, const struct socket_key *key, int 
 /* Connections that it was handed and has not taken yet. */
 unsigned worker_n_given(const struct worker *w);
 
+/* It takes connections from the queue for all as well, where it can; or no longer. */
+void worker_join(struct worker *w);
+void worker_leave(struct worker *w);
+
+/* It has died: what it was handed and has not taken goes to others (cluster_return()). */
+void worker_return_connections(struct worker *w, struct app *app);
+
 /* Tell it to finish: no further requests on the connections it has. */
 void worker_drain(struct worker *w);
 /* Node's graceful way out; it gets no socket and no connection after that. false: it has none, or

@@ -4,13 +4,16 @@
  * When pmd says so, by a message that node hides from the app, every further response of a kept
  * connection says `Connection: close`, no idle connection is cut under a client that may just be
  * asking, and http2 sessions are told to go away. What closes the servers is node's own
- * `disconnect`, which pmd sends next. Until then it only remembers http2 sessions. It does nothing
- * in worker threads; processes that the app starts do not even inherit it.
+ * `disconnect`, which pmd sends next. Until then it only remembers http2 sessions, and passes on what
+ * is for pmd-share.cjs. It does nothing in worker threads; processes that the app starts do not even
+ * inherit it.
  *
  * Runs in node 16 and later. What it relies on beyond node's documentation, and does without where
  * it is missing: `_storeHeader`, `_header` and `_last` of responses.
  */
 'use strict';
+
+const share = require('./pmd-share.cjs');
 
 /* pmd has put this file before the user's own options, and those here: restore them. */
 const theirs = process.env.PMD_NODE_OPTIONS;
@@ -111,6 +114,7 @@ function drain() {
 	const http = require('http');
 
 	draining = true;
+	share.leave();
 	closeAfterResponses(http);
 	closeTwice(require('net'));
 	keepIdle(http, ...(process.versions.openssl ? [require('https')] : []));
@@ -119,11 +123,14 @@ function drain() {
 	sessions.forEach((session) => session.close());
 }
 
-function onInternalMessage(message) {
-	if (message === null || typeof message !== 'object' || message.cmd !== 'NODE_PMD' ||
-	    message.act !== 'drain')
+function onInternalMessage(message, handle) {
+	if (message === null || typeof message !== 'object')
 		return;
 	try {
+		if (message.cmd !== 'NODE_PMD' || message.act !== 'drain') {
+			share.hear(message, handle, !draining);
+			return;
+		}
 		if (!draining)
 			drain();
 		process.send({ cmd: 'NODE_PMD', act: 'draining' }, undefined, undefined, () => {});

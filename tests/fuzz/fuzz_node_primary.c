@@ -39,6 +39,59 @@ void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t sea
 	(void)generation;
 }
 
+static bool has_joined;
+
+uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key)
+{
+	(void)s;
+	return key->port == 80;
+}
+
+bool sockets_has_asked(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                       unsigned generation)
+{
+	(void)s;
+	(void)seat;
+	(void)generation;
+	return key->port == 80;
+}
+
+bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                        unsigned generation)
+{
+	return sockets_has_asked(s, key, seat, generation) && has_joined;
+}
+
+int sockets_get_common(struct sockets *s, const struct socket_key *key, int *fd,
+                       struct pm_error *err)
+{
+	(void)s;
+	*fd = STDERR_FILENO;
+	return key->port == 80 ? 0 : pm_fail(err, PM_NOT_FOUND, "no common socket");
+}
+
+void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                  unsigned generation)
+{
+	has_joined = sockets_has_asked(s, key, seat, generation);
+}
+
+void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation)
+{
+	(void)s;
+	(void)seat;
+	(void)generation;
+	has_joined = false;
+}
+
+void sockets_set_brief(struct sockets *s, uint32_t seat, unsigned generation, bool brief)
+{
+	(void)s;
+	(void)seat;
+	(void)generation;
+	(void)brief;
+}
+
 static void nothing(void *arg)
 {
 	(void)arg;
@@ -88,6 +141,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (ipc_create(&loop, ends[0], ignore, NULL, NULL, &ipc, &err) == 0) {
 		if (node_primary_create(ipc, NULL, &shared, 0, 0, &hooks, &primary, &err) == 0) {
+			has_joined = false;
+			node_primary_join(primary);
 			while (size > 0) {
 				const uint8_t *end = memchr(data, '\n', size);
 				size_t len = end == NULL ? size : (size_t)(end - data);
@@ -101,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				data += len;
 				size -= len;
 			}
+			node_primary_leave(primary);
 			node_primary_destroy(primary);
 		}
 		ipc_close(ipc);

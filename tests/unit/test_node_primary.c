@@ -52,6 +52,65 @@ void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t sea
 	n_unasked++;
 }
 
+/* The common socket of the address that was asked for last. */
+static bool has_joined, is_brief;
+static unsigned n_left;
+
+uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key)
+{
+	(void)s;
+	assert_ptr_equal(key, &asked);
+	return 1u << 5;
+}
+
+bool sockets_has_asked(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                       unsigned generation)
+{
+	(void)s;
+	assert_int_equal(seat, 3);
+	assert_int_equal(generation, 1);
+	return key->port != 0;
+}
+
+bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                        unsigned generation)
+{
+	return sockets_has_asked(s, key, seat, generation) && has_joined;
+}
+
+int sockets_get_common(struct sockets *s, const struct socket_key *key, int *fd,
+                       struct pm_error *err)
+{
+	(void)s;
+	(void)err;
+	assert_ptr_equal(key, &asked);
+	*fd = null_fd;
+	return 0;
+}
+
+void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                  unsigned generation)
+{
+	has_joined = sockets_has_asked(s, key, seat, generation);
+}
+
+void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation)
+{
+	(void)s;
+	assert_int_equal(seat, 3);
+	assert_int_equal(generation, 1);
+	has_joined = false;
+	n_left++;
+}
+
+void sockets_set_brief(struct sockets *s, uint32_t seat, unsigned generation, bool brief)
+{
+	(void)s;
+	assert_int_equal(seat, 3);
+	assert_int_equal(generation, 1);
+	is_brief = brief;
+}
+
 struct rig {
 	uv_loop_t loop;
 	int worker; /* its end of the channel */
@@ -111,6 +170,9 @@ static int set_up(void **state)
 	int ends[2];
 
 	memset(&r, 0, sizeof(r));
+	memset(&asked, 0, sizeof(asked));
+	has_joined = is_brief = false;
+	n_left = 0;
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	assert_true(null_fd >= 0);
 	assert_int_equal(uv_loop_init(&r.loop), 0);
@@ -399,6 +461,120 @@ static void draining_is_a_message_that_node_hides(void **state)
 	assert_string_equal(got(r, &with_fd), "");
 }
 
+static void what_it_has_not_taken_when_it_dies_comes_back(void **state)
+{
+	struct socket_key key = {
+		.type = SOCK_STREAM, .family = AF_INET, .address = "127.0.0.1", .port = 90
+	};
+	struct rig *r = *state;
+	bool with_fd;
+	int fd;
+
+	for (int i = 0; i < 3; i++)
+		assert_true(node_primary_give(r->primary, &key, null_fd));
+	assert_non_null(strstr(got(r, &with_fd), "newconn"));
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}"); /* the first is its own affair */
+	memset(&key, 0, sizeof(key));
+	for (int i = 0; i < 2; i++) {
+		assert_true(node_primary_take_back(r->primary, &key, &fd));
+		assert_int_equal(key.port, 90);
+		assert_int_equal(close(fd), 0);
+	}
+	assert_false(node_primary_take_back(r->primary, &key, &fd));
+}
+
+#define JOINED(key, ok) \
+	"{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_JOINED "\",\"key\":\"" key "\",\"ok\":" ok "}"
+#define ABLE "{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_ABLE "\"}"
+
+/* It listens on port 90, and has said that it can join. Returns what it is called there. */
+static const char *listen_and_be_able(struct rig *r)
+{
+	bool with_fd;
+
+	say(r,
+	    "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":\"127.0.0.1\",\"port\":90,"
+	    "\"addressType\":4,\"seq\":7}");
+	assert_non_null(strchr(got(r, &with_fd), '{'));
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	node_primary_join(r->primary);
+	assert_string_equal(got(r, &with_fd), PRELOAD_ABLE_MESSAGE "\n");
+	node_primary_join(r->primary); /* it is asked once */
+	assert_string_equal(got(r, &with_fd), "");
+	say(r, ABLE);
+	return "127.0.0.1:90:2:0";
+}
+
+static void a_worker_that_can_joins_the_common_queue(void **state)
+{
+	struct rig *r = *state;
+	const char *name = listen_and_be_able(r), *text;
+	bool with_fd;
+
+	text = got(r, &with_fd);
+	assert_true(with_fd);
+	assert_non_null(strstr(text, "\"cmd\":\"NODE_PMD\""));
+	assert_non_null(strstr(text, "\"act\":\"" PRELOAD_JOIN "\""));
+	assert_non_null(strstr(text, name));
+	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	assert_false(has_joined);
+	say(r, JOINED("another", "true"));
+	say(r, JOINED("127.0.0.1:90:2:0", "1"));
+	assert_false(has_joined);
+	say(r, JOINED("127.0.0.1:90:2:0", "true"));
+	assert_true(has_joined);
+	node_primary_join(r->primary); /* once */
+	assert_string_equal(got(r, &with_fd), "");
+	assert_string_equal(r->heard, "");
+	node_primary_leave(r->primary);
+	assert_string_equal(got(r, &with_fd), PRELOAD_LEAVE_MESSAGE "\n");
+	assert_int_equal(n_left, 1);
+	node_primary_join(r->primary); /* and again */
+	assert_non_null(strstr(got(r, &with_fd), PRELOAD_JOIN));
+	assert_true(with_fd);
+}
+
+static void nobody_joins_who_was_not_invited_or_must_leave(void **state)
+{
+	struct rig *r = *state;
+	bool with_fd;
+
+	say(r, ABLE);
+	say(r, JOINED("127.0.0.1:90:2:0", "true"));
+	assert_false(has_joined);
+	(void)listen_and_be_able(r);
+	(void)got(r, &with_fd);
+	node_primary_leave(r->primary);
+	assert_string_equal(got(r, &with_fd), PRELOAD_LEAVE_MESSAGE "\n");
+	say(r, JOINED("127.0.0.1:90:2:0", "true")); /* they have crossed */
+	assert_false(has_joined);
+	assert_string_equal(got(r, &with_fd), PRELOAD_LEAVE_MESSAGE "\n");
+}
+
+static void one_that_leaves_for_good_joins_nothing(void **state)
+{
+	struct rig *r = *state;
+	bool with_fd;
+
+	node_primary_is_leaving(r->primary);
+	node_primary_join(r->primary);
+	assert_string_equal(got(r, &with_fd), "");
+	node_primary_leave(r->primary);
+	assert_int_equal(n_left, 0);
+}
+
+/* However often it changes its mind, the kernel gets a new program twice a second at most. */
+static void what_it_says_of_its_connections_counts_now_and_then(void **state)
+{
+	struct rig *r = *state;
+
+	say(r, "{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_BRIEF "\",\"on\":true}");
+	assert_true(is_brief);
+	say(r, "{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_BRIEF "\",\"on\":false}");
+	assert_true(is_brief);
+	assert_string_equal(r->heard, "");
+}
+
 int main(void)
 {
 #define RIGGED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -414,6 +590,11 @@ int main(void)
 		RIGGED(one_that_does_not_take_them_is_full_before_its_own_answers_are),
 		RIGGED(without_memory_nothing_is_handed_over_and_nothing_else_is_closed),
 		RIGGED(draining_is_a_message_that_node_hides),
+		RIGGED(what_it_has_not_taken_when_it_dies_comes_back),
+		RIGGED(a_worker_that_can_joins_the_common_queue),
+		RIGGED(nobody_joins_who_was_not_invited_or_must_leave),
+		RIGGED(one_that_leaves_for_good_joins_nothing),
+		RIGGED(what_it_says_of_its_connections_counts_now_and_then),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

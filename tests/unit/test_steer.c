@@ -262,7 +262,8 @@ static void only_the_connection_that_is_aimed_goes_there(void **state)
 	struct packet packet;
 
 	(void)state;
-	steer_build_aimed(&p, STEER_RANDOM, indices, PM_COUNT(indices), aims, PM_COUNT(aims));
+	steer_build_aimed(&p, STEER_RANDOM, indices, PM_COUNT(indices), aims, PM_COUNT(aims),
+	                  STEER_NO_COMMON);
 	for (unsigned v6 = 0; v6 < 2; v6++)
 		for (unsigned client = 6; client < 10; client++)
 			for (unsigned port = 999; port < 1003; port++) {
@@ -277,13 +278,36 @@ static void only_the_connection_that_is_aimed_goes_there(void **state)
 				assert_int_equal(run(&p, &packet), want);
 			}
 	/* With one socket ready, too, and with options in the header. */
-	steer_build_aimed(&p, STEER_RANDOM, indices, 1, aims, PM_COUNT(aims));
+	steer_build_aimed(&p, STEER_RANDOM, indices, 1, aims, PM_COUNT(aims), STEER_NO_COMMON);
 	set_peer(&packet, false, 7, 1000);
 	packet.net[0] = 0x46;
 	memmove(packet.net + 24, packet.net + 20, 2);
 	assert_int_equal(run(&p, &packet), 5);
 	set_peer(&packet, false, 1, 1000);
 	assert_int_equal(run(&p, &packet), 0);
+}
+
+static void the_common_socket_gets_its_share_and_the_others_the_rest(void **state)
+{
+	static const uint16_t indices[] = { 0, 2 };
+	const struct steer_aim aim = aim_at(false, 7, 1000, 5);
+	struct steer_program p;
+	struct packet packet;
+
+	(void)state;
+	steer_build_aimed(&p, STEER_RANDOM, indices, PM_COUNT(indices), &aim, 1, 9);
+	set_peer(&packet, false, 8, 1000);
+	packet.random = 0;
+	assert_int_equal(run(&p, &packet), 9);
+	packet.random = STEER_COMMON_SHARE - 1;
+	assert_int_equal(run(&p, &packet), 9);
+	packet.random = STEER_COMMON_SHARE;
+	assert_int_equal(run(&p, &packet), 0);
+	packet.random = UINT32_MAX;
+	assert_int_equal(run(&p, &packet), 2);
+	packet.random = 0;
+	set_peer(&packet, false, 7, 1000);
+	assert_int_equal(run(&p, &packet), 5);
 }
 
 static void the_longest_program_has_room(void **state)
@@ -297,7 +321,7 @@ static void the_longest_program_has_room(void **state)
 		indices[i] = (uint16_t)(3 * i);
 	for (unsigned i = 0; i < PM_COUNT(aims); i++)
 		aims[i] = aim_at(true, i, 1, 1);
-	steer_build_aimed(&p, STEER_PEER, indices, PM_COUNT(indices), aims, PM_COUNT(aims));
+	steer_build_aimed(&p, STEER_PEER, indices, PM_COUNT(indices), aims, PM_COUNT(aims), 1);
 	assert_true(p.len <= STEER_INSNS_MAX);
 }
 
@@ -311,6 +335,7 @@ int main(void)
 		cmocka_unit_test(peers_are_spread),
 		cmocka_unit_test(options_in_the_header_move_the_port),
 		cmocka_unit_test(only_the_connection_that_is_aimed_goes_there),
+		cmocka_unit_test(the_common_socket_gets_its_share_and_the_others_the_rest),
 		cmocka_unit_test(the_longest_program_has_room),
 	};
 

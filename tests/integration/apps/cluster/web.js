@@ -5,8 +5,8 @@
 //       naive, and has more to do than to serve
 // WHERE [http:|https:|http2:|http2s:|net:|udp:][HOST:]PORT or a path; https takes KEY and CERT from the environment
 //
-// Answers with who it is; /slow?MS after so long; /stream?MS in two halves so far apart; /env with what a process that
-// it starts inherits.
+// Answers with who it is; /slow?MS after so long; /busy?MS the same, and does nothing else meanwhile; /stream?MS in two
+// halves so far apart; /env with what a process that it starts inherits.
 'use strict';
 const fs = require('fs');
 
@@ -22,6 +22,12 @@ function answer(req, res) {
 		headers.Connection = 'keep-alive';
 	if (path === '/slow') {
 		setTimeout(() => res.writeHead(200, headers).end('slow\n'), Number(ms));
+	} else if (path === '/busy') {
+		const end = Date.now() + Number(ms);
+
+		while (Date.now() < end)
+			;
+		res.writeHead(200, headers).end('busy\n');
 	} else if (path === '/stream') {
 		res.writeHead(200, headers).write('first\n');
 		setTimeout(() => res.end('second\n'), Number(ms));

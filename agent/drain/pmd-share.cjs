@@ -1,0 +1,157 @@
+/*
+ * pmd-share.cjs - lets the Node workers of an app take connections from one common queue.
+ *
+ * Each worker listens on a socket of its own, and the kernel deals connections out evenly among
+ * them. Short ones may then wait behind a busy worker while another is idle. So pmd has a socket
+ * for all beside those: a worker that is ready joins it, and while workers say that their
+ * connections are brief, new ones go there. Kept connections stay evenly dealt.
+ *
+ * Needs libuv 1.45 (node 20): before that a worker takes all that waits as soon as it wakes, busy or
+ * not. What it relies on beyond node's documentation, and declines to join without: `_handle` and
+ * `_connections` of servers, `onconnection` and the owner symbol of their handles.
+ */
+'use strict';
+
+const { setTimeout } = globalThis;
+const { send } = process;
+
+const BACKLOG = 511;
+const LOOK_MS = 1000;
+/* Looks without brief connections before that is said: they may only pause. */
+const PATIENCE = 3;
+
+const listening = new Map(); /* handles of the worker's own sockets, by pmd's name for them */
+const joined = new Map();    /* { handle, server } of common sockets, by the same name */
+const counted = new WeakSet();
+let accepted = 0;
+let looking = false;
+let brief = false;
+let misses = 0;
+
+function say(message) {
+	if (process.connected)
+		send.call(process, { cmd: 'NODE_PMD', ...message }, undefined, undefined, () => {});
+}
+
+function isAble() {
+	const [major, minor] = String(process.versions.uv).split('.').map(Number);
+
+	return major > 1 || minor >= 45;
+}
+
+/* ---- how long connections last ---- */
+
+/* By Little's law they last half a second where twice as many come in a second as are there. */
+function look() {
+	let open = 0;
+
+	looking = false;
+	for (const { server } of joined.values())
+		open += server._connections;
+	if (accepted > 2 * open) {
+		misses = 0;
+		if (!brief)
+			say({ act: 'brief', on: brief = true });
+	} else if (brief && ++misses >= PATIENCE) {
+		misses = 0;
+		say({ act: 'brief', on: brief = false });
+	}
+	if (accepted > 0 || brief)
+		lookLater();
+	accepted = 0;
+}
+
+/* No timer where nothing comes. */
+function lookLater() {
+	if (looking)
+		return;
+	looking = true;
+	setTimeout(look, LOOK_MS).unref();
+}
+
+function count(handle) {
+	const { onconnection } = handle;
+
+	if (counted.has(handle))
+		return;
+	counted.add(handle);
+	handle.onconnection = function (error, client) {
+		accepted++;
+		lookLater();
+		return onconnection.call(this, error, client);
+	};
+}
+
+/* ---- the common sockets ---- */
+
+function leaveOne(name) {
+	const one = joined.get(name);
+
+	joined.delete(name);
+	if (one !== undefined)
+		one.handle.close();
+}
+
+/* Its own socket, from pmd's answer to node. */
+function remember(name, handle) {
+	const { close } = handle;
+
+	listening.set(name, handle);
+	handle.close = function (...args) {
+		if (listening.get(name) === handle) {
+			listening.delete(name);
+			leaveOne(name);
+		}
+		return close.apply(this, args);
+	};
+}
+
+function join(name, handle) {
+	const own = listening.get(name);
+	const owner = own && Object.getOwnPropertySymbols(own).find((s) => s.description === 'owner_symbol');
+	const server = owner && own[owner];
+
+	if (joined.has(name)) { /* a new supervisor asks again */
+		handle.close();
+		return true;
+	}
+	if (!server || server._handle !== own || !Number.isInteger(server._connections) ||
+	    typeof own.onconnection !== 'function') {
+		handle.close();
+		return false;
+	}
+	count(own);
+	handle.onconnection = own.onconnection;
+	handle[owner] = server;
+	if (handle.listen(BACKLOG) !== 0) {
+		handle.close();
+		return false;
+	}
+	handle.unref(); /* whether the worker lives on is its own socket's affair */
+	joined.set(name, { handle, server });
+	return true;
+}
+
+/* ---- what pmd says ---- */
+
+exports.leave = function () {
+	[...joined.keys()].forEach(leaveOne);
+};
+
+/* mayJoin: the worker does not drain. */
+exports.hear = function (message, handle, mayJoin) {
+	if (message.cmd === 'NODE_CLUSTER') {
+		if (message.ack !== undefined && typeof message.key === 'string' && handle && handle.close)
+			remember(message.key, handle);
+	} else if (message.act === 'able') {
+		if (mayJoin && isAble())
+			say({ act: 'able' });
+	} else if (message.act === 'join') {
+		if (handle && mayJoin)
+			say({ act: 'joined', key: message.key, ok: join(message.key, handle) });
+		else if (handle)
+			handle.close();
+	} else if (message.act === 'leave') {
+		exports.leave();
+	}
+};

@@ -1,0 +1,156 @@
+"""While connections are brief, node workers take them from one queue: none waits for a busy worker beside an idle one."""
+
+import os
+import re
+import selectors
+import signal
+import socket
+import time
+import unittest
+
+from clusters import SOAK, ClusterTestCase
+from loads import nodes
+from pmdtest import kill
+
+REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+CONNECTIONS = 100
+BUSY_MS = 1500
+ROUNDS = 20 if SOAK else 1
+
+
+class CommonQueue(ClusterTestCase):
+    def ask(self, path):
+        client = socket.create_connection(self.address)
+        client.sendall(REQUEST % path)
+        client.setblocking(False)
+        return client
+
+    def answered_meanwhile(self):
+        """The share of new connections that are answered while one of the two workers is busy. Half of them, if each worker
+        has a queue of its own; 7 of 8, if 3 of 4 go to the common one."""
+        busy = self.ask(b"/busy?%d" % BUSY_MS)
+        time.sleep(0.1)
+        clients = {self.ask(b"/") for _ in range(CONNECTIONS)}
+        answered, is_over = 0, False
+        with selectors.DefaultSelector() as selector:
+            for client in {busy, *clients}:
+                selector.register(client, selectors.EVENT_READ)
+            while clients:
+                ready = selector.select(30)
+                self.assertTrue(ready, f"{len(clients)} connections are never answered")
+                is_over = is_over or any(key.fileobj is busy for key, _ in ready)
+                for client in [key.fileobj for key, _ in ready]:
+                    self.assertIn(b" 200 ", client.recv(65536))
+                    selector.unregister(client)
+                    client.close()
+                    answered += client is not busy and not is_over
+                    clients.discard(client)
+        busy.close()
+        return answered / CONNECTIONS
+
+    def wait_common(self):
+        """Until new connections go to the common queue. Five standard deviations from either side."""
+        self.wait(lambda: self.answered_meanwhile() > 0.71, 30, "a common queue")
+
+    def modern(self):
+        """Node from 20 on: what came before takes all that waits, busy or not."""
+        return {name: node for name, node in nodes().items() if name not in ("debian", "16", "18")}
+
+    def test_brief_connections_wait_for_whoever_is_free(self):
+        for name, node in self.modern().items():
+            with self.subTest(node=name):
+                self.start(node)
+                self.assertLess(self.answered_meanwhile(), 0.75, "before anybody could know")
+                with self.load(False, rate=200):
+                    self.wait_common()
+            self.pmctl("delete", "api", check=False)
+
+    def test_what_must_not_be_preloaded_keeps_its_own_queues(self):
+        self.start(drain=False)
+        with self.load(False, rate=200) as load:
+            load.wait_for(500)
+            self.assertLess(self.answered_meanwhile(), 0.75)
+
+    def test_kept_connections_are_dealt_evenly_again(self):
+        self.start()
+        with self.load(False, rate=200):
+            self.wait_common()
+        self.wait(lambda: self.kept_evenly(), 60, "even shares")
+
+    def kept_evenly(self):
+        """Whether of 64 kept connections each worker has 20 at least; at rest before, for a second more than it takes."""
+        time.sleep(5)
+        clients = [socket.create_connection(self.address) for _ in range(64)]
+        seen = []
+        for client in clients:
+            client.sendall(REQUEST.replace(b"Connection: close\r\n", b"") % b"/")
+        for client in clients:
+            client.settimeout(30)
+            seen.append(re.search(rb"X-Worker: (\d+)", client.recv(65536)).group(1))
+        for client in clients:
+            client.close()
+        return min(seen.count(worker) for worker in set(seen)) >= 20 and len(set(seen)) == 2
+
+    def test_no_request_fails_while_workers_and_supervisors_come_and_go(self):
+        self.start(mode="graceful")
+        with self.load(False, rate=300) as load:
+            for _ in range(ROUNDS):
+                self.wait_common()
+                self.reload_rounds(load, 1)
+                self.wait_common()
+                dead = self.supervisor_pid()
+                kill(dead)
+                self.wait_dead(dead)
+                self.pmctl("ping")
+                self.wait_common()  # as it was, and after the next change
+                self.pmctl("scale", "api", "3", timeout=60)
+                self.pmctl("scale", "api", "2", timeout=60)
+                self.wait_common()
+                self.pmctl("agent", "upgrade", timeout=60)
+                self.wait_common()
+                self.pmctl("reload", "api", timeout=60)
+
+    def test_a_dead_workers_connections_are_others(self):
+        self.start(restart_delay=3000)
+        with self.load(False, rate=200):
+            self.wait_common()
+            before = self.pids()
+        stopped = before[0]
+        # It is there, but takes nothing; then it is gone. Nobody waits for it but who had come to its own queue.
+        os.kill(stopped, signal.SIGSTOP)
+        clients = {self.ask(b"/") for _ in range(CONNECTIONS)}
+        self.assertGreater(self.count_answered(clients, 3), 0.71 * CONNECTIONS)
+        kill(stopped)
+        self.assertEqual(self.count_answered(clients, 30, all_of=True), CONNECTIONS)
+
+    def count_answered(self, clients, seconds, all_of=False):
+        deadline = time.monotonic() + seconds
+        answered = set()
+        while len(answered) < len(clients) and time.monotonic() < deadline:
+            for client in clients - answered:
+                try:
+                    data = client.recv(65536, socket.MSG_PEEK)
+                except BlockingIOError:
+                    continue
+                self.assertIn(b" 200 ", data)
+                answered.add(client)
+            time.sleep(0.02)
+        for client in clients if all_of else ():
+            client.close()
+        return len(answered)
+
+    def test_when_all_die_their_successors_answer(self):
+        self.start(restart_delay=100)
+        with self.load(False, rate=200):
+            self.wait_common()
+            pids = self.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        clients = {self.ask(b"/") for _ in range(CONNECTIONS)}
+        for pid in pids:
+            kill(pid)
+        self.assertEqual(self.count_answered(clients, 30, all_of=True), CONNECTIONS)
+
+
+if __name__ == "__main__":
+    unittest.main()
