@@ -12,21 +12,23 @@
  */
 'use strict';
 
-const { setTimeout } = globalThis;
+const { performance, setTimeout } = globalThis; /* an app's tests may replace them */
 const { send } = process;
 
 const BACKLOG = 511;
-const LOOK_MS = 1000;
-/* Looks without brief connections before that is said: they may only pause. */
-const PATIENCE = 3;
+const LOOK_MS = 200;
+/* Two looks must find brief connections in so long (kept ones may all be closed in one), and none in
+ * so long means that they are no longer. */
+const PATIENCE_MS = 3000;
 
 const listening = new Map(); /* handles of the worker's own sockets, by pmd's name for them */
 const joined = new Map();    /* { handle, server } of common sockets, by the same name */
 const counted = new WeakSet();
-let accepted = 0;
+let accepted = 0; /* since the last look */
+let wereOpen = 0; /* then */
 let looking = false;
 let brief = false;
-let misses = 0;
+let foundAt = -PATIENCE_MS;
 
 function say(message) {
 	if (process.connected)
@@ -41,30 +43,36 @@ function isAble() {
 
 /* ---- how long connections last ---- */
 
-/* By Little's law they last half a second where twice as many come in a second as are there. */
-function look() {
+function countOpen() {
 	let open = 0;
 
-	looking = false;
 	for (const { server } of joined.values())
 		open += server._connections;
-	if (accepted > 2 * open) {
-		misses = 0;
-		if (!brief)
-			say({ act: 'brief', on: brief = true });
-	} else if (brief && ++misses >= PATIENCE) {
-		misses = 0;
-		say({ act: 'brief', on: brief = false });
+	return open;
+}
+
+/* By Little's law they last half a second where twice as many end in a second as are there. */
+function look() {
+	const open = countOpen();
+	const ended = wereOpen + accepted - open;
+	const now = performance.now();
+	const recently = now - foundAt < PATIENCE_MS;
+	let is = brief && recently;
+
+	looking = false;
+	if (ended > 0 && ended * 1000 > 2 * LOOK_MS * open) {
+		foundAt = now;
+		is = recently;
 	}
+	if (is !== brief)
+		say({ act: 'brief', on: brief = is });
 	if (accepted > 0 || brief)
 		lookLater();
 	accepted = 0;
+	wereOpen = open;
 }
 
-/* No timer where nothing comes. */
 function lookLater() {
-	if (looking)
-		return;
 	looking = true;
 	setTimeout(look, LOOK_MS).unref();
 }
@@ -76,8 +84,12 @@ function count(handle) {
 		return;
 	counted.add(handle);
 	handle.onconnection = function (error, client) {
+		if (!looking) { /* no timer where nothing comes */
+			wereOpen = countOpen();
+			accepted = 0;
+			lookLater();
+		}
 		accepted++;
-		lookLater();
 		return onconnection.call(this, error, client);
 	};
 }

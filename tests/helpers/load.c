@@ -1,12 +1,13 @@
 /*
  * load.c - constant HTTP/1.1 load on one address, and an exact account of what became of it.
  *
- *   load [-c CONNECTIONS] [-k] [-r RATE] [-n COUNT] [-t TIMEOUT_MS] [-p PATH] [-w MS] ADDRESS
+ *   load [-c CONNECTIONS] [-k] [-r RATE [-j]] [-n COUNT] [-t TIMEOUT_MS] [-p PATH] [-w MS] ADDRESS
  *
  * ADDRESS  127.0.0.1:PORT, [::1]:PORT, or the path of a unix socket
  * -c       connections at a time (8)
  * -k       keep-alive: connections are used again; else there is one for each request
  * -r       requests a second, all connections together (0: as fast as they are answered)
+ * -j       they come at random times, not evenly spaced; the same ones in each run
  * -n       end after so many requests (0: at SIGTERM or SIGINT)
  * -t       a request without a whole answer for so long has failed (10000)
  * -p       the path to ask for (/)
@@ -99,7 +100,7 @@ static struct {
 		struct sockaddr_un un;
 	} addr;
 	socklen_t addr_len;
-	bool keep;
+	bool keep, at_random;
 	double rate;
 	unsigned n_connections;
 	uint64_t count, timeout_us, wait_us;
@@ -363,7 +364,9 @@ static uint64_t next_turn_us(const struct connection *c, uint64_t now)
 
 	if (options.rate <= 0)
 		return 0;
-	turn = c->turn_us + (uint64_t)((double)options.n_connections * 1e6 / options.rate);
+	/* Gaps between none and twice the mean, of many connections: as good as independent. */
+	turn = c->turn_us + (uint64_t)((double)options.n_connections * 1e6 / options.rate *
+	                               (options.at_random ? 2 * drand48() : 1));
 	return turn > now ? turn : now;
 }
 
@@ -468,6 +471,7 @@ static void run(int signal_fd)
 		(void)die("epoll_ctl");
 	for (;;) {
 		uint64_t now = now_us();
+		struct timespec wait;
 		int n;
 
 		if (wake_us <= now) {
@@ -475,8 +479,9 @@ static void run(int signal_fd)
 				return;
 			now = now_us();
 		}
-		n = epoll_wait(epoll_fd, events, EVENTS_MAX,
-		               wake_us <= now ? 0 : (int)((wake_us - now) / 1000 + 1));
+		wait.tv_sec = wake_us <= now ? 0 : (time_t)((wake_us - now) / 1000000);
+		wait.tv_nsec = wake_us <= now ? 0 : (long)((wake_us - now) % 1000000 * 1000);
+		n = epoll_pwait2(epoll_fd, events, EVENTS_MAX, &wait, NULL);
 		for (int i = 0; i < n; i++) {
 			struct connection *c = events[i].data.ptr;
 
@@ -519,7 +524,7 @@ static bool parse_address(const char *text)
 
 static bool parse_options(int argc, char **argv)
 {
-	for (int option; (option = getopt(argc, argv, "c:kr:n:t:p:w:")) >= 0;) {
+	for (int option; (option = getopt(argc, argv, "c:kr:jn:t:p:w:")) >= 0;) {
 		uint64_t number = optarg == NULL ? 0 : strtoull(optarg, NULL, 10);
 
 		if (option == 'c' && number > 0 && number <= CONNECTIONS_MAX)
@@ -528,6 +533,8 @@ static bool parse_options(int argc, char **argv)
 			options.keep = true;
 		else if (option == 'r')
 			options.rate = strtod(optarg, NULL);
+		else if (option == 'j')
+			options.at_random = true;
 		else if (option == 'n')
 			options.count = number;
 		else if (option == 't')
@@ -566,7 +573,7 @@ int main(int argc, char **argv)
 	int signal_fd;
 
 	if (!parse_options(argc, argv)) {
-		(void)fprintf(stderr, "usage: load [-c CONNECTIONS] [-k] [-r RATE] [-n COUNT] "
+		(void)fprintf(stderr, "usage: load [-c CONNECTIONS] [-k] [-r RATE [-j]] [-n COUNT] "
 		                      "[-t TIMEOUT_MS] [-p PATH] [-w MS] ADDRESS\n");
 		return 2;
 	}

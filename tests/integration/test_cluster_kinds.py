@@ -303,7 +303,7 @@ class Triggers(ReloadCase):
             self.pmctl("reload", "api", "--max-memory-restart", "1M")
             self.wait(lambda: not set(before) & set(self.pids()), 60, "successors for want of memory")
             # Not with --force, which would cut what the limit has begun.
-            self.wait(lambda: self.pmctl("reload", "api", "--max-memory-restart", "4G", check=False).returncode == 0, 60,
+            self.wait(lambda: self.pmctl("reload", "api", "--max-memory-restart", "4G", check=False).code == 0, 60,
                       "a reload between those for want of memory")
             account = load.finish()
         self.assertEqual(account["failures"], 0, account)
