@@ -33,6 +33,7 @@ struct late {
 
 struct cluster {
 	struct app *app;           /* borrowed */
+	uv_timer_t prune;          /* owned */
 	struct sockets *sockets;   /* owned; NULL: nothing is listened on */
 	struct node_shared shared; /* owned */
 	struct late *late;
@@ -111,6 +112,8 @@ static struct cluster *get_cluster(struct app *app, struct pm_error *err)
 			return NULL;
 		}
 		c->app = app;
+		(void)uv_timer_init(app->su->loop, &c->prune); /* never fails */
+		c->prune.data = c;
 		app->cluster = c;
 	}
 	if (c->sockets == NULL && make_sockets(app, &c->sockets, err) < 0)
@@ -231,6 +234,7 @@ void cluster_refresh(const struct instance *inst)
 
 	if (s == NULL)
 		return;
+	cluster_prune_later(instance_app(inst));
 	for (size_t i = 0; i < app_n_all(app); i++) {
 		const struct instance *other = app_any(app, i);
 
@@ -337,6 +341,53 @@ void cluster_rest(struct app *app)
 	}
 	close_sockets(c);
 	node_shared_finish(&c->shared);
+}
+
+/* ---- addresses that nobody listens on ---- */
+
+static bool is_there(void *arg, uint32_t seat, unsigned generation)
+{
+	const struct app *app = arg;
+
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		const struct inst_core *core = instance_core(app_any(app, i));
+
+		if (core->instance == seat && core->generation == generation &&
+		    life_has_process(&core->life))
+			return true;
+	}
+	return false;
+}
+
+/* Does everyone who is to run do so, and has asked for what it listens on? */
+static bool is_at_rest(const struct app *app)
+{
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		const struct inst_core *core = instance_core(app_any(app, i));
+
+		if (core->heirs != 0 ||
+		    (life_is_wanted(&core->life) && core->life.state != LIFE_UP))
+			return false;
+	}
+	return true;
+}
+
+static void on_prune(uv_timer_t *timer)
+{
+	struct cluster *c = timer->data;
+
+	/* Else what is awaited sets the timer anew. */
+	if (c->sockets != NULL && is_at_rest(c->app))
+		(void)sockets_prune(c->sockets, is_there, c->app);
+}
+
+void cluster_prune_later(struct app *app)
+{
+	struct cluster *c = app->cluster;
+
+	if (c != NULL && c->sockets != NULL)
+		(void)uv_timer_start(&c->prune, on_prune, app->spec->listen_timeout_ms,
+		                     0); /* fails only while closing */
 }
 
 /* ---- queues that nobody serves ---- */
@@ -583,10 +634,12 @@ void cluster_restored(struct super *su)
 	free(told.list);
 	told.list = NULL;
 	told.n = told.cap = 0;
-	for (struct app *app = su->apps; app != NULL; app = app->next)
+	for (struct app *app = su->apps; app != NULL; app = app->next) {
 		if (app->cluster != NULL && app->cluster->sockets != NULL &&
 		    sockets_restored(app->cluster->sockets, &err) < 0)
 			super_degraded(su, "cluster", err.what);
+		cluster_prune_later(app);
+	}
 }
 
 void cluster_each_held(const struct super *su, cluster_held_fn *fn, void *arg)
@@ -594,6 +647,11 @@ void cluster_each_held(const struct super *su, cluster_held_fn *fn, void *arg)
 	for (const struct app *app = su->apps; app != NULL; app = app->next)
 		if (app->cluster != NULL && app->cluster->sockets != NULL)
 			sockets_each_held(app->cluster->sockets, fn, arg);
+}
+
+static void on_prune_closed(uv_handle_t *handle)
+{
+	free(handle->data);
 }
 
 void cluster_destroy(struct cluster *c, bool close)
@@ -605,8 +663,8 @@ void cluster_destroy(struct cluster *c, bool close)
 	if (close)
 		close_sockets(c);
 	else
-		sockets_destroy(c->sockets, false);
+		sockets_destroy(PM_STEAL(c->sockets), false);
 	close_parked(c);
 	node_shared_finish(&c->shared);
-	free(c);
+	uv_close((uv_handle_t *)&c->prune, on_prune_closed);
 }

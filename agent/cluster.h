@@ -76,6 +76,10 @@ void cluster_sweep_late(struct app *app, uint32_t seat, unsigned generation);
  * or the next that is ready. */
 void cluster_return(struct app *app, const struct socket_key *key, int fd);
 
+/* A worker may have been the last one that listened on some address. Once all that run have had
+ * their listen_timeout to ask for it, and none did, it is given back. */
+void cluster_prune_later(struct app *app);
+
 /* Nothing of the app runs or is to run: give its addresses back. Fewer seats, if the highest are
  * free. */
 void cluster_rest(struct app *app);

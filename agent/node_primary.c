@@ -404,10 +404,11 @@ static void on_close(struct node_primary *p, const json_t *m)
 
 	p->n_listening -= p->n_listening > 0;
 	key = find_key(p, name);
-	if (key == NULL)
-		return;
-	sockets_unask(p->sockets, key, p->seat, p->generation);
-	p->common.invited &= ~sockets_bit(p->sockets, key);
+	if (key != NULL) {
+		sockets_unask(p->sockets, key, p->seat, p->generation);
+		p->common.invited &= ~sockets_bit(p->sockets, key);
+	}
+	p->hooks.closed(p->hooks.arg);
 }
 
 static void on_cluster(struct node_primary *p, const json_t *m)

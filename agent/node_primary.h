@@ -29,6 +29,8 @@ struct node_primary_hooks {
 	void (*online)(void *arg);
 	/* It listens: "127.0.0.1:8080", a path, or "*:8080". */
 	void (*listening)(void *arg, const char *address);
+	/* It has closed one of them. */
+	void (*closed)(void *arg);
 	/* It wants to listen and cannot: what was said to it. */
 	void (*refused)(void *arg, const char *address, const char *why);
 	/* A message that is the app's own. */

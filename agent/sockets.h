@@ -126,6 +126,15 @@ PM_MUST_CHECK int sockets_get(struct sockets *s, const struct socket_key *key, u
  * worker listens on it (sockets_set_in_use). false: it stays.
  */
 bool sockets_release(struct sockets *s, const struct socket_key *key);
+/*
+ * Close, and have the keeper forget, the addresses that nobody who is there has asked for: clients
+ * are refused then, instead of waiting for nobody, and others may listen there.
+ *
+ * is_there  has the seat and generation a process
+ * returns   how many were closed
+ */
+typedef bool sockets_is_there_fn(void *arg, uint32_t seat, unsigned generation);
+size_t sockets_prune(struct sockets *s, sockets_is_there_fn *is_there, void *arg);
 void sockets_set_in_use(struct sockets *s, const struct socket_key *key);
 
 /* The address a key is bound to, as text "127.0.0.1:8080", and its port. false: not bound. */

@@ -212,6 +212,34 @@ int sockets_room(struct sockets *s, uint32_t n, struct pm_error *err)
 	return 0;
 }
 
+static void print_place(const struct sockets_row *r, char *out, size_t size, uint16_t *port)
+{
+	char host[64], service[8];
+
+	*port = 0;
+	if (r->key.family == AF_UNIX) {
+		(void)snprintf(out, size, "%s", r->key.address);
+		return;
+	}
+	if (getnameinfo((const struct sockaddr *)&r->place.addr, r->place.len, host, sizeof(host),
+	                service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+		(void)snprintf(out, size, "?");
+		return;
+	}
+	*port = (uint16_t)strtoul(service, NULL, 10);
+	(void)snprintf(out, size, r->place.addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
+	               service);
+}
+
+static void close_row(struct sockets *s, size_t row)
+{
+	struct sockets_row *r = &s->table->rows[row];
+
+	socket_place_remove(&r->key, &s->owner, &r->place);
+	r->used = 0;
+	sockets_drop(s, row, 0, true);
+}
+
 bool sockets_release(struct sockets *s, const struct socket_key *key)
 {
 	ssize_t row = sockets_find(s, key);
@@ -219,10 +247,36 @@ bool sockets_release(struct sockets *s, const struct socket_key *key)
 
 	if (r == NULL || r->in_use != 0)
 		return r == NULL;
-	socket_place_remove(&r->key, &s->owner, &r->place);
-	r->used = 0;
-	sockets_drop(s, (size_t)row, 0, true);
+	close_row(s, (size_t)row);
 	return true;
+}
+
+static bool is_asked_for(const struct sockets_row *r, sockets_is_there_fn *is_there, void *arg)
+{
+	for (uint32_t i = 0; i < SOCKETS_INDICES; i++)
+		if (sockets_set_has(&r->asking, i) && is_there(arg, i / 2, i % 2))
+			return true;
+	return false;
+}
+
+size_t sockets_prune(struct sockets *s, sockets_is_there_fn *is_there, void *arg)
+{
+	size_t n = 0;
+
+	for (size_t row = 0; s->table != NULL && row < SOCKETS_KEYS_MAX; row++) {
+		const struct sockets_row *r = &s->table->rows[row];
+		char address[160];
+		uint16_t port;
+
+		if (r->used == 0 || is_asked_for(r, is_there, arg))
+			continue;
+		print_place(r, address, sizeof(address), &port);
+		pm_log(PM_LOG_INFO, "sockets.prune",
+		       "app=%" PRIu32 " no worker listens on %s any more", s->serial, address);
+		close_row(s, row);
+		n++;
+	}
+	return n;
 }
 
 void sockets_set_in_use(struct sockets *s, const struct socket_key *key)
@@ -350,25 +404,6 @@ bool sockets_has_path(const struct sockets *s, const char *path)
 		if (key->family == AF_UNIX && strcmp(key->address, path) == 0)
 			return true;
 	return false;
-}
-
-static void print_place(const struct sockets_row *r, char *out, size_t size, uint16_t *port)
-{
-	char host[64], service[8];
-
-	*port = 0;
-	if (r->key.family == AF_UNIX) {
-		(void)snprintf(out, size, "%s", r->key.address);
-		return;
-	}
-	if (getnameinfo((const struct sockaddr *)&r->place.addr, r->place.len, host, sizeof(host),
-	                service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-		(void)snprintf(out, size, "?");
-		return;
-	}
-	*port = (uint16_t)strtoul(service, NULL, 10);
-	(void)snprintf(out, size, r->place.addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
-	               service);
 }
 
 bool sockets_address(const struct sockets *s, const struct socket_key *key, char *out, size_t size,

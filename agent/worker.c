@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/cluster.h"
 #include "agent/process.h"
 #include "agent/shim_server.h"
 #include "proto/log.h"
@@ -54,6 +55,14 @@ static void on_online(void *arg)
 static void on_node_listening(void *arg, const char *address)
 {
 	heard_listening(arg, address);
+}
+
+static void on_node_closed(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->process->inst != NULL)
+		cluster_prune_later(instance_app(w->process->inst));
 }
 
 static void on_node_refused(void *arg, const char *address, const char *why)
@@ -159,6 +168,7 @@ int worker_create(struct process *p, const struct cluster_seat *seat, struct ipc
 		.arg = w,
 		.online = on_online,
 		.listening = on_node_listening,
+		.closed = on_node_closed,
 		.refused = on_node_refused,
 		.message = on_node_message,
 	};

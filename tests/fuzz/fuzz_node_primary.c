@@ -126,6 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.arg = &sum,
 		.online = nothing,
 		.listening = one_text,
+		.closed = nothing,
 		.refused = two_texts,
 		.message = message,
 	};

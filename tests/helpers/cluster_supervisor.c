@@ -113,6 +113,11 @@ static void on_node_listening(void *arg, const char *address)
 	(void)printf("listening %u %u %s\n", s->seat, s->generation, address);
 }
 
+static void on_node_closed(void *arg)
+{
+	(void)arg; /* its line is printed */
+}
+
 static void on_node_refused(void *arg, const char *address, const char *why)
 {
 	const struct seat *s = arg;
@@ -158,6 +163,7 @@ static int serve_node(struct seat *s)
 	const struct node_primary_hooks hooks = { .arg = s,
 		                                  .online = on_node_online,
 		                                  .listening = on_node_listening,
+		                                  .closed = on_node_closed,
 		                                  .refused = on_node_refused,
 		                                  .message = on_node_message };
 	struct pm_error err;

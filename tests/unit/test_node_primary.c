@@ -137,6 +137,11 @@ static void on_listening(void *arg, const char *address)
 	hear(arg, "listening", address);
 }
 
+static void on_closed(void *arg)
+{
+	hear(arg, "closed", "");
+}
+
 static void on_refused(void *arg, const char *address, const char *why)
 {
 	hear(arg, "refused", address);
@@ -163,6 +168,7 @@ static int set_up(void **state)
 		.arg = &r,
 		.online = on_online,
 		.listening = on_listening,
+		.closed = on_closed,
 		.refused = on_refused,
 		.message = on_app_message,
 	};
@@ -252,6 +258,7 @@ static void a_worker_gets_the_socket_it_asks_for(void **state)
 	assert_int_equal(node_primary_n_listening(r->primary), 1);
 	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"close\",\"key\":\"x\"}");
 	assert_int_equal(node_primary_n_listening(r->primary), 0);
+	assert_string_equal(r->heard, "online()listening(*:3000)closed()");
 }
 
 static void descriptors_go_out_one_at_a_time(void **state)

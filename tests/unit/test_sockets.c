@@ -452,6 +452,47 @@ static void rights_are_those_of_the_app(void **state)
 	assert_int_equal(getegid(), 0);
 }
 
+static bool sits(void *arg, uint32_t seat, unsigned generation)
+{
+	const bool *there = arg;
+
+	return there[2 * seat + generation];
+}
+
+static void an_address_goes_with_the_last_who_asked_for_it(void **state)
+{
+	struct socket_key other = tcp4, path = { .type = SOCK_STREAM, .family = AF_UNIX };
+	struct rig *r = *state;
+	bool there[4] = { true, false, true, false };
+	size_t held;
+
+	other.index = 1;
+	(void)snprintf(path.address, sizeof(path.address), "/tmp/pmd-prune.%d", getpid());
+	set_seats(r, 2);
+	for (uint32_t seat = 0; seat < 2; seat++)
+		(void)get(r, &tcp4, seat, 0);
+	held = r->n_held;
+	(void)get(r, &other, 0, 0);
+	(void)get(r, &path, 1, 0);
+	assert_int_equal(sockets_prune(r->s, sits, there), 0);
+	/* The run after that asks for none of them. */
+	sockets_begin(r->s, 0, 0);
+	sockets_unask(r->s, &path, 1, 0);
+	assert_int_equal(sockets_prune(r->s, sits, there), 2);
+	assert_int_equal(access(path.address, F_OK), -1);
+	assert_int_equal(r->n_held, held);
+	/* A successor has asked, too: it stays when the old one has gone. */
+	(void)get(r, &tcp4, 0, 1);
+	there[0] = there[2] = false;
+	there[1] = true;
+	assert_int_equal(sockets_prune(r->s, sits, there), 0);
+	there[1] = false;
+	assert_int_equal(sockets_prune(r->s, sits, there), 1);
+	assert_null(sockets_key(r->s, 0));
+	/* And may be had again. */
+	(void)close(dial(get(r, &tcp4, 0, 0), SOCK_STREAM));
+}
+
 #define RIGGED(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 
 int main(void)
@@ -461,6 +502,7 @@ int main(void)
 		RIGGED(a_dual_socket_takes_both_families),
 		RIGGED(port_0_is_one_port_for_all_and_another_for_each_index),
 		RIGGED(seats_that_come_later_are_steered_to),
+		RIGGED(an_address_goes_with_the_last_who_asked_for_it),
 		RIGGED(a_port_that_is_taken_is_refused),
 		RIGGED(datagrams_of_one_peer_reach_one_worker),
 		RIGGED(a_unix_socket_is_one_for_all),
