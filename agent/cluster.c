@@ -180,12 +180,31 @@ static struct sockets *sockets_of(const struct instance *inst)
 	return c == NULL ? NULL : c->sockets;
 }
 
-static bool serves(const struct instance *inst)
+bool cluster_has_asked(const struct instance *inst)
+{
+	const struct inst_core *core = instance_core(inst);
+	struct sockets *s = sockets_of(inst);
+
+	return s != NULL && cluster_way(instance_spec(inst)) == CLUSTER_SHIM &&
+	       sockets_has_asked(s, core->instance, core->generation);
+}
+
+/* Whether it takes connections, as far as we can know. */
+enum serving {
+	SERVES_NOT,
+	SERVES_PERHAPS, /* it is up and has an address, and nobody says that it listens there */
+	SERVES
+};
+
+static enum serving serving(const struct instance *inst)
 {
 	const struct inst_core *core = instance_core(inst);
 
-	return core->role == ROLE_NORMAL && core->life.state == LIFE_UP &&
-	       (core->said & (SAID_LISTENING | SAID_GIVEN)) != 0;
+	if (core->role != ROLE_NORMAL || core->life.state != LIFE_UP)
+		return SERVES_NOT;
+	if ((core->said & (SAID_LISTENING | SAID_GIVEN)) != 0)
+		return SERVES;
+	return cluster_has_asked(inst) ? SERVES_PERHAPS : SERVES_NOT;
 }
 
 static bool is_fit(const struct instance *inst)
@@ -208,18 +227,19 @@ static void steer(struct sockets *s, const struct instance *inst, bool on)
 	if (on) {
 		worker_join(p->worker);
 		give_parked(instance_app(inst)->cluster);
-	} else if (serves(inst)) { /* it is not fit; who retires leaves when it drains */
+	} else if (serving(inst) != SERVES_NOT) { /* it is not fit; who retires leaves when it drains */
 		worker_leave(p->worker);
 	}
 }
 
-/* Some are not fit: all others get their connections, or, when there are none, all. */
-static void steer_to_fit(struct sockets *s, const struct app *app, bool any_fit)
+/* Some are not fit: all others get their connections, or, when there are none, all. Those that may
+ * serve get some when nobody does. */
+static void steer_to_fit(struct sockets *s, const struct app *app, enum serving least, bool any_fit)
 {
 	for (int on = 1; on >= 0; on--) /* first towards: there is always somebody */
 		for (size_t i = 0; i < app_n_all(app); i++) {
 			const struct instance *inst = app_any(app, i);
-			bool wanted = serves(inst) && (!any_fit || is_fit(inst));
+			bool wanted = serving(inst) >= least && (!any_fit || is_fit(inst));
 
 			if (wanted == (on != 0))
 				steer(s, inst, wanted);
@@ -230,7 +250,8 @@ void cluster_refresh(const struct instance *inst)
 {
 	const struct app *app = instance_app(inst);
 	struct sockets *s = sockets_of(inst);
-	bool any_fit = false, any_unfit = false;
+	bool any_fit = false, all_alike = true;
+	enum serving least = SERVES_PERHAPS;
 
 	if (s == NULL)
 		return;
@@ -238,13 +259,19 @@ void cluster_refresh(const struct instance *inst)
 	for (size_t i = 0; i < app_n_all(app); i++) {
 		const struct instance *other = app_any(app, i);
 
-		any_fit |= serves(other) && is_fit(other);
-		any_unfit |= serves(other) && !is_fit(other);
+		least = PM_MAX(least, serving(other));
+		all_alike &= serving(other) != SERVES_PERHAPS;
 	}
-	if (any_unfit)
-		steer_to_fit(s, app, any_fit);
+	for (size_t i = 0; i < app_n_all(app); i++) {
+		const struct instance *other = app_any(app, i);
+
+		any_fit |= serving(other) >= least && is_fit(other);
+		all_alike &= serving(other) < least || is_fit(other);
+	}
+	if (all_alike)
+		steer(s, inst, serving(inst) >= least);
 	else
-		steer(s, inst, serves(inst));
+		steer_to_fit(s, app, least, any_fit);
 }
 
 bool cluster_is_spared(const struct instance *inst)
@@ -252,7 +279,7 @@ bool cluster_is_spared(const struct instance *inst)
 	const struct inst_core *core = instance_core(inst);
 	struct sockets *s = sockets_of(inst);
 
-	return s != NULL && serves(inst) && !is_fit(inst) &&
+	return s != NULL && serving(inst) != SERVES_NOT && !is_fit(inst) &&
 	       !sockets_is_steered(s, core->instance, core->generation);
 }
 

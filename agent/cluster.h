@@ -52,6 +52,12 @@ PM_MUST_CHECK int cluster_find_seat(const struct instance *inst, unsigned genera
 /* Steer to the instance, or away, as its state wants it now. Those that fail their checks get no
  * new connections as long as another one passes. */
 void cluster_refresh(const struct instance *inst);
+/*
+ * Has a program been given an address, so that it, or what it has started, may be listening there
+ * unheard? A child that inherits a bound socket, but neither memory nor descriptors of ours, cannot
+ * say so (uvicorn --workers).
+ */
+bool cluster_has_asked(const struct instance *inst);
 /* Do its connections go to others, because it is not fit? */
 bool cluster_is_spared(const struct instance *inst);
 /* Connections that wait for it; established ones that it still answers. */

@@ -70,6 +70,8 @@ void instance_remark(struct instance *inst, const char *words);
 const char *instance_remarked(const struct instance *inst); /* "": nothing */
 /* A worker listens on an address, as text. */
 void instance_on_listening(struct instance *inst, const char *address);
+/* A worker has been given an address, and does not say whether it listens there. */
+void instance_on_given(struct instance *inst);
 /* A look at it has ended; changed: that has changed what is thought of it. */
 void instance_on_check(struct instance *inst, enum check_role role, enum health_state state,
                        bool changed);

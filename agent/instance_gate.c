@@ -21,6 +21,21 @@ enum gate {
 	             */
 };
 
+/* As the one before it does. */
+static bool is_to_listen(const struct instance *inst)
+{
+	return inst->core.role == ROLE_SUCCESSOR &&
+	       cluster_way(instance_spec(inst)) != CLUSTER_NOT &&
+	       (reload_listened(inst) || reload_had_asked(inst));
+}
+
+/* Of the one before it nothing more was heard either. */
+static bool listens(const struct instance *inst)
+{
+	return (inst->core.said & SAID_LISTENING) != 0 ||
+	       (!reload_listened(inst) && reload_had_asked(inst) && cluster_has_asked(inst));
+}
+
 static enum gate gate_of(const struct instance *inst)
 {
 	const Pm__AppSpec *spec = instance_spec(inst);
@@ -32,14 +47,7 @@ static enum gate gate_of(const struct instance *inst)
 		return GATE_READY;
 	if (cluster_way(spec) == CLUSTER_NOT)
 		return successor ? GATE_ALIVE : GATE_NONE;
-	return successor && reload_listened(inst) ? GATE_LISTEN : GATE_ALIVE;
-}
-
-/* As the one before it does. */
-static bool is_to_listen(const struct instance *inst)
-{
-	return inst->core.role == ROLE_SUCCESSOR &&
-	       cluster_way(instance_spec(inst)) != CLUSTER_NOT && reload_listened(inst);
+	return is_to_listen(inst) ? GATE_LISTEN : GATE_ALIVE;
 }
 
 static bool passes_checks(const struct instance *inst)
@@ -48,7 +56,7 @@ static bool passes_checks(const struct instance *inst)
 
 	if (check_wants_ready(instance_spec(inst)) && (said & SAID_READY) == 0)
 		return false;
-	if (is_to_listen(inst) && (said & SAID_LISTENING) == 0)
+	if (is_to_listen(inst) && !listens(inst))
 		return false;
 	return inst->checks != NULL && checks_passed(inst->checks);
 }
@@ -61,6 +69,7 @@ static bool is_open(const struct instance *inst, enum gate gate)
 	case GATE_READY:
 		return (inst->core.said & SAID_READY) != 0;
 	case GATE_LISTEN:
+		return listens(inst);
 	case GATE_ALIVE:
 		return (inst->core.said & SAID_LISTENING) != 0;
 	case GATE_CHECK:
@@ -194,6 +203,12 @@ void instance_on_listening(struct instance *inst, const char *address)
 {
 	(void)address;
 	inst_say(inst, SAID_LISTENING);
+}
+
+void instance_on_given(struct instance *inst)
+{
+	cluster_refresh(inst);
+	inst_try_gate(inst);
 }
 
 void instance_on_message(struct instance *inst, const char *line, size_t len)

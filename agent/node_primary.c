@@ -302,7 +302,7 @@ static void invite(struct node_primary *p, const struct socket_key *key)
 	struct pm_error err;
 	int fd;
 
-	if (!sockets_has_asked(p->sockets, key, p->seat, p->generation) ||
+	if (!sockets_has_asked_for(p->sockets, key, p->seat, p->generation) ||
 	    sockets_has_joined(p->sockets, key, p->seat, p->generation) ||
 	    (p->common.invited & sockets_bit(p->sockets, key)) != 0 ||
 	    sockets_get_common(p->sockets, key, &fd, &err) < 0)

@@ -325,6 +325,13 @@ bool reload_listened(const struct instance *inst)
 	return r != NULL && r->old != NULL && (r->old->core.said & SAID_LISTENING) != 0;
 }
 
+bool reload_had_asked(const struct instance *inst)
+{
+	const struct reload *r = inst->reload;
+
+	return r != NULL && r->old != NULL && cluster_has_asked(r->old);
+}
+
 uint32_t reload_spawns(const struct instance *inst)
 {
 	const struct reload *r = inst->reload;

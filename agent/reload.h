@@ -63,6 +63,8 @@ struct instance *reload_left(const struct instance *inst);
 
 /* Of a successor: does the one that it is to replace listen? */
 bool reload_listened(const struct instance *inst);
+/* Or may it be listening unheard (cluster_has_asked())? */
+bool reload_had_asked(const struct instance *inst);
 /* How many times the other one was spawned, so that no run of the two has the name of another. */
 uint32_t reload_spawns(const struct instance *inst);
 

@@ -185,6 +185,8 @@ static void answer_socket(struct shim_server *s, const struct socket_key *key, i
 		fd = -1;
 	}
 	reply(to, SHIM_SOCKET, fd < 0 ? errnum : 0, fd);
+	if (fd >= 0 && s->config.on_given != NULL)
+		s->config.on_given(s->config.arg);
 }
 
 static void serve(struct shim_server *s, const struct incoming *in)

@@ -25,6 +25,9 @@ struct shim_server_config {
 	unsigned generation;
 	/* The worker listens on key, valid during the call. It may close the server. */
 	void (*on_listening)(void *arg, const struct socket_key *key);
+	/* It was given an address, on which it, or a child of it, may be listening unheard. NULL:
+	 * nobody cares. It may close the server. */
+	void (*on_given)(void *arg);
 	/* It asked for an address that it cannot have. NULL: nobody cares. */
 	void (*on_refused)(void *arg, const char *why);
 	void *arg;

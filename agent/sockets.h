@@ -150,6 +150,8 @@ bool sockets_has_path(const struct sockets *s, const char *path);
 
 /* A new process sits there: what it will ask for counts, as soon as it is ready. */
 void sockets_begin(struct sockets *s, uint32_t seat, unsigned generation);
+/* Has the process there asked for an address for connections, in this run? */
+bool sockets_has_asked(const struct sockets *s, uint32_t seat, unsigned generation);
 /* It listens no more where it did. */
 void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t seat,
                    unsigned generation);
@@ -179,8 +181,8 @@ void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat
 void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation);
 bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, uint32_t seat,
                         unsigned generation);
-bool sockets_has_asked(const struct sockets *s, const struct socket_key *key, uint32_t seat,
-                       unsigned generation);
+bool sockets_has_asked_for(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                           unsigned generation);
 void sockets_set_brief(struct sockets *s, uint32_t seat, unsigned generation, bool brief);
 /* The common socket where connections wait that nobody takes; -1: none do. */
 int sockets_abandoned(const struct sockets *s, const struct socket_key *key);

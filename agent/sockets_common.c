@@ -98,8 +98,8 @@ bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, u
 	return r != NULL && sockets_set_has(&r->joined, sockets_index(seat, generation));
 }
 
-bool sockets_has_asked(const struct sockets *s, const struct socket_key *key, uint32_t seat,
-                       unsigned generation)
+bool sockets_has_asked_for(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                           unsigned generation)
 {
 	const struct sockets_row *r = row_of(s, key, seat, generation);
 

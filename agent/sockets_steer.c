@@ -135,6 +135,20 @@ void sockets_begin(struct sockets *s, uint32_t seat, unsigned generation)
 			                false);
 }
 
+bool sockets_has_asked(const struct sockets *s, uint32_t seat, unsigned generation)
+{
+	uint32_t index = sockets_index(seat, generation);
+
+	for (size_t i = 0; s->table != NULL && i < SOCKETS_KEYS_MAX; i++) {
+		const struct sockets_row *r = &s->table->rows[i];
+
+		if (r->used != 0 && r->key.type == SOCK_STREAM &&
+		    sockets_set_has(&r->asking, index))
+			return true;
+	}
+	return false;
+}
+
 void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t seat,
                    unsigned generation)
 {

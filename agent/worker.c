@@ -86,6 +86,14 @@ static void on_node_message(void *arg, const char *line, size_t len)
 		instance_on_message(w->process->inst, line, len);
 }
 
+static void on_shim_given(void *arg)
+{
+	const struct worker *w = arg;
+
+	if (w->process->inst != NULL)
+		instance_on_given(w->process->inst);
+}
+
 static void on_shim_listening(void *arg, const struct socket_key *key)
 {
 	struct worker *w = arg;
@@ -177,6 +185,7 @@ int worker_create(struct process *p, const struct cluster_seat *seat, struct ipc
 		.seat = seat->number,
 		.generation = seat->generation,
 		.on_listening = on_shim_listening,
+		.on_given = on_shim_given,
 		.on_refused = on_shim_refused,
 		.arg = w,
 	};

@@ -93,5 +93,57 @@ class Addresses(ReloadCase):
         self.assertFalse(self.is_refused(self.port))
 
 
+# As uvicorn --workers does: the first process binds, and others, which inherit that socket and nothing else, listen.
+HANDS_ON = """
+import http.server, os, socket, subprocess, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("X-Worker", os.environ["OF"])
+        self.send_header("X-Release", "")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *args):
+        pass
+
+if len(sys.argv) == 1:
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", int(os.environ["PORT"])))
+    s.set_inheritable(True)
+    sys.exit(subprocess.Popen([sys.executable, __file__, str(s.fileno())], close_fds=True, pass_fds=[s.fileno()],
+                              env={**os.environ, "OF": str(os.getpid())}).wait())
+server = http.server.ThreadingHTTPServer(("", 0), Handler, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(sys.argv[1]))
+server.server_activate()
+server.serve_forever()
+"""
+
+
+class ChildrenThatListen(ReloadCase):
+    def test_connections_go_to_those_that_are_there_after_a_reload_and_a_restart(self):
+        self.write("server.py", HANDS_ON)
+        self.start_api(script=self.path("server.py"), interpreter=require("python3"), kill_timeout=5000)
+        for verb in ("reload", "restart", "reload"):
+            with self.subTest(verb=verb):
+                before = self.pids()
+                self.pmctl(verb, "api", timeout=60)
+                self.assertFalse(set(before) & set(self.pids()))
+                self.assertEqual(self.workers(60), set(self.pids()))
+
+    def test_a_release_that_binds_nothing_does_not_take_its_place(self):
+        self.write("server.py", HANDS_ON)
+        self.start_api(script=self.path("server.py"), interpreter=require("python3"), listen_timeout=1500)
+        before = self.pids()
+        self.write("server.py", "import time\nwhile True: time.sleep(1)\n")
+        outcome = self.pmctl("reload", "api", check=False)
+        self.assertEqual(outcome.code, 10, outcome.err)
+        self.assertIn("not ready in time: it did not listen within 1500 ms", outcome.err)
+        self.assertEqual(self.pids(), before)
+        self.assertEqual(self.workers(), set(before))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -63,8 +63,8 @@ uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key)
 	return 1u << 5;
 }
 
-bool sockets_has_asked(const struct sockets *s, const struct socket_key *key, uint32_t seat,
-                       unsigned generation)
+bool sockets_has_asked_for(const struct sockets *s, const struct socket_key *key, uint32_t seat,
+                           unsigned generation)
 {
 	(void)s;
 	assert_int_equal(seat, 3);
@@ -75,7 +75,7 @@ bool sockets_has_asked(const struct sockets *s, const struct socket_key *key, ui
 bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, uint32_t seat,
                         unsigned generation)
 {
-	return sockets_has_asked(s, key, seat, generation) && has_joined;
+	return sockets_has_asked_for(s, key, seat, generation) && has_joined;
 }
 
 int sockets_get_common(struct sockets *s, const struct socket_key *key, int *fd,
@@ -91,7 +91,7 @@ int sockets_get_common(struct sockets *s, const struct socket_key *key, int *fd,
 void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat,
                   unsigned generation)
 {
-	has_joined = sockets_has_asked(s, key, seat, generation);
+	has_joined = sockets_has_asked_for(s, key, seat, generation);
 }
 
 void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation)
