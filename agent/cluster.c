@@ -372,6 +372,12 @@ void cluster_rest(struct app *app)
 
 /* ---- addresses that nobody listens on ---- */
 
+static bool has_listened(const struct instance *inst)
+{
+	return (instance_core(inst)->said & (SAID_LISTENING | SAID_GIVEN)) != 0 ||
+	       cluster_has_asked(inst);
+}
+
 static bool is_there(void *arg, uint32_t seat, unsigned generation)
 {
 	const struct app *app = arg;
@@ -386,14 +392,16 @@ static bool is_there(void *arg, uint32_t seat, unsigned generation)
 	return false;
 }
 
-/* Does everyone who is to run do so, and has asked for what it listens on? */
+/* Does everyone who is to run do so, and listen? One that is up, but slow to listen, may be about
+ * to ask for what it is waited for at. */
 static bool is_at_rest(const struct app *app)
 {
 	for (size_t i = 0; i < app_n_all(app); i++) {
 		const struct inst_core *core = instance_core(app_any(app, i));
 
 		if (core->heirs != 0 ||
-		    (life_is_wanted(&core->life) && core->life.state != LIFE_UP))
+		    (life_is_wanted(&core->life) && core->life.state != LIFE_UP) ||
+		    (core->life.state == LIFE_UP && !has_listened(app_any(app, i))))
 			return false;
 	}
 	return true;

@@ -1,5 +1,7 @@
 """Cluster mode: addresses that an app listens on no more, and sockets that another process of it listens on."""
 
+import os
+import signal
 import socket
 import unittest
 
@@ -56,6 +58,12 @@ class Addresses(ReloadCase):
                     self.wait_free(old)
                     self.assertFalse(self.is_refused(self.port))
                     self.pmctl("delete", "api")
+
+    def test_connections_wait_for_one_that_is_slow_to_listen(self):
+        self.start_api(1, listen_timeout=300, env={"LATE": 2000})
+        os.kill(self.pids()[0], signal.SIGKILL)
+        self.wait(lambda: self.states() == ["online"] and self.pids() == self.servers(), message="the next one")
+        self.assertEqual(self.ask()[0], self.pids()[0])
 
     def test_a_declared_address_that_is_not_any_more(self):
         def listen(port):
