@@ -114,6 +114,17 @@ static void make_successor(struct instance *next, const struct instance *old)
 	inst_commit(next);
 }
 
+static void note_start(const struct reload *r)
+{
+	const struct instance *next = r->next;
+	char words[INSTANCE_NOTE_MAX];
+
+	(void)snprintf(words, sizeof(words), "reloading: its successor is %.160s",
+	               next->core.life.state == LIFE_HELD && next->why != NULL ? next->why
+	                                                                       : "starting");
+	inst_note(r->old, words);
+}
+
 int reload_begin(struct instance *old, const struct instance_order *o, struct pm_error *err)
 {
 	struct app *app = old->app;
@@ -142,7 +153,7 @@ int reload_begin(struct instance *old, const struct instance_order *o, struct pm
 	inst_settle(old, PM_OK, false); /* what is up was started, if not for long */
 	pm_log(PM_LOG_INFO, "reload.begin", "app=%s pm_id=%u pid=%d cause=%s", app->spec->name,
 	       old->core.pm_id, old->core.pid, cause_word(o->cause));
-	inst_note(old, "reloading: its successor is starting");
+	note_start(r);
 	(void)PM_FAIL_POINT("reload.before_start");
 	instance_give_order(next, &start);
 	reload_look_after(r, 0);
@@ -216,7 +227,11 @@ static void fail_by_itself(struct reload *r, enum pm_code code)
 	(void)snprintf(words, sizeof(words), "the new process failed: %.170s; the old one%s", why,
 	               r->old != NULL && r->old->core.life.state == LIFE_UP ? " serves on"
 	                                                                    : " is not running");
-	fail(r, code, words, r->next->hint != NULL ? r->next->hint : "");
+	/* It is not going to be tried again: the hint of one that waits would say so. */
+	fail(r, code, words,
+	     r->next->core.life.state == LIFE_HELD ? "free what there is not enough of, then reload"
+	     : r->next->hint != NULL               ? r->next->hint
+	                                           : "");
 }
 
 /* The successor takes the place of the old one. */
@@ -274,6 +289,7 @@ static void look_at_successor(struct reload *r)
 	step = reload_plan(&facts, now);
 	switch (step.verdict) {
 	case RELOAD_WAIT:
+		note_start(r);
 		if (step.wait_ms > 0)
 			reload_look_after(r, step.wait_ms);
 		break;
@@ -367,7 +383,8 @@ bool reload_time_is_up(struct instance *inst, const struct order *order)
 		return false;
 	switch (r->phase) {
 	case PHASE_STARTING:
-		inst_gate_late(r->next, pm_now_ms() - r->began_ms);
+		if (r->next->core.life.state != LIFE_HELD) /* that has said what it waits for */
+			inst_gate_late(r->next, pm_now_ms() - r->began_ms);
 		fail_by_itself(r, PM_DEADLINE);
 		break;
 	case PHASE_RETIRING:

@@ -4,7 +4,8 @@ import os
 import shutil
 import unittest
 
-from pmdtest import BUILD, PmdTestCase, require
+from pmdtest import BUILD, PATIENCE, PmdTestCase, require
+from ports import free_port
 
 
 class SpawnErrors(PmdTestCase):
@@ -74,8 +75,8 @@ class SpawnErrors(PmdTestCase):
         self.wait(lambda: all(now <= was for now, was in zip(counts(), before, strict=True)),
                   message=lambda: f"{before} descriptors: {counts()}")
 
-    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
-    def test_x20_no_room_to_fork_is_waited_out(self):
+    def room(self):
+        """An agent of another user, and how many processes more that may have: (pmctl as that user, set it)."""
         uid = 61234  # nobody else's: RLIMIT_NPROC counts all processes of a user
         for path in (self.dir, self.home, self.work, self.bin):
             os.chmod(path, 0o700)
@@ -90,20 +91,49 @@ class SpawnErrors(PmdTestCase):
         def pmctl(*args, check=True):
             return self.run_command([*other, os.path.join(self.bin, "pmctl"), *args], check)
         pmctl("ping")
-        threads = sum(len(os.listdir(f"/proc/{pid}/task")) for pid in self.agents())
         keeper = self.keeper_pid()
-        self.run_command([*other, "prlimit", f"--pid={keeper}", f"--nproc={threads}:"])
-        config = self.write("a.json", {"apps": [dict(name="a", script=script, interpreter="none")]})
+
+        def limit(more, apps=0):
+            threads = sum(len(os.listdir(f"/proc/{pid}/task")) for pid in self.agents()) + apps
+            self.run_command([*other, "prlimit", f"--pid={keeper}", f"--nproc={threads + more}:"])
+        return pmctl, limit
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_x20_no_room_to_fork_is_waited_out(self):
+        pmctl, limit = self.room()
+        limit(0)
+        config = self.write("a.json", {"apps": [dict(name="a", script=self.path("x"), interpreter="none")]})
         out = pmctl("start", config, check=10)
         self.assertIn("waiting: EAGAIN", out.out + out.err)
         app = self.app_as(pmctl)
         self.assertEqual((app["pm2_env"]["status"], app["pm2_env"]["restart_time"],
                           app["pm2_env"]["unstable_restarts"]), ("waiting restart", 0, 0))
         self.assertEqual(self.read("up"), "")
-        self.run_command([*other, "prlimit", f"--pid={keeper}", f"--nproc={threads + 50}:"])
+        limit(50)
         self.wait(lambda: self.app_as(pmctl)["pm2_env"]["status"] == "online", message="online once there is room")
         self.wait_text("up", "up")
         self.assertEqual(self.app_as(pmctl)["pm2_env"]["restart_time"], 0)
+        pmctl("kill")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_x20_a_reload_without_room_says_so_and_not_that_it_goes_on(self):
+        pmctl, limit = self.room()
+        app = dict(name="a", script=self.path("x"), interpreter="none", min_uptime=100,
+                   listen=[f"tcp://127.0.0.1:{free_port()}"])
+        pmctl("start", self.write("a.json", {"apps": [app]}))
+        before = self.app_as(pmctl)["pid"]
+        limit(0, apps=1)
+        child = self.pmctl_popen("reload", "a", text=True)
+        self.wait(lambda: "reloading: its successor is waiting: EAGAIN" in self.pmctl("list").out, message="what it waits for")
+        said = child.communicate(timeout=60 * PATIENCE)[1]  # it is given up after half a minute
+        self.assertEqual(child.returncode, 10, said)
+        self.assertIn("the new process failed: waiting: EAGAIN", said)
+        self.assertIn("the old one serves on; free what there is not enough of", said)
+        self.assertNotIn("tried again", said)
+        self.assertEqual(self.app_as(pmctl)["pid"], before)
+        limit(50, apps=1)
+        pmctl("reload", "a")
+        self.assertNotEqual(self.app_as(pmctl)["pid"], before)
         pmctl("kill")
 
     def app_as(self, pmctl):
