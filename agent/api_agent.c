@@ -119,7 +119,7 @@ int api_save(const struct request *r, struct pm_error *err)
 		return -1;
 	}
 	if (store_save(r->su->store, false, err) < 0)
-		return pm_wrap(err, "save");
+		return -1; /* pmctl says that it was a save */
 	(void)snprintf(words, sizeof(words), "%zu instance%s saved", n, n == 1 ? "" : "s");
 	api_reply_text(r, words);
 	return 0;

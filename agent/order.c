@@ -28,6 +28,7 @@ struct item {
 	struct instance *inst; /* borrowed until it has settled */
 	uint32_t pm_id, app_serial;
 	bool has_id, existed;
+	bool was_up; /* a start found it running */
 	char name[PM_NAME_MAX + 1];
 	enum life_event event;
 	enum cause cause;
@@ -148,6 +149,7 @@ int order_add(struct order *o, struct instance *inst, enum life_event event, enu
 	it->app_serial = instance_core(inst)->app_serial;
 	it->has_id = true;
 	it->existed = existed;
+	it->was_up = event == EV_START && instance_is_online(inst);
 	it->event = event;
 	it->cause = cause;
 	if (event == EV_START || event == EV_RESTART)
@@ -577,8 +579,8 @@ void order_settled(struct order *o, uint32_t at, struct instance *inst,
 	it->tail = outcome->log_tail;
 	it->tail_len = outcome->log_tail == NULL ? 0 : outcome->log_tail_len;
 	item_done(o, it, outcome->code,
-	          outcome->code == PM_OK &&
-	                          order_done_words(inst, it->event, it->cause, o->gated, words)
+	          outcome->code == PM_OK && order_done_words(inst, it->event, it->cause, o->gated,
+	                                                     it->was_up, words)
 	                  ? words
 	                  : outcome->text,
 	          outcome->hint);

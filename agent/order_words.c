@@ -5,9 +5,14 @@
 #include "agent/cluster.h"
 
 bool order_done_words(const struct instance *inst, enum life_event event, enum cause cause,
-                      bool gated, char out[ORDER_WORDS_MAX])
+                      bool gated, bool was_up, char out[ORDER_WORDS_MAX])
 {
 	unsigned pid = (unsigned)instance_core(inst)->pid;
+
+	if (was_up) {
+		(void)snprintf(out, ORDER_WORDS_MAX, "runs already, pid %u", pid);
+		return true;
+	}
 
 	/* Where nothing is shared a reload is a restart. */
 	if (gated && event == EV_RESTART && !cluster_can_share(instance_spec(inst))) {

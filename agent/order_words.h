@@ -10,10 +10,11 @@
  * Of an instance that did as it was told.
  *
  * gated      restarts are reloads
+ * was_up     it is a start, and found the instance running
  * returns    false: there is nothing special about it
  */
 bool order_done_words(const struct instance *inst, enum life_event event, enum cause cause,
-                      bool gated, char out[ORDER_WORDS_MAX]);
+                      bool gated, bool was_up, char out[ORDER_WORDS_MAX]);
 
 /* Of one whose turn never came: "not stopped". existed: the entry was there before. */
 const char *order_undone_word(enum life_event event, bool existed);

@@ -96,8 +96,8 @@ int sockets_extend(struct sockets *s, size_t row, int *errnum, struct pm_error *
 	error = make_sockets(s, r, want);
 	if (error != 0) {
 		*errnum = error;
-		return pm_fail_errno(err, error, "listen on %.108s port %u", r->key.address,
-		                     (unsigned)r->key.port);
+		return pm_fail_errno(err, error, "listen on %.108s%sport %u", r->key.address,
+		                     r->key.address[0] == '\0' ? "" : " ", (unsigned)r->key.port);
 	}
 	memcpy(&s->fds[row][from], &s->made[from], (want - from) * sizeof(int));
 	for (uint32_t i = from; i < want; i++) {

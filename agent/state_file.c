@@ -130,12 +130,12 @@ int state_write(const char *home, const char *name, const uint8_t *bytes, size_t
 	char tmp[NAME_SIZE];
 
 	if (state_dir_open(home, &dir, err) < 0)
-		return pm_wrap(err, "save %s", name);
+		return pm_wrap(err, "state file %s", name);
 	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", name);
 	if (write_tmp(dir, tmp, bytes, len, err) < 0 || replace(dir, name, tmp, err) < 0) {
 		(void)unlinkat(dir, tmp,
 		               0); /* may be gone or never made; the next save tries too */
-		return pm_wrap(err, "save %s", name);
+		return pm_wrap(err, "state file %s", name);
 	}
 	return 0;
 }

@@ -545,17 +545,30 @@ int act_finish(struct ctx *ctx, const struct action *action, const struct accoun
 	return a->n_ok > 0 ? 10 : pm_code_exit_status(a->code);
 }
 
+int act_check_only(const struct ctx *ctx, size_t n_files, struct pm_error *err)
+{
+	if (ctx->as_pm2 || n_files > 0 || !args_has(ctx->args, "only"))
+		return 0;
+	pm_fail(err, PM_USAGE, "--only: it chooses from a configuration file, and none is given");
+	pm_hint(err, "name the apps themselves, or the file");
+	return -1;
+}
+
 int act_run(struct ctx *ctx, const struct action *action, struct pm_error *err)
 {
 	Pm__Command cmd = PM__COMMAND__INIT;
 	PM_ACCOUNT account = { 0 };
-	size_t n = args_count(ctx->args);
+	size_t n = args_count(ctx->args), n_files = 0;
 	PM_FREE const char **words = pm_calloc(n + 1, sizeof(*words));
 
 	if (words == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "%s", action->name);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		words[i] = args_at(ctx->args, i);
+		n_files += config_is_file(words[i]);
+	}
+	if (act_check_only(ctx, n_files, err) < 0)
+		return -1;
 	if (ctx_connect(ctx, true, err) < 0 ||
 	    act_on_words(ctx, action, &cmd, words, n, &account, err) < 0)
 		return -1;

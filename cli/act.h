@@ -53,6 +53,10 @@ PM_MUST_CHECK int act_on_words(struct ctx *ctx, const struct action *action, Pm_
                                const char *const *words, size_t n, struct account *account,
                                struct pm_error *err);
 
+/* --only chooses from a configuration file: with none, it would widen what is done to all that the
+ * words name.  errors PM_USAGE (PM2 goes on without a word) */
+PM_MUST_CHECK int act_check_only(const struct ctx *ctx, size_t n_files, struct pm_error *err);
+
 /* The end of a run: the table for PM2, the account line or JSON. Returns the exit status or -1. */
 int act_finish(struct ctx *ctx, const struct action *action, const struct account *account,
                struct pm_error *err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/pm2_words.h"
 #include "proto/nearest.h"
 #include "proto/units.h"
 
@@ -138,11 +139,17 @@ static int unknown_option(struct args *a, const struct option *o, struct pm_erro
 			if (spec_keys[i].opts != NULL)
 				(void)spec_each_word(spec_keys[i].opts, offer_word, &near);
 	}
-	if (a->cmd != NULL && resolve(a, NULL, &elsewhere))
+	if (o->letter == 0 && pm2_words_of_option(o->name) != NULL)
+		pm_hint(err, "%s", pm2_words_of_option(o->name));
+	else if (a->cmd != NULL && resolve(a, NULL, &elsewhere))
 		pm_hint(err, "other commands have it; 'pmctl help %s' shows what this one takes",
 		        a->cmd->name);
 	else if (nearest_found(&near))
 		pm_hint(err, "did you mean --%s?", near.best);
+	else if (a->cmd != NULL && (a->cmd->flags & CMD_SCRIPT_ARGS) != 0)
+		pm_hint(err,
+		        "what belongs to the app stands behind --; 'pmctl help %s' has the rest",
+		        a->cmd->name);
 	else
 		pm_hint(err, "run 'pmctl help%s%s' to see the options", a->cmd == NULL ? "" : " ",
 		        a->cmd == NULL ? "" : a->cmd->name);
@@ -279,7 +286,11 @@ static int verb(struct args *a, const char *word, struct pm_error *err)
 	if (a->cmd == NULL) {
 		pm_fail(err, PM_USAGE, "%s: no such command", word);
 		near = cmd_nearest(word, a->as_pm2);
-		if (near != NULL)
+		if (pm2_words_of_verb(word) != NULL)
+			pm_hint(err, "%s", pm2_words_of_verb(word));
+		else if (a->as_pm2)
+			return -1; /* the usage follows */
+		else if (near != NULL)
 			pm_hint(err, "did you mean '%s'?", near);
 		else
 			pm_hint(err, "run 'pmctl help' to see the commands");

@@ -65,7 +65,7 @@ static int run(struct ctx *ctx, const struct action *action, struct pm_error *er
 		                             "ecosystem.config.js does not work"
 		                           : "--env: it names variables of a configuration file, "
 		                             "and none is given");
-	if (fleet_act_check_words(ctx, err) < 0)
+	if (act_check_only(ctx, n_files, err) < 0 || fleet_act_check_words(ctx, err) < 0)
 		return -1;
 	if (ctx_connect(ctx, true, err) < 0 || options_flags(ctx, &cmd, err) < 0 ||
 	    (n_files < n && options_patch(ctx, &patch, &cmd, err) < 0))

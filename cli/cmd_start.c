@@ -275,6 +275,20 @@ static int do_words(struct plan *p, struct pm_error *err)
 	return 0;
 }
 
+/* What is of configuration files alone. */
+static int check_file_options(const struct ctx *ctx, struct pm_error *err)
+{
+	size_t n = args_count(ctx->args), n_files = n == 0; /* without a word it is a file */
+
+	for (size_t i = 0; i < n; i++)
+		n_files += config_is_file(args_at(ctx->args, i));
+	if (!ctx->as_pm2 && n_files == 0 && args_has(ctx->args, "env"))
+		return pm_fail(err, PM_USAGE,
+		               "--env: it names variables of a configuration file, and none is "
+		               "given");
+	return act_check_only(ctx, n_files, err);
+}
+
 static int run(struct ctx *ctx, struct pm_error *err)
 {
 	struct action finish = start_action;
@@ -288,7 +302,8 @@ static int run(struct ctx *ctx, struct pm_error *err)
 	plan.known = pm_calloc(args_count(ctx->args) + 1, sizeof(*plan.known));
 	if (plan.known == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "start");
-	if (ctx_connect(ctx, true, err) < 0 || options_flags(ctx, &cmd, err) < 0)
+	if (check_file_options(ctx, err) < 0 || ctx_connect(ctx, true, err) < 0 ||
+	    options_flags(ctx, &cmd, err) < 0)
 		return -1;
 	if (ctx->as_pm2)
 		cmd.no_wait = true;

@@ -8,6 +8,7 @@
 #include "cli/key_nearest.h"
 #include "cli/path.h"
 #include "proto/limits.h"
+#include "proto/nearest.h"
 
 /* What the tree of one file may take: room for the largest file and its copies of anchors. */
 #define DOC_BYTES_MAX (4u * PM_CONFIG_MAX)
@@ -285,20 +286,30 @@ static int read_apps(struct load *l, const struct doc_node *apps)
 {
 	const struct doc_node *app = apps->type == DOC_LIST ? apps->first : apps;
 	size_t index = 0, wanted = 0;
+	struct nearest near;
 
+	nearest_init(&near, l->request->only == NULL ? "" : l->request->only);
 	if (apps->type == DOC_LIST && apps->n > PM_STAGED_SPECS_MAX)
 		return pm_fail(l->err, PM_LIMIT, "%zu apps, of %d allowed in one file", apps->n,
 		               PM_STAGED_SPECS_MAX);
 	for (; app != NULL; app = apps->type == DOC_LIST ? app->next : NULL, index++) {
+		const struct doc_node *name = app->type == DOC_MAP ? doc_get(app, "name") : NULL;
+
+		if (name != NULL && name->type == DOC_TEXT)
+			nearest_offer(&near, name->text);
 		if (!is_wanted(l, app))
 			continue;
 		wanted++;
 		if (read_app(l, app, index) < 0)
 			return -1;
 	}
-	if (wanted == 0 && l->request->only != NULL && !l->build->as_pm2)
-		return pm_fail(l->err, PM_NOT_FOUND, "--only %.100s: the file has no such app",
-		               l->request->only);
+	if (wanted == 0 && l->request->only != NULL && !l->build->as_pm2) {
+		pm_fail(l->err, PM_NOT_FOUND, "--only %.100s: the file has no such app",
+		        l->request->only);
+		if (nearest_found(&near))
+			pm_hint(l->err, "did you mean '%s'?", near.best);
+		return -1;
+	}
 	return 0;
 }
 

@@ -92,7 +92,7 @@ static void app_options(FILE *to)
 	(void)fputs("\nOptions of the app (each is a key of a configuration file, too)\n", to);
 	for (size_t i = 0; i < spec_n_keys; i++) {
 		const struct spec_key *key = &spec_keys[i];
-		char name[64];
+		char name[64], help[1024];
 		enum cmd_value value = key->arg == SPEC_ARG_NONE       ? CMD_NO_VALUE
 		                       : key->arg == SPEC_ARG_REQUIRED ? CMD_VALUE
 		                                                       : CMD_OPTIONAL;
@@ -100,7 +100,12 @@ static void app_options(FILE *to)
 		if (key->opts == NULL || (key->flags & SPEC_NO_EFFECT) != 0)
 			continue;
 		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(key->opts, " "), key->opts);
-		one_option(to, name, key->opt, value, "VALUE", key->help);
+		(void)snprintf(help, sizeof(help), "%s%s",
+		               strncmp(name, "no-", 3) == 0 && strncmp(key->name, "no_", 3) != 0
+		                       ? "Turns this off: "
+		                       : "",
+		               key->help);
+		one_option(to, name, key->opt, value, "VALUE", help);
 	}
 }
 

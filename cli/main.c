@@ -183,6 +183,8 @@ static int refuse(struct ctx *ctx, int argc, char **argv, const struct pm_error 
 		ctx->color_err = true;
 		(void)printf("\033[31m[PM2][ERROR] \033[39mCommand not found\n\n");
 		help_usage(ctx, stdout);
+		if (err->hint[0] != '\0')
+			(void)fprintf(stderr, "%s; %s\n", err->what, err->hint);
 	} else {
 		(void)fprintf(stderr, "\n  error: %s\n\n", err->what);
 	}

@@ -60,5 +60,5 @@ void nearest_offer(struct nearest *n, const char *word)
 
 bool nearest_found(const struct nearest *n)
 {
-	return n->slips <= (strlen(n->typed) <= 3 ? 1u : 2u);
+	return n->slips <= (strlen(n->typed) <= 4 ? 1u : 2u);
 }

@@ -16,7 +16,7 @@ void nearest_init(struct nearest *n, const char *typed);
 void nearest_offer(struct nearest *n, const char *word);
 void nearest_offer_n(struct nearest *n, const char *word, size_t len);
 
-/* Whether a word was at most two slips away (one for words of three letters and less). */
+/* Whether a word was at most two slips away (one for words of four letters and less). */
 bool nearest_found(const struct nearest *n);
 
 #endif

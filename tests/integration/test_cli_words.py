@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -50,6 +51,13 @@ class OwnWords(pmdtest.PmdTestCase):
                 (7, "no coordinator is configured", ["--all", "list"]),
                 (7, "no coordinator is configured", ["restart", "--label", "role=web", "api"]),
                 (2, "expected a number, +N or -N", ["scale", "api", "many"]),
+                (2, "monit: no such command; 'list --watch' shows", ["monit"]),
+                (2, "--no-daemon: no such option; 'pmd agent --foreground'", ["start", "x.js", "--no-daemon"]),
+                (2, "--port: no such option; what belongs to the app stands behind --", ["start", "x.js", "--port", "3"]),
+                (2, "--only: it chooses from a configuration file, and none is given", ["restart", "all", "--only", "api"]),
+                (2, "--only: it chooses from a configuration file, and none is given", ["stop", "all", "--only", "api"]),
+                (2, "--only: it chooses from a configuration file, and none is given", ["start", "x.js", "--only", "api"]),
+                (2, "--env: it names variables of a configuration file", ["start", "x.js", "--env", "production"]),
         ]:
             with self.subTest(args=args):
                 self.refused(code, words, *args)
@@ -77,6 +85,31 @@ class OwnWords(pmdtest.PmdTestCase):
         self.pmctl("stop", "api")
         self.pmctl("start", "api")
         self.wait_status("api")
+
+    def test_a_start_of_what_runs_says_so_and_leaves_it_alone(self):
+        self.sleeper("api")
+        pid = self.pid("api")
+        self.assertEqual(self.pmctl("start", "api").out, f"api (0): runs already, pid {pid}\n")
+        self.assertEqual(self.pid("api"), pid)
+        self.pmctl("stop", "api")
+        self.assertIn("api (0): started, pid", self.pmctl("start", "api").out)
+
+    def test_a_port_in_use_is_named(self):
+        script = self.write("web.js", "require('http').createServer().listen(+process.argv[2])\n")
+        with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
+            port = other.getsockname()[1]
+            done = self.pmctl("start", script, "-i", "1", "--no-autorestart", "--", str(port), check=10)
+        self.assertIn(f"it cannot listen on port {port}: Address already in use", done.err)
+
+    def test_only_names_what_was_likely_meant(self):
+        self.write("sleeper.sh", "#!/bin/bash\nexec sleep 1000\n", 0o755)
+        config = self.write("e.config.json", [{"name": "api", "script": "sleeper.sh"}])
+        self.refused(4, "--only aip: the file has no such app; did you mean 'api'?", "start", config, "--only", "aip")
+
+    def test_the_no_form_of_an_option_is_told_as_what_it_does(self):
+        text = " ".join(self.pmctl("help", "start").out.split())
+        self.assertIn("--no-autorestart Turns this off: Start the app again when it ends.", text)
+        self.assertIn("--no-new-privs The app and its children", text)
 
     def test_a_file_starts_what_is_new_and_restarts_what_is_there(self):
         self.sleeper("a")
