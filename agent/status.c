@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/liaison.h"
+#include "agent/own_facts.h"
 #include "agent/process.h"
 #include "agent/sample.h"
 #include "agent/spec_redact.h"
@@ -454,11 +455,16 @@ void status_answer(struct super *su, struct session *s, uint64_t id, const Pm__S
 
 void status_answer_agent(struct super *su, struct session *s, uint64_t id)
 {
+	struct own_facts facts;
 	Pm__Envelope env = PM__ENVELOPE__INIT;
 	Pm__StatusList list = PM__STATUS_LIST__INIT;
 	Pm__AgentStatus agent;
 
 	agent_message(su, &agent);
+	if (!session_is_remote(s)) { /* paths of this machine are nobody else's business */
+		own_facts_look(su, &facts);
+		agent.facts = &facts.msg;
+	}
 	list.agent = &agent;
 	env.re = id;
 	env.body_case = PM__ENVELOPE__BODY_STATUS_LIST;

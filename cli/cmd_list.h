@@ -34,6 +34,8 @@
 	X(cleardump)        \
 	X(kill)             \
 	X(ping)             \
+	X(doctor)           \
+	X(report)           \
 	X(agent)            \
 	X(update)           \
 	X(startup)          \

@@ -22,7 +22,7 @@ static const struct words verbs[] = {
 	  "publish",
 	  "there are no modules: rotation is built in, and other programs are started as apps" },
 	{ "serve expose", "start a web server as an app: start 'python3 -m http.server 8080'" },
-	{ "slist sysinfos", "'list' has the apps' use, 'agent status' the agent's" },
+	{ "slist sysinfos", "'list' has the apps' use, 'doctor' looks at the machine" },
 	{ "logrotate pm2-logrotate",
 	  "log files are rotated anyway; 'explain log_max_size' and log_keep say how" },
 	{ "deepUpdate", "install the new package, then 'update'" },

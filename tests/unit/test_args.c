@@ -160,8 +160,9 @@ static void mistakes_are_told_with_the_nearest_word(void **state)
 		{ "pm2 --all list", true, PM_USAGE, "unknown option `--all'", "" },
 		{ "pm2 list --nosuch", true, PM_USAGE, "unknown option `--nosuch'", "" },
 		{ "pm2 ls --sort", true, PM_USAGE, "option `--sort' argument missing", "" },
-		{ "pm2 why x", true, PM_USAGE, "why: no such command",
-		  "run 'pmctl help' to see the commands" },
+		{ "pm2 why x", true, PM_USAGE, "why: no such command", "" },
+		{ "pm2 slist", true, PM_USAGE, "slist: no such command",
+		  "'list' has the apps' use, 'doctor' looks at the machine" },
 	};
 
 	(void)state;
