@@ -58,7 +58,7 @@ static void say_wrong(struct look *l, const char *dir, const struct wrong *w,
 }
 
 /*
- * One directory of the home.
+ * One directory of the home; name NULL: itself.
  *
  * secret   nobody else may even read what is in it
  */
@@ -71,7 +71,9 @@ static void look_in(struct look *l, const char *name, bool secret)
 	DIR *dir;
 	int fd;
 
-	if (pm_home_file(l->home, name, path, sizeof(path), &err) < 0)
+	if (name == NULL)
+		(void)snprintf(path, sizeof(path), "%s", l->home); /* came from one of this size */
+	else if (pm_home_file(l->home, name, path, sizeof(path), &err) < 0)
 		return;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	dir = fd < 0 ? NULL : fdopendir(fd);
@@ -160,7 +162,13 @@ void doctor_files(const char *home, struct doctor *d)
 
 	if (!look_at_home(&l))
 		return;
-	look_in(&l, ".", false);
+	/* Where its list cannot be read nothing in it can. */
+	if (access(home, R_OK | X_OK) < 0) {
+		doctor_add(d, "files", DOCTOR_BAD, "run pmctl doctor as the owner of the home",
+		           "what is in %.200s cannot be looked at: %s", home, strerror(errno));
+		return;
+	}
+	look_in(&l, NULL, false);
 	look_in(&l, PM_HOME_STATE_DIR, false);
 	look_in(&l, PM_HOME_KEYS_DIR, true);
 	look_in(&l, PM_HOME_LOGS_DIR, false);

@@ -197,6 +197,9 @@ static struct client_status *ask_agent(struct ctx *ctx, struct doctor *d)
 	else if (err.code == PM_NOT_RUNNING)
 		doctor_add(d, "agent", DOCTOR_WARN, "the next command starts one; or: pmctl ping",
 		           "%s", err.what);
+	else if (access(ctx->home, X_OK) < 0)
+		doctor_add(d, "agent", DOCTOR_BAD, "run pmctl as the owner of the home", "%s",
+		           err.what);
 	else
 		doctor_add(d, "agent", DOCTOR_BAD,
 		           err.hint[0] != '\0' ? err.hint : "the end of pmd.log may say why", "%s",

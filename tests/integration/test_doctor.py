@@ -88,6 +88,21 @@ class Doctor(pmdtest.PmdTestCase):
         subprocess.run(found["files"][0]["fix"].removeprefix("as root: "), shell=True, check=True)
         self.level(self.look(), "files", "ok", "what is in it")
 
+    def test_who_may_not_look_is_told_once_and_by_whom_it_may_be_done(self):
+        if os.geteuid() != 0:
+            self.fail("this test needs root: run tests/run")
+        self.start()
+        os.chmod(self.dir, 0o755)
+        done = self.run_command(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                                 os.path.join(pmdtest.BUILD, "pmctl"), "doctor", "--json"], check=10)
+        found = {}
+        for f in done.json()["findings"]:
+            found.setdefault(f["check"], []).append(f)
+        self.level(found, "home", "warn", "belongs to root, and you are nobody")
+        self.level(found, "files", "bad", "cannot be looked at: Permission denied")
+        self.level(found, "agent", "bad", "Permission denied")
+        self.assertIn("as the owner of the home", found["agent"][0]["fix"])
+
     def test_an_agent_that_hangs_is_bad(self):
         self.start()
         pids = self.pmctl("agent", "status", "--json").json()
