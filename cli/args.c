@@ -123,8 +123,12 @@ static int unknown_option(struct args *a, const struct option *o, struct pm_erro
 	struct option elsewhere = *o;
 	struct nearest near;
 
-	if (a->as_pm2)
-		return pm_fail(err, PM_USAGE, "unknown option `%s'", name);
+	if (a->as_pm2) {
+		pm_fail(err, PM_USAGE, "unknown option `%s'", name);
+		if (o->letter == 0 && pm2_words_of_option(o->name) != NULL)
+			pm_hint(err, "%s", pm2_words_of_option(o->name));
+		return -1;
+	}
 	pm_fail(err, PM_USAGE, "%s%s%s: no such option", a->cmd == NULL ? "" : a->cmd->name,
 	        a->cmd == NULL ? "" : " ", name);
 	nearest_init(&near, o->letter == 0 ? o->name : "");

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,16 +185,29 @@ static int refuse(struct ctx *ctx, int argc, char **argv, const struct pm_error 
 		(void)printf("\033[31m[PM2][ERROR] \033[39mCommand not found\n\n");
 		help_usage(ctx, stdout);
 		if (err->hint[0] != '\0')
-			(void)fprintf(stderr, "%s; %s\n", err->what, err->hint);
+			(void)fprintf(stderr, "%s; with pmctl: %s\n", err->what, err->hint);
 	} else {
 		(void)fprintf(stderr, "\n  error: %s\n\n", err->what);
+		if (err->hint[0] != '\0')
+			(void)fprintf(stderr, "  with pmctl: %s\n\n", err->hint);
 	}
 	(void)argc;
 	(void)argv;
 	return status_of(ctx, err);
 }
 
-/* Written output that did not get out: a closed pipe is the reader's choice, the rest an error. */
+/* Whether who read our output has gone: its end of a pipe is closed, or a terminal hung up. */
+static bool reader_is_gone(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+/*
+ * Written output that did not get out: a closed pipe is the reader's choice, the rest an error. Of
+ * a write before the last one nobody knows any more why it failed.
+ */
 static int finish_output(const struct ctx *ctx, int status)
 {
 	struct pm_error err;
@@ -201,9 +215,14 @@ static int finish_output(const struct ctx *ctx, int status)
 	errno = 0;
 	if (fflush(stdout) == 0 && ferror(stdout) == 0)
 		return status;
-	if (errno == EPIPE || errno == 0)
+	if (errno == EPIPE || reader_is_gone())
 		return status;
-	(void)pm_fail_errno(&err, errno, "write to stdout");
+	if (errno != 0) {
+		(void)pm_fail_errno(&err, errno, "write to stdout");
+	} else {
+		(void)pm_fail(&err, PM_INTERNAL, "write to stdout: a part of it did not get out");
+		pm_hint(&err, "is the disk full?");
+	}
 	say_error(ctx, &err);
 	return status == 0 ? 1 : status;
 }

@@ -94,6 +94,27 @@ class OwnWords(pmdtest.PmdTestCase):
         self.pmctl("stop", "api")
         self.assertIn("api (0): started, pid", self.pmctl("start", "api").out)
 
+    def test_output_that_does_not_get_out_is_an_error_unless_its_reader_left(self):
+        config = self.write("many.config.json", [
+            {"name": f"s{i}", "script": "/bin/sleep", "interpreter": "none", "args": "1000", "autostart": False}
+            for i in range(60)])
+        self.pmctl("start", config)
+        pmctl = os.path.join(pmdtest.BUILD, "pmctl")
+        self.assertGreater(len(self.pmctl("jlist").out), 65536)  # more than one write, and than a pipe holds
+        for verb in "ping", "jlist":
+            with self.subTest(verb=verb):
+                done = self.run_command(["bash", "-c", f"{pmctl} {verb} >/dev/full"], check=1)
+                self.assertIn("write to stdout: ", done.err)
+                done = self.run_command(["bash", "-c", f"{pmctl} {verb} | true; exit ${{PIPESTATUS[0]}}"])
+                self.assertEqual(done.err, "")
+
+    def test_under_the_name_pm2_what_is_not_here_is_told_too(self):
+        done = self.pmctl("monit", as_pm2=True, check=1)
+        self.assertIn("monit: no such command; with pmctl: 'list --watch'", done.err)
+        done = self.pmctl("start", "x.js", "--no-daemon", as_pm2=True, check=1)
+        self.assertIn("error: unknown option `--no-daemon'", done.err)
+        self.assertIn("with pmctl: 'pmd agent --foreground'", done.err)
+
     def test_a_port_in_use_is_named(self):
         script = self.write("web.js", "require('http').createServer().listen(+process.argv[2])\n")
         with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
