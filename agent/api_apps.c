@@ -7,6 +7,7 @@
 #include "agent/app.h"
 #include "agent/app_deps.h"
 #include "agent/cluster.h"
+#include "agent/cron_job.h"
 #include "agent/reload.h"
 #include "agent/remote_policy.h"
 #include "agent/sample.h"
@@ -49,6 +50,8 @@ int api_check_spec(const Pm__AppSpec *spec, struct pm_error *err)
 	if (cluster_can_share(spec) && spec->instances > SOCKETS_SEATS_MAX)
 		return pm_fail(err, PM_LIMIT, "%s: instances that share a socket: at most %d",
 		               spec->name, SOCKETS_SEATS_MAX);
+	if (cron_job_check(spec, err) < 0)
+		return pm_wrap(err, "%s: cron_restart", spec->name);
 	return user_lookup(spec->uid, spec->gid, &user, err);
 }
 

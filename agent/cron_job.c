@@ -6,9 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/cron.h"
 #include "agent/triggers.h"
 #include "agent/tz.h"
+#include "proto/cron.h"
 #include "proto/log.h"
 
 /*
@@ -67,6 +67,19 @@ static void on_closed(uv_handle_t *handle)
 	(void)close(job->fd);
 	tz_destroy(job->zone);
 	free(job);
+}
+
+int cron_job_check(const Pm__AppSpec *spec, struct pm_error *err)
+{
+	struct cron cron;
+	struct tz *zone;
+
+	if (spec->cron[0] == '\0')
+		return 0;
+	if (cron_parse(spec->cron, &cron, err) < 0 || tz_load(spec->cron_tz, &zone, err) < 0)
+		return -1;
+	tz_destroy(zone);
+	return 0;
 }
 
 int cron_job_start(struct app *app, struct cron_job **out, struct pm_error *err)

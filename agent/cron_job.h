@@ -6,6 +6,9 @@
 
 struct cron_job;
 
+/* Whether it could be started; a spec without an expression is fine.  errors PM_CONFIG */
+PM_MUST_CHECK int cron_job_check(const Pm__AppSpec *spec, struct pm_error *err);
+
 /* errors PM_CONFIG (expression or zone) */
 PM_MUST_CHECK int cron_job_start(struct app *app, struct cron_job **out, struct pm_error *err);
 void cron_job_stop(struct cron_job *job);

@@ -2,8 +2,8 @@
 #ifndef PM_AGENT_TZ_H
 #define PM_AGENT_TZ_H
 
-#include "agent/cron.h"
 #include "proto/base.h"
+#include "proto/cron.h"
 #include "proto/error.h"
 
 struct tz;

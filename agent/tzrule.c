@@ -2,7 +2,7 @@
 
 #include <ctype.h>
 
-#include "agent/cron.h"
+#include "proto/cron.h"
 
 #define DAY_S 86400
 

@@ -67,7 +67,7 @@ PM_MUST_CHECK int spec_validate(const Pm__AppSpec *spec, struct pm_error *err);
 bool spec_is_name(const char *s);  /* fits a file name: no '/', no control character, UTF-8 */
 bool spec_is_var(const char *s);   /* the name of an environment variable */
 bool spec_is_owner(const char *s); /* a user or group, by name or number */
-bool spec_is_cron(const char *s);  /* looks like a cron expression; the agent decides */
+bool spec_is_cron(const char *s);  /* looks like one; cron_parse() decides */
 bool spec_is_limit(const char *s); /* a resource of setrlimit(2), in lower case */
 
 /*

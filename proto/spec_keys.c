@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/limits.h"
+
 bool spec_each_word(const char *list, bool (*fn)(void *arg, const char *word, size_t len),
                     void *arg)
 {
@@ -127,7 +129,7 @@ void spec_key_expects(const struct spec_key *key, char *out, size_t size)
 		[SPEC_LIMITS] = "an object such as {nofile: 65536, core: \"0:unlimited\"}",
 		[SPEC_UMASK] = "octal digits as text, such as \"022\"",
 		[SPEC_OWNER] = "a name or a number",
-		[SPEC_INSTANCES] = "a whole number or max",
+		[SPEC_INSTANCES] = "max, or a whole number", /* and its limit, below */
 		[SPEC_WATCH] = "true, false, a path or a list of paths",
 		[SPEC_FILTER] = "true, false, a text or a list of texts",
 		[SPEC_CHECK] = "http://:PORT/PATH, tcp://:PORT, unix:///PATH, "
@@ -141,6 +143,8 @@ void spec_key_expects(const struct spec_key *key, char *out, size_t size)
 	else if (key->type == SPEC_INT)
 		(void)snprintf(out, size, "a whole number from %lld to %lld", (long long)key->min,
 		               (long long)key->max);
+	else if (key->type == SPEC_INSTANCES)
+		(void)snprintf(out, size, "%s of at most %d", words[key->type], PM_SLOTS_MAX);
 	else
 		(void)snprintf(out, size, "%s", words[key->type]);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/cron.h"
 #include "proto/limits.h"
 #include "proto/units.h"
 
@@ -195,11 +196,14 @@ static int set_cron(const struct spec_target *t, const struct doc_node *v, struc
 	bool none = (v->type == DOC_BOOL && !v->truth) ||
 	            (v->type == DOC_NUMBER && !(v->number > 0)) ||
 	            (v->type == DOC_TEXT && (v->text[0] == '\0' || strcmp(v->text, "0") == 0));
+	struct cron cron;
 
 	if (none)
 		return spec_put_str(spec_member(t), "", err);
 	if (v->type != DOC_TEXT || !spec_is_cron(v->text))
 		return spec_mismatch(t, v, err);
+	if (cron_parse(v->text, &cron, err) < 0)
+		return pm_wrap(err, "%s: \"%.60s\"", t->key->name, v->text);
 	return spec_put_str(spec_member(t), v->text, err);
 }
 

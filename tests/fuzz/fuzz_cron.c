@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/cron.h"
+#include "proto/cron.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -31,6 +31,20 @@ class Config(PmdTestCase):
 
     # --- forms ------------------------------------------------------------------------------------
 
+    def test_a_time_that_never_comes_is_refused_where_it_is_written(self):
+        self.write("sleeper.sh", "#!/bin/bash\nexec sleep 1000\n", 0o755)
+        for cron, words in ("61 * * * *", "minute"), ("* * 31 2 *", "no month given has such a day"):
+            config = self.write("e.config.json", [{"name": "api", "script": "sleeper.sh", "cron_restart": cron}])
+            for verb in "check", "start":
+                with self.subTest(cron=cron, verb=verb):
+                    done = self.pmctl(verb, config, check=8)
+                    self.assertIn(f'cron_restart: "{cron}": ', done.out + done.err)
+                    self.assertIn(words, done.out + done.err)
+        config = self.write("e.config.json", [{"name": "api", "script": "sleeper.sh", "cron_restart": "0 3 * * *",
+                                               "cron_tz": "Europe/Nowhere"}])
+        self.assertIn("time zone Europe/Nowhere", self.pmctl("start", config, check=8).err)
+        self.assertEqual(self.pmctl("jlist").out, "[]\n")
+
     def test_every_form_of_a_file_names_the_same_apps(self):
         js = "{ apps: [{ name: 'a', script: './app.js' }, { script: 'run.sh' }] }"
         forms = {

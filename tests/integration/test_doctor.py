@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 import pmdtest
+from coordinators import Coordinator
 
 
 class Doctor(pmdtest.PmdTestCase):
@@ -160,6 +161,24 @@ class Doctor(pmdtest.PmdTestCase):
         self.assertRegex(done.out, rf"(?m)^ {{18}}to do: chmod 700 {self.home}$")
         self.assertRegex(done.out, r"\n\d+ checks: \d+ ok, \d+ to look at, 0 bad\n$")
         self.assertEqual(done.err, "")
+
+
+    def test_the_way_to_the_coordinator_is_looked_at_when_there_is_one(self):
+        fleet = Coordinator(self)
+        self.pmctl("list", env={"PMD_JOIN_TOKEN_FILE": fleet.token()})
+        fleet.wait("up")
+
+        def link(level):
+            found = self.look().get("coordinator", [])
+            return found[0] if [f["level"] for f in found] == [level] else None
+
+        self.assertIn(f"connected to 127.0.0.1:{fleet.port}", self.wait(lambda: link("ok"))["text"])
+        fleet.kill()
+        lost = self.wait(lambda: link("bad"))
+        self.assertIn("not connected for", lost["text"])
+        self.assertIn(f"127.0.0.1:{fleet.port} can be reached", lost["fix"])
+        self.pmctl("kill")
+        self.assertIn("it is in a fleet, but no agent runs", link("warn")["text"])
 
 
 class Report(pmdtest.PmdTestCase):

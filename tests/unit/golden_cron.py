@@ -2,7 +2,7 @@
 """Writes golden_cron.h: small zone files, and when cron expressions run in them from 2020 to 2040 (X-36).
 
 The times are computed by Python's own zone arithmetic, minute by minute around the clock, and share
-nothing with agent/cron.c and agent/tz.c. The zone files are cut down from the machine's, so that a newer
+nothing with proto/cron.c and agent/tz.c. The zone files are cut down from the machine's, so that a newer
 tzdata changes no result. Run: python3 golden_cron.py > golden_cron.h
 """
 import datetime as dt

@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include "agent/cron.h"
+#include "proto/cron.h"
 #include "agent/tz.h"
 #include "tests/unit/golden_cron.h"
 

@@ -57,7 +57,7 @@ static const struct sample samples[] = {
 	{ "min_uptime", "2m", "99" },
 	{ "max_restarts", "0", "-1" },
 	{ "max_memory_restart", "300M", "300X" },
-	{ "cron_restart", "*/5 * * * *", "often" },
+	{ "cron_restart", "*/5 * * * *", "61 * * * *" },
 	{ "cron_tz", "Europe/Berlin", NULL },
 	{ "watch", "src", NULL },
 	{ "ignore_watch", "node_modules", NULL },

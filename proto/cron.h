@@ -1,6 +1,6 @@
 /* cron.h - cron expressions: parsing, and the next time in a zone. Pure. */
-#ifndef PM_AGENT_CRON_H
-#define PM_AGENT_CRON_H
+#ifndef PM_PROTO_CRON_H
+#define PM_PROTO_CRON_H
 
 #include <stdbool.h>
 

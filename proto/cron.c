@@ -1,4 +1,4 @@
-#include "agent/cron.h"
+#include "proto/cron.h"
 
 #include <ctype.h>
 #include <stdio.h>
