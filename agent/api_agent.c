@@ -164,7 +164,7 @@ int api_resurrect(const struct request *r, struct pm_error *err)
 	int rc;
 
 	if (state_load(r->su->home, STATE_SAVED, &set, &report, err) < 0)
-		return pm_wrap(err, "resurrect");
+		return -1; /* pmctl says of what */
 	if (report.words[0] != '\0')
 		super_degraded(r->su, "saved state", report.words);
 	if (!report.found) {

@@ -44,8 +44,12 @@ static int on_word(struct ctx *ctx, const struct action *action, Pm__Command *cm
 	return act_on_words(ctx, action, cmd, &word, 1, account, err);
 }
 
-static int run(struct ctx *ctx, const struct action *action, struct pm_error *err)
+static int run(struct ctx *ctx, const struct action *meant, struct pm_error *err)
 {
+	/* Nobody waits for it: it was only ordered, and may fail yet. */
+	struct action ordered = *meant;
+	const struct action *action =
+		ctx->as_pm2 || !args_has(ctx->args, "no-wait") ? meant : &ordered;
 	Pm__Command cmd = PM__COMMAND__INIT;
 	PM_PATCH patch = { 0 };
 	PM_ACCOUNT account = { 0 };
@@ -53,6 +57,7 @@ static int run(struct ctx *ctx, const struct action *action, struct pm_error *er
 	PM_FREE const char **words = pm_calloc(n + 1, sizeof(*words));
 	int status;
 
+	ordered.done = meant->verb == PM__VERB__VERB_RELOAD ? "told to reload" : "told to restart";
 	if (words == NULL)
 		return pm_fail(err, PM_NO_MEMORY, "%s", action->name);
 	for (size_t i = 0; i < n; i++) {

@@ -244,16 +244,24 @@ void doctor_uplink(struct doctor *d, const Pm__UplinkState *u, int64_t now_ms)
 
 void doctor_degraded(struct doctor *d, char *const *words, size_t n)
 {
-	static const char *const harmless[] = { "cgroup:" }; /* there is another way */
+	static const struct {
+		const char *what;
+		enum doctor_level level;
+		const char *fix;
+	} known[] = {
+		{ "cgroup:", DOCTOR_WARN, "nothing: children are found by their tags instead" },
+		{ "disk:", DOCTOR_BAD, "make room where the log files are" },
+		{ "saved state:", DOCTOR_BAD, "pmctl save, once what runs is what should run" },
+		{ "state:", DOCTOR_BAD, "make room in the home, and see that it can be written" },
+		{ "", DOCTOR_BAD, "pmd.log says more; this goes when its cause does" },
+	};
 
 	for (size_t i = 0; i < n; i++) {
-		enum doctor_level level = DOCTOR_BAD;
+		size_t k = 0;
 
-		for (size_t k = 0; k < PM_COUNT(harmless); k++)
-			if (strncmp(words[i], harmless[k], strlen(harmless[k])) == 0)
-				level = DOCTOR_WARN;
-		doctor_add(d, "degraded", level, "it goes away when its cause does", "%.300s",
-		           words[i]);
+		while (strncmp(words[i], known[k].what, strlen(known[k].what)) != 0)
+			k++; /* the last one fits all */
+		doctor_add(d, "degraded", known[k].level, known[k].fix, "%.300s", words[i]);
 	}
 }
 

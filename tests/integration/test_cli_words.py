@@ -108,6 +108,22 @@ class OwnWords(pmdtest.PmdTestCase):
                 done = self.run_command(["bash", "-c", f"{pmctl} {verb} | true; exit ${{PIPESTATUS[0]}}"])
                 self.assertEqual(done.err, "")
 
+    def test_a_state_that_cannot_be_written_or_read_is_told_once(self):
+        self.sleeper("api")
+        os.mkdir(os.path.join(self.home, "state", "saved.tmp"))
+        done = self.pmctl("save", check=1)
+        self.assertRegex(done.err, r"^pmctl: save: state file saved: [^:]*saved\.tmp: [A-Z]")
+        os.rmdir(os.path.join(self.home, "state", "saved.tmp"))
+        with open(os.path.join(self.home, "state", "saved"), "w", encoding="utf-8") as file:
+            file.write("torn")
+        self.assertRegex(self.pmctl("resurrect", check=1).err, r"^pmctl: resurrect: load saved: ")
+
+    def test_what_nobody_waits_for_is_not_said_to_be_done(self):
+        self.sleeper("api", "-i", "1")
+        self.assertRegex(self.pmctl("reload", "api", "--no-wait").out, r"^api \(0\): told to reload")
+        self.wait_status("api")
+        self.assertRegex(self.pmctl("restart", "api", "--no-wait").out, r"^api \(0\): told to restart")
+
     def test_under_the_name_pm2_what_is_not_here_is_told_too(self):
         done = self.pmctl("monit", as_pm2=True, check=1)
         self.assertIn("monit: no such command; with pmctl: 'list --watch'", done.err)

@@ -2,8 +2,8 @@
 
 #include <time.h>
 
-#include "proto/cron.h"
 #include "agent/tz.h"
+#include "proto/cron.h"
 #include "tests/unit/golden_cron.h"
 
 static const int32_t no_offset;

@@ -295,14 +295,18 @@ static void a_link_that_is_down_is_bad_and_says_why(void **state)
 
 static void what_is_degraded_is_bad_unless_there_is_another_way(void **state)
 {
-	char disk[] = "disk: log file x: No space left on device", cgroup[] = "cgroup: make x";
-	char *words[] = { disk, cgroup };
+	char disk[] = "disk: log file x: No space left on device", cgroup[] = "cgroup: make x",
+	     other[] = "versions of settings: x";
+	char *words[] = { disk, cgroup, other };
 
 	(void)state;
 	begin();
-	doctor_degraded(&d, words, 2);
+	doctor_degraded(&d, words, 3);
 	assert_int_equal(d.list[0].level, DOCTOR_BAD);
+	assert_non_null(strstr(d.list[0].fix, "make room"));
 	assert_int_equal(d.list[1].level, DOCTOR_WARN);
+	assert_int_equal(d.list[2].level, DOCTOR_BAD);
+	assert_non_null(strstr(d.list[2].fix, "pmd.log"));
 }
 
 static void findings_over_the_limit_are_counted(void **state)
