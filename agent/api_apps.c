@@ -23,6 +23,13 @@ static uint32_t default_parallel(size_t n)
 	return n <= 2 ? 1 : 2;
 }
 
+/* An eighth of many: each holds its place until it has settled, and two at a time would take a
+ * minute for 200 apps. */
+static uint32_t restart_parallel(size_t n)
+{
+	return PM_MAX(default_parallel(n), (uint32_t)PM_MIN(n / 8, 16u));
+}
+
 static enum cause cause_of(Pm__Verb verb)
 {
 	return verb == PM__VERB__VERB_RELOAD ? CAUSE_RELOAD : CAUSE_RESTART;
@@ -230,7 +237,7 @@ static int order_targets(const struct request *r, enum life_event event, enum ca
 	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
 		return -1;
 	if (parallel == 0 && event == EV_RESTART)
-		parallel = default_parallel(n);
+		parallel = restart_parallel(n);
 	if (api_new_order(r, parallel, settle, &o, err) < 0)
 		return -1;
 	order_list(o, list, n, event, cause);
@@ -372,7 +379,9 @@ int api_restart(const struct request *r, struct pm_error *err)
 	/* Found once: the options may give the app another name. */
 	if (targets_resolve(r->su, r->cmd->targets, r->cmd->n_targets, &list, &n, err) < 0)
 		return -1;
-	parallel = r->cmd->parallel == 0 ? default_parallel(n) : r->cmd->parallel;
+	parallel = r->cmd->parallel != 0 ? r->cmd->parallel
+	           : api_is_gated(r)     ? default_parallel(n)
+	                                 : restart_parallel(n);
 	if (api_new_order(r, parallel, true, &o, err) < 0)
 		return -1;
 	if (patch_list(r, o, list, n, err) < 0) {

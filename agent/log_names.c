@@ -6,7 +6,8 @@
 #include "proto/limits.h"
 #include "proto/paths.h"
 
-/* The app's name as a file name has it: [A-Za-z0-9.-], all else is a '-'. */
+/* The app's name as a file name has it: [A-Za-z0-9.-] and what is not ASCII, which tells names
+ * apart that PM2 writes into one file; all else is a '-'. */
 static void file_name_of(const char *name, char *out, size_t size)
 {
 	size_t i;
@@ -14,7 +15,8 @@ static void file_name_of(const char *name, char *out, size_t size)
 	for (i = 0; name[i] != '\0' && i + 1 < size; i++) {
 		char c = name[i];
 		bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		            (c >= '0' && c <= '9') || c == '.' || c == '-';
+		            (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+		            ((unsigned char)c & 0x80) != 0;
 
 		out[i] = kept ? c : '-';
 	}

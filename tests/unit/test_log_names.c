@@ -17,6 +17,8 @@ static const struct names_case cases[] = {
 	  "/h/pids/api-3.pid" },
 	{ "a/b c_d.e", "", "", "*", "", true, false, L "a-b-c-d.e-out.log", L "a-b-c-d.e-error.log",
 	  L "a-b-c-d.e.log", "/h/pids/a-b-c-d.e-3.pid" },
+	{ "\u6771 x", "", "", "", "", true, false, L "\u6771-x-out.log", L "\u6771-x-error.log", "",
+	  "/h/pids/\u6771-x-3.pid" },
 	{ "..", "", "", "", "", true, false, L "..-out.log", L "..-error.log", "",
 	  "/h/pids/..-3.pid" },
 	{ "api", "/x/o.log", "/x/e.log", "/x/c.log", "/x/p.pid", false, false, "/x/o-3.log",
