@@ -1,4 +1,4 @@
-#include "agent/cluster.h"
+#include "agent/cluster_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,39 +15,8 @@
 #include "proto/failpoint.h"
 #include "proto/log.h"
 
-/* How long after a worker's end its queue is looked at again: handshakes take a round trip, or two
- * when a packet was lost. */
-static const uint32_t late_ms[] = { 50, 250, 1000, 3000 };
-
 /* For the keeper to close what is no longer held: it hangs, or takes far less. */
 #define SETTLE_MS 5000
-
-/* A queue that is looked at again. */
-struct late {
-	uv_timer_t timer; /* owned */
-	struct late *next;
-	struct cluster *cluster; /* borrowed; NULL when that has gone */
-	uint32_t seat;
-	unsigned generation, n;
-};
-
-struct cluster {
-	struct app *app;           /* borrowed */
-	uv_timer_t prune;          /* owned */
-	struct sockets *sockets;   /* owned; NULL: nothing is listened on */
-	struct node_shared shared; /* owned */
-	struct late *late;
-	size_t next_worker;    /* whose turn it is to be handed a connection */
-	struct parked *parked; /* owned; oldest first */
-	size_t n_parked;
-};
-
-/* A connection that was accepted, and that nobody is there to take. */
-struct parked {
-	struct parked *next;
-	struct socket_key key;
-	int fd; /* owned */
-};
 
 static const char *base_name(const char *path)
 {
@@ -122,7 +91,7 @@ static struct cluster *get_cluster(struct app *app, struct pm_error *err)
 }
 
 /* One more than the highest number in use. */
-static uint32_t seats_of(const struct app *app)
+uint32_t cluster_seats(const struct app *app)
 {
 	uint32_t n = 1;
 
@@ -154,7 +123,7 @@ int cluster_take_seat(struct instance *inst, struct cluster_seat *out, struct pm
 	struct app *app = instance_app(inst);
 	struct cluster *c = get_cluster(app, err);
 
-	if (c == NULL || sockets_set_seats(c->sockets, seats_of(app), err) < 0 ||
+	if (c == NULL || sockets_set_seats(c->sockets, cluster_seats(app), err) < 0 ||
 	    fill_seat(inst, instance_core(inst)->generation, out, err) < 0)
 		return -1;
 	sockets_begin(c->sockets, out->number, out->generation);
@@ -212,8 +181,6 @@ static bool is_fit(const struct instance *inst)
 	return (instance_core(inst)->said & (SAID_UNFIT | SAID_STOPPING)) == 0;
 }
 
-static void give_parked(struct cluster *c);
-
 /* Nothing is steered to whom nobody steered to, and no table is made to say so. */
 static void steer(struct sockets *s, const struct instance *inst, bool on)
 {
@@ -226,8 +193,9 @@ static void steer(struct sockets *s, const struct instance *inst, bool on)
 		return;
 	if (on) {
 		worker_join(p->worker);
-		give_parked(instance_app(inst)->cluster);
-	} else if (serving(inst) != SERVES_NOT) { /* it is not fit; who retires leaves when it drains */
+		cluster_give_parked(instance_app(inst)->cluster);
+	} else if (serving(inst) !=
+	           SERVES_NOT) { /* it is not fit; who retires leaves when it drains */
 		worker_leave(p->worker);
 	}
 }
@@ -319,18 +287,6 @@ int cluster_connections(const struct instance *inst, unsigned *n, struct pm_erro
 	                                     instance_core(inst)->tag, n, err);
 }
 
-static void close_parked(struct cluster *c)
-{
-	struct parked *one;
-
-	while ((one = c->parked) != NULL) {
-		c->parked = one->next;
-		(void)close(one->fd);
-		free(one);
-	}
-	c->n_parked = 0;
-}
-
 /* No process is left, but for those that a stop without treekill leaves: what they have from the
  * main process is theirs. */
 static void close_sockets(struct cluster *c)
@@ -342,7 +298,7 @@ static void close_sockets(struct cluster *c)
 	    (app->former == NULL || app->former->treekill))
 		left = sockets_shut(c->sockets);
 	(void)PM_FAIL_POINT("cluster.after_shut");
-	close_parked(c);
+	cluster_close_parked(c);
 	sockets_destroy(PM_STEAL(c->sockets), true);
 	/* Who ordered a stop may bind the port as soon as that is answered. */
 	if (left)
@@ -360,7 +316,7 @@ void cluster_rest(struct app *app)
 		const struct inst_core *core = instance_core(app_any(app, i));
 
 		if (life_has_process(&core->life) || life_is_wanted(&core->life)) {
-			if (sockets_set_seats(c->sockets, seats_of(app), &err) < 0)
+			if (sockets_set_seats(c->sockets, cluster_seats(app), &err) < 0)
 				pm_log(PM_LOG_WARN, "cluster.seats", "app=%s %s", app->spec->name,
 				       err.what);
 			return;
@@ -423,191 +379,6 @@ void cluster_prune_later(struct app *app)
 	if (c != NULL && c->sockets != NULL)
 		(void)uv_timer_start(&c->prune, on_prune, app->spec->listen_timeout_ms,
 		                     0); /* fails only while closing */
-}
-
-/* ---- queues that nobody serves ---- */
-
-/* The next worker that can be handed a connection; NULL: none. */
-static struct worker *next_worker(struct cluster *c)
-{
-	const struct app *app = c->app;
-
-	for (size_t i = 0; i < app->n; i++) {
-		size_t at = (c->next_worker + i) % app->n;
-		const struct inst_core *core = instance_core(app->instances[at]);
-		struct process *p = instance_process(app->instances[at]);
-
-		if (p == NULL || p->worker == NULL || !worker_takes_connections(p->worker) ||
-		    !sockets_is_steered(c->sockets, core->instance, core->generation))
-			continue;
-		c->next_worker = at + 1;
-		return p->worker;
-	}
-	return NULL;
-}
-
-static void give_parked(struct cluster *c)
-{
-	struct parked *one;
-	struct worker *w;
-
-	while ((one = c->parked) != NULL && (w = next_worker(c)) != NULL) {
-		(void)worker_give_connection(w, &one->key, one->fd); /* else it cannot be had */
-		c->parked = one->next;
-		c->n_parked--;
-		(void)close(one->fd);
-		free(one);
-	}
-}
-
-void cluster_return(struct app *app, const struct socket_key *key, int fd)
-{
-	struct cluster *c = app->cluster;
-	struct parked *one, **end;
-
-	if (c == NULL || c->sockets == NULL || c->n_parked == SOCKETS_BACKLOG ||
-	    (one = pm_calloc(1, sizeof(*one))) == NULL) {
-		(void)close(fd);
-		return;
-	}
-	*one = (struct parked){ .key = *key, .fd = fd };
-	for (end = &c->parked; *end != NULL; end = &(*end)->next)
-		continue;
-	*end = one;
-	c->n_parked++;
-	give_parked(c);
-}
-
-static void sweep_socket(struct cluster *c, const struct socket_key *key, int listener, unsigned *n)
-{
-	/* Its workers share the flag with us, and may have taken it off. */
-	int flags = fcntl(listener, F_GETFL);
-
-	if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0)
-		return;
-	for (unsigned i = 0; i < SOCKETS_BACKLOG; i++) {
-		struct worker *w = next_worker(c);
-		PM_CLOSE int fd = -1;
-
-		if (w == NULL)
-			return;
-		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0)
-			return;
-		*n += worker_give_connection(w, key, fd);
-	}
-}
-
-static void sweep_key(struct cluster *c, const struct socket_key *key, uint32_t seat,
-                      unsigned generation, unsigned *n)
-{
-	int listener, errnum;
-	struct pm_error err;
-
-	if (key->type == SOCK_STREAM && key->family != AF_UNIX && seat < seats_of(c->app) &&
-	    sockets_get(c->sockets, key, seat, generation, &listener, &errnum, &err) == 0)
-		sweep_socket(c, key, listener, n);
-}
-
-/* What waits in a queue for all, when none of them is left. */
-static void sweep_common(struct cluster *c)
-{
-	const struct socket_key *key;
-	unsigned n = 0;
-
-	for (size_t i = 0; (key = sockets_key(c->sockets, i)) != NULL; i++) {
-		int listener = sockets_abandoned(c->sockets, key);
-
-		if (listener >= 0)
-			sweep_socket(c, key, listener, &n);
-	}
-	if (n > 0)
-		pm_log(PM_LOG_INFO, "cluster.sweep",
-		       "app=%s: %u connections that waited for any worker go to those that are "
-		       "there",
-		       c->app->spec->name, n);
-}
-
-static bool is_served(const struct app *app, uint32_t seat, unsigned generation)
-{
-	for (size_t i = 0; i < app_n_all(app); i++) {
-		const struct inst_core *core = instance_core(app_any(app, i));
-
-		if (core->instance == seat && core->generation == generation && core->pid != 0)
-			return true;
-	}
-	return false;
-}
-
-void cluster_sweep(struct app *app, uint32_t seat, unsigned generation)
-{
-	struct cluster *c = app->cluster;
-	const struct socket_key *key;
-	unsigned n = 0;
-
-	if (c == NULL || c->sockets == NULL || cluster_way(app->spec) != CLUSTER_NODE)
-		return;
-	sweep_common(c);
-	if (is_served(app, seat, generation) || sockets_waiting(c->sockets, seat, generation) == 0)
-		return;
-	for (size_t i = 0; (key = sockets_key(c->sockets, i)) != NULL; i++)
-		sweep_key(c, key, seat, generation, &n);
-	if (n > 0)
-		pm_log(PM_LOG_INFO, "cluster.sweep",
-		       "app=%s seat=%u: %u waiting connections go to "
-		       "other workers",
-		       app->spec->name, (unsigned)seat, n);
-}
-
-static void on_late_closed(uv_handle_t *handle)
-{
-	free(handle->data);
-}
-
-static void late_close(struct late *l)
-{
-	if (l->cluster != NULL) {
-		struct late **at = &l->cluster->late;
-
-		while (*at != NULL && *at != l)
-			at = &(*at)->next;
-		if (*at != NULL)
-			*at = l->next;
-	}
-	uv_close((uv_handle_t *)&l->timer, on_late_closed);
-}
-
-static void on_late(uv_timer_t *timer)
-{
-	struct late *l = timer->data;
-
-	struct app *app = l->cluster->app;
-
-	cluster_sweep(app, l->seat, l->generation);
-	if (++l->n == PM_COUNT(late_ms)) {
-		late_close(l);
-		cluster_rest(app);
-	} else
-		(void)uv_timer_start(timer, on_late, late_ms[l->n],
-		                     0); /* fails only while closing */
-}
-
-void cluster_sweep_late(struct app *app, uint32_t seat, unsigned generation)
-{
-	struct cluster *c = app->cluster;
-	struct late *l;
-
-	if (c == NULL || c->sockets == NULL || cluster_way(app->spec) != CLUSTER_NODE)
-		return;
-	cluster_sweep(app, seat, generation);
-	l = pm_calloc(1, sizeof(*l));
-	if (l == NULL)
-		return; /* what still comes waits for the next process there */
-	*l = (struct late){ .cluster = c, .seat = seat, .generation = generation, .next = c->late };
-	(void)uv_timer_init(app->su->loop, &l->timer); /* never fails */
-	l->timer.data = l;
-	c->late = l;
-	(void)uv_timer_start(&l->timer, on_late, late_ms[0], 0);
 }
 
 /* ---- after a death ---- */
@@ -693,13 +464,12 @@ void cluster_destroy(struct cluster *c, bool close)
 {
 	if (c == NULL)
 		return;
-	while (c->late != NULL)
-		late_close(c->late);
+	cluster_close_late(c);
 	if (close)
 		close_sockets(c);
 	else
 		sockets_destroy(PM_STEAL(c->sockets), false);
-	close_parked(c);
+	cluster_close_parked(c);
 	node_shared_finish(&c->shared);
 	uv_close((uv_handle_t *)&c->prune, on_prune_closed);
 }
