@@ -126,6 +126,7 @@ void inst_act(struct instance *inst, uint32_t actions)
 {
 	struct super *su = inst->su;
 
+	inst->leaving = (actions & ACT_FORGET) != 0;
 	if (actions & (ACT_CANCEL_DELAY | ACT_CANCEL_READY | ACT_CANCEL_KILL))
 		inst_disarm(inst);
 	/* Before who ordered it hears, and may listen there. */
@@ -406,6 +407,11 @@ bool instance_take_wanted(struct instance *inst)
 
 	inst->wanted = false;
 	return wanted;
+}
+
+bool instance_is_leaving(const struct instance *inst)
+{
+	return inst->leaving;
 }
 
 bool instance_is_intended(const struct instance *inst)

@@ -86,6 +86,8 @@ void instance_on_notify(struct instance *inst, const struct notify_msg *m);
  */
 void instance_intend(struct instance *inst);
 bool instance_is_intended(const struct instance *inst);
+/* It is about to be forgotten: who hears of it now may take it for gone. */
+bool instance_is_leaving(const struct instance *inst);
 /* Declared, and no start has reached it. */
 bool instance_never_ran(const struct instance *inst);
 

@@ -29,9 +29,10 @@ struct instance {
 	uv_timer_t timer;        /* owned: readiness, delay, kill and heirs; the state says which */
 	pid_t last_pid;          /* of the process before, until its tree is gone; 0: unknown */
 	bool closing;
-	bool wanted; /* restored, and not started yet */
-	bool out;    /* restarted in its turn (turns.h), and not up again */
-	bool again;  /* the start under way is the second half of a restart that was ordered */
+	bool wanted;  /* restored, and not started yet */
+	bool leaving; /* it is about to be forgotten, in this turn */
+	bool out;     /* restarted in its turn (turns.h), and not up again */
+	bool again;   /* the start under way is the second half of a restart that was ordered */
 	uint32_t poll_ms;
 	struct waiter *waiters; /* owned */
 	struct reload *reload;  /* borrowed; NULL: none is under way */

@@ -210,7 +210,7 @@ static void on_patience(uv_timer_t *timer)
 }
 
 /* What of the table a command changes, in a number: specs by a counter, instances by what they are
- * and whether they are to run. Counters of restarts are not in it: nobody waits for them. */
+ * and whether they are to run; one that is being forgotten is gone for who waits for that. Counters of restarts are not in it: nobody waits for them. */
 static uint64_t mark(const struct store *s)
 {
 	uint64_t h = s->declared + 1;
@@ -221,6 +221,8 @@ static uint64_t mark(const struct store *s)
 			bool wanted = life_is_wanted(&core->life) ||
 			              instance_is_intended(app->instances[i]);
 
+			if (instance_is_leaving(app->instances[i]))
+				continue;
 			h = (h ^ ((uint64_t)core->pm_id << 2 | (uint64_t)wanted << 1 |
 			          (core->life.state == LIFE_FAILED))) *
 			    UINT64_C(0x9e3779b97f4a7c15);

@@ -93,6 +93,19 @@ class LastCommandedState(FaultCase):
             self.inject(f"a power cut right after '{' '.join(command)}' was answered")
             self.saw(f"same ids and states: {sorted((i, v[0], v[2]) for i, v in after.items())}, one process each")
 
+    def test_a_delete_is_answered_when_it_is_on_disk(self):
+        self.write("slow.sh", "#!/bin/sh\ntrap 'sleep 0.3; exit 0' INT\nwhile :; do sleep 0.01; done\n", 0o755)
+        self.start([{"name": "slow", "script": self.path("slow.sh"), "interpreter": "none", "kill_timeout": 5000}])
+        state = os.path.join(self.home, "state", "apps")
+        # The first write says that it is to stop, and is over long before it has; the second that it is gone.
+        self.arm("state.rename=1+kill")
+        outcome = self.pmctl("delete", "slow", check=False)
+        with open(state, "rb") as file:
+            self.assertFalse(outcome.code == 0 and b"slow.sh" in file.read(), outcome.out)
+        self.wait(lambda: self.apps() == [], 30, "an empty table")
+        self.inject("the supervisor killed in the write that says that an app is gone")
+        self.saw(f"delete: exit {outcome.code}")
+
     def test_kill_leaves_an_empty_table_and_resurrect_brings_back_what_was_saved(self):
         self.start([self.silent("a"), self.silent("b")])
         self.pmctl("stop", "b")
