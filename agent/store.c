@@ -210,7 +210,8 @@ static void on_patience(uv_timer_t *timer)
 }
 
 /* What of the table a command changes, in a number: specs by a counter, instances by what they are
- * and whether they are to run; one that is being forgotten is gone for who waits for that. Counters of restarts are not in it: nobody waits for them. */
+ * and whether they are to run; one that is being forgotten is gone for who waits for that. Counters
+ * of restarts are not in it: nobody waits for them. */
 static uint64_t mark(const struct store *s)
 {
 	uint64_t h = s->declared + 1;

@@ -41,7 +41,8 @@ enum {
 	EVENTS_MAX = 256,
 	FAILURES_SHOWN = 20,
 	PAUSE_US = 10000, /* after a failure to connect */
-	STEPS = 64,       /* of the histogram, in each power of two */
+	TURN_US = 500, /* turns come together: waking for each would cost more than the requests */
+	STEPS = 64,    /* of the histogram, in each power of two */
 	BUCKETS = STEPS * 40
 };
 
@@ -73,6 +74,7 @@ struct connection {
 	enum state state;
 	int fd;
 	uint64_t turn_us;  /* when the next request is to be sent */
+	uint64_t due_us;   /* the same by the rate alone: what was late is caught up with */
 	uint64_t since_us; /* when the one under way was begun */
 	uint64_t n_asked;  /* on this connection */
 	char worker[RESPONSE_NAME_MAX];
@@ -358,15 +360,16 @@ static void take_turn(struct connection *c)
 	open_one(c);
 }
 
-static uint64_t next_turn_us(const struct connection *c, uint64_t now)
+static uint64_t next_turn_us(struct connection *c, uint64_t now)
 {
 	uint64_t turn;
 
 	if (options.rate <= 0)
 		return 0;
 	/* Gaps between none and twice the mean, of many connections: as good as independent. */
-	turn = c->turn_us + (uint64_t)((double)options.n_connections * 1e6 / options.rate *
-	                               (options.at_random ? 2 * drand48() : 1));
+	c->due_us += (uint64_t)((double)options.n_connections * 1e6 / options.rate *
+	                        (options.at_random ? 2 * drand48() : 1));
+	turn = (c->due_us + TURN_US - 1) / TURN_US * TURN_US;
 	return turn > now ? turn : now;
 }
 
@@ -465,7 +468,8 @@ static void run(int signal_fd)
 	started_us = now_us();
 	for (unsigned i = 0; i < options.n_connections; i++) {
 		connections[i].fd = -1;
-		connections[i].turn_us = started_us + (uint64_t)(gap_us * i);
+		connections[i].turn_us = connections[i].due_us =
+			started_us + (uint64_t)(gap_us * i);
 	}
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, signal_fd, &event) < 0)
 		(void)die("epoll_ctl");
