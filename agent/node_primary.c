@@ -15,8 +15,9 @@
 #define HANDLES_MAX (SOCKETS_KEYS_MAX * 4)
 /* TLS ticket keys are 48 bytes; what is kept for later workers has no use beyond this. */
 #define SHARED_DATA_MAX 4096
-/* Between two changes of what a worker says of its connections. */
-#define BRIEF_PAUSE_MS 500
+/* So many changes of what a worker says of its connections, in so long. */
+#define BRIEF_CHANGES_MAX 20
+#define BRIEF_WHILE_MS    10000
 
 struct node_shared_data {
 	char *key, *json; /* owned */
@@ -32,10 +33,12 @@ struct handle {
 
 /* The common sockets. */
 struct common {
-	bool wanted;       /* it is to take from them */
-	bool asked, able;  /* whether it could; it can */
-	uint64_t invited;  /* keys (sockets_bit()) */
-	uint64_t brief_ms; /* when it last said that its connections are brief, or no longer */
+	bool wanted;      /* it is to take from them */
+	bool asked, able; /* whether it could; it can */
+	uint64_t invited; /* keys (sockets_bit()) */
+	/* How often it has said that its connections are brief, or no longer, and since when. */
+	unsigned n_brief;
+	uint64_t brief_ms;
 };
 
 struct node_primary {
@@ -345,22 +348,32 @@ static void on_joined(struct node_primary *p, const json_t *m)
 	const char *name = json_string_value(json_object_get(m, "key"));
 	const struct socket_key *key = find_key(p, name);
 
-	if (key == NULL || !json_is_true(json_object_get(m, "ok")))
+	const json_t *ok = json_object_get(m, "ok");
+
+	if (key == NULL || !json_is_boolean(ok))
 		return;
-	if (!p->common.wanted) /* the invitation was under way when it was told to leave */
+	if (json_is_false(ok)) { /* it does not, or no longer */
+		p->common.invited &= ~sockets_bit(p->sockets, key);
+		sockets_unjoin(p->sockets, key, p->seat, p->generation);
+	} else if (!p->common.wanted) /* the invitation was under way when it was told to leave */
 		(void)ipc_send(p->ipc, PRELOAD_LEAVE_MESSAGE);
 	else if ((p->common.invited & sockets_bit(p->sockets, key)) != 0)
 		sockets_join(p->sockets, key, p->seat, p->generation);
 }
 
-/* Each change is a new program in the kernel: ours come a second apart. */
+/* Each change is a new program in the kernel. It says a thing once, so what ours says must never be
+ * missed: several changes may come at once, when we had something else to do. */
 static void on_brief(struct node_primary *p, const json_t *m)
 {
 	uint64_t now = pm_now_ms();
 
-	if (p->common.brief_ms != 0 && now - p->common.brief_ms < BRIEF_PAUSE_MS)
+	if (p->common.n_brief == 0 || now - p->common.brief_ms >= BRIEF_WHILE_MS) {
+		p->common.n_brief = 0;
+		p->common.brief_ms = now;
+	}
+	if (p->common.n_brief == BRIEF_CHANGES_MAX)
 		return;
-	p->common.brief_ms = now;
+	p->common.n_brief++;
 	sockets_set_brief(p->sockets, p->seat, p->generation,
 	                  json_is_true(json_object_get(m, "on")));
 }

@@ -175,9 +175,11 @@ bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generat
 PM_MUST_CHECK int sockets_get_common(struct sockets *s, const struct socket_key *key, int *fd,
                                      struct pm_error *err);
 /* A seat and generation that is ready has joined; it leaves by sockets_leave() (all keys), by
- * sockets_unask(), or when another process begins there. */
+ * sockets_unjoin(), by sockets_unask(), or when another process begins there. */
 void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat,
                   unsigned generation);
+void sockets_unjoin(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                    unsigned generation);
 void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation);
 bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, uint32_t seat,
                         unsigned generation);

@@ -73,21 +73,46 @@ static struct sockets_row *row_of(const struct sockets *s, const struct socket_k
 	return row < 0 ? NULL : &s->table->rows[row];
 }
 
+static void put_joined(struct sockets *s, size_t row, uint32_t index, bool joined)
+{
+	struct sockets_row *r = &s->table->rows[row];
+
+	if (sockets_set_has(&r->joined, index) == joined)
+		return;
+	sockets_set_put(&r->joined, index, joined);
+	sockets_steer_row(s, row);
+}
+
 void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat,
                   unsigned generation)
 {
 	struct sockets_row *r = row_of(s, key, seat, generation);
 
-	if (r == NULL || r->has_common == 0)
-		return;
-	sockets_set_put(&r->joined, sockets_index(seat, generation), true);
-	sockets_steer_row(s, (size_t)(r - s->table->rows));
+	if (r != NULL && r->has_common != 0)
+		put_joined(s, (size_t)(r - s->table->rows), sockets_index(seat, generation), true);
 }
 
+void sockets_unjoin(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                    unsigned generation)
+{
+	struct sockets_row *r = row_of(s, key, seat, generation);
+
+	if (r != NULL)
+		put_joined(s, (size_t)(r - s->table->rows), sockets_index(seat, generation), false);
+}
+
+static void leave_all(struct sockets *s, uint32_t index)
+{
+	for (size_t i = 0; i < SOCKETS_KEYS_MAX; i++)
+		if (s->table->rows[i].used != 0)
+			put_joined(s, i, index, false);
+}
+
+/* How long its connections last it goes on saying when that changes, and only then. */
 void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation)
 {
 	if (s->table != NULL && seat < SOCKETS_SEATS_MAX && generation <= 1)
-		sockets_forget_joined(s, sockets_index(seat, generation));
+		leave_all(s, sockets_index(seat, generation));
 }
 
 bool sockets_has_joined(const struct sockets *s, const struct socket_key *key, uint32_t seat,
@@ -109,14 +134,7 @@ bool sockets_has_asked_for(const struct sockets *s, const struct socket_key *key
 void sockets_forget_joined(struct sockets *s, uint32_t index)
 {
 	sockets_set_put(&s->table->brief, index, false);
-	for (size_t i = 0; i < SOCKETS_KEYS_MAX; i++) {
-		struct sockets_row *r = &s->table->rows[i];
-
-		if (r->used == 0 || !sockets_set_has(&r->joined, index))
-			continue;
-		sockets_set_put(&r->joined, index, false);
-		sockets_steer_row(s, i);
-	}
+	leave_all(s, index);
 }
 
 void sockets_set_brief(struct sockets *s, uint32_t seat, unsigned generation, bool brief)

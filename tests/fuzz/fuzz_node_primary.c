@@ -76,6 +76,16 @@ void sockets_join(struct sockets *s, const struct socket_key *key, uint32_t seat
 	has_joined = sockets_has_asked_for(s, key, seat, generation);
 }
 
+void sockets_unjoin(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                    unsigned generation)
+{
+	(void)s;
+	(void)key;
+	(void)seat;
+	(void)generation;
+	has_joined = false;
+}
+
 void sockets_leave(struct sockets *s, uint32_t seat, unsigned generation)
 {
 	(void)s;

@@ -72,6 +72,27 @@ static void it_is_left_alone_until_all_who_are_ready_have_joined(void **state)
 	assert_int_equal(share_of(r, common), 0);
 }
 
+/* Workers say how long their connections last when that changes; whether they sit there is another
+ * matter: their checks may have failed meanwhile. */
+static void what_was_said_of_connections_holds_over_leaving(void **state)
+{
+	struct rig *r = *state;
+	int common = joined_pair(r);
+
+	sockets_set_brief(r->s, 0, 0, true);
+	sockets_leave(r->s, 0, 0);
+	assert_int_equal(share_of(r, common), 0);
+	sockets_join(r->s, &tcp4, 0, 0);
+	assert_true(share_of(r, common) > 200);
+	sockets_unjoin(r->s, &tcp4, 1, 0);
+	assert_int_equal(share_of(r, common), 0);
+	sockets_join(r->s, &tcp4, 1, 0);
+	assert_true(share_of(r, common) > 200);
+	sockets_begin(r->s, 0, 0);
+	sockets_join(r->s, &tcp4, 0, 0);
+	assert_int_equal(share_of(r, common), 0); /* another process */
+}
+
 static void what_waits_there_belongs_to_the_last_who_takes_from_it(void **state)
 {
 	struct rig *r = *state;
@@ -225,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIGGED(brief_connections_go_to_whoever_is_free),
 		RIGGED(it_is_left_alone_until_all_who_are_ready_have_joined),
+		RIGGED(what_was_said_of_connections_holds_over_leaving),
 		RIGGED(what_waits_there_belongs_to_the_last_who_takes_from_it),
 		RIGGED(it_keeps_its_place_among_sockets_that_come_and_go),
 		RIGGED(it_lives_on_when_the_supervisor_dies),
