@@ -23,8 +23,9 @@
 
 /* Whether it would take connections from a socket for all workers beside its own: answered by
  * PRELOAD_ABLE, if so. It is sent such sockets (PRELOAD_JOIN, answered by PRELOAD_JOINED, with
- * `ok`), says when its connections turn out to be brief or no longer so (PRELOAD_BRIEF, with `on`),
- * and can be told to leave them again. */
+ * `ok`; false later on: it has left it, for want of room), says when its connections turn out to be
+ * brief or no longer so (PRELOAD_BRIEF, with `on`), and can be told to leave them again. With room
+ * again it says that it is able. */
 #define PRELOAD_ABLE_MESSAGE  "{\"cmd\":\"NODE_PMD\",\"act\":\"able\"}"
 #define PRELOAD_LEAVE_MESSAGE "{\"cmd\":\"NODE_PMD\",\"act\":\"leave\"}"
 #define PRELOAD_ABLE          "able"

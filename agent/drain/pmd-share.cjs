@@ -6,24 +6,32 @@
  * for all beside those: a worker that is ready joins it, and while workers say that their
  * connections are brief, new ones go there. Kept connections stay evenly dealt.
  *
+ * Who closes what it cannot serve is always free, and would take nearly all of it. So a server that
+ * limits its connections does not join, nor does a worker that is about to run out of descriptors.
+ *
  * Needs libuv 1.45 (node 20): before that a worker takes all that waits as soon as it wakes, busy or
  * not. What it relies on beyond node's documentation, and declines to join without: `_handle` and
  * `_connections` of servers, `onconnection` and the owner symbol of their handles.
  */
 'use strict';
 
-const { performance, setTimeout } = globalThis; /* an app's tests may replace them */
+const { readdirSync, readFileSync, statSync } = require('fs');
+
+const { performance, setTimeout } = globalThis; /* an app's tests may replace them, and those above */
 const { send } = process;
 
 const BACKLOG = 511;
 const LOOK_MS = 200;
+const SEE_MS = 1000;
 /* Two looks must find brief connections in so long (kept ones may all be closed in one), and none in
  * so long means that they are no longer. */
 const PATIENCE_MS = 3000;
 
 const listening = new Map(); /* handles of the worker's own sockets, by pmd's name for them */
 const joined = new Map();    /* { handle, server } of common sockets, by the same name */
-const counted = new WeakSet();
+const counted = new Map();   /* servers, by handles of the worker's own sockets */
+let isFull = false; /* of descriptors */
+let seenAt = 0;     /* when it was seen whether it is */
 let accepted = 0; /* since the last look */
 let wereOpen = 0; /* then */
 let looking = false;
@@ -41,12 +49,53 @@ function isAble() {
 	return major > 1 || minor >= 45;
 }
 
+/* ---- room ---- */
+
+const most = (function () {
+	try {
+		return Number(/^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))[1]);
+	} catch {
+		return Infinity;
+	}
+})();
+
+/* The part of its descriptors that a worker has in use. Linux says their number since 6.2. */
+function fullness() {
+	try {
+		return (statSync('/proc/self/fd').size || readdirSync('/proc/self/fd').length) / most;
+	} catch (error) {
+		return error.code === 'EMFILE' || error.code === 'ENFILE' ? 1 : 0;
+	}
+}
+
+function isLimited(server) {
+	return Number.isFinite(server.maxConnections);
+}
+
+function seeRoom(now) {
+	const wasFull = isFull;
+	let part;
+
+	if ((joined.size === 0 && !isFull) || now - seenAt < SEE_MS)
+		return;
+	seenAt = now;
+	part = fullness();
+	isFull = part > (wasFull ? 1 / 2 : 7 / 8);
+	for (const [name, { server }] of joined)
+		if (isFull || isLimited(server)) {
+			leaveOne(name);
+			say({ act: 'joined', key: name, ok: false });
+		}
+	if (wasFull && !isFull)
+		say({ act: 'able' });
+}
+
 /* ---- how long connections last ---- */
 
 function countOpen() {
 	let open = 0;
 
-	for (const { server } of joined.values())
+	for (const server of counted.values())
 		open += server._connections;
 	return open;
 }
@@ -60,6 +109,7 @@ function look() {
 	let is = brief && recently;
 
 	looking = false;
+	seeRoom(now);
 	if (ended > 0 && ended * 1000 > 2 * LOOK_MS * open) {
 		foundAt = now;
 		is = recently;
@@ -77,12 +127,12 @@ function lookLater() {
 	setTimeout(look, LOOK_MS).unref();
 }
 
-function count(handle) {
+function count(handle, server) {
 	const { onconnection } = handle;
 
 	if (counted.has(handle))
 		return;
-	counted.add(handle);
+	counted.set(handle, server);
 	handle.onconnection = function (error, client) {
 		if (!looking) { /* no timer where nothing comes */
 			wereOpen = countOpen();
@@ -112,6 +162,7 @@ function remember(name, handle) {
 	handle.close = function (...args) {
 		if (listening.get(name) === handle) {
 			listening.delete(name);
+			counted.delete(handle);
 			leaveOne(name);
 		}
 		return close.apply(this, args);
@@ -132,7 +183,12 @@ function join(name, handle) {
 		handle.close();
 		return false;
 	}
-	count(own);
+	isFull = fullness() > 7 / 8;
+	count(own, server); /* it looks whether there is room again, too */
+	if (isFull || isLimited(server)) {
+		handle.close();
+		return false;
+	}
 	handle.onconnection = own.onconnection;
 	handle[owner] = server;
 	if (handle.listen(BACKLOG) !== 0) {

@@ -1,8 +1,11 @@
 """While connections are brief, node workers take them from one queue: none waits for a busy worker beside an idle one."""
 
+import contextlib
 import os
 import re
+import select
 import selectors
+import shutil
 import signal
 import socket
 import time
@@ -10,7 +13,7 @@ import unittest
 
 from clusters import SOAK, ClusterTestCase
 from loads import nodes
-from pmdtest import kill
+from pmdtest import APPS, kill
 
 REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 CONNECTIONS = 100
@@ -122,6 +125,69 @@ class CommonQueue(ClusterTestCase):
         self.assertGreater(self.count_answered(clients, 3), 0.75 * CONNECTIONS)
         kill(stopped)
         self.assertEqual(self.count_answered(clients, 30, all_of=True), CONNECTIONS)
+
+    def start_full(self, maximum, node):
+        """full.js in two workers, whose connections have been brief for a while. Returns the pid of one."""
+        shutil.copy(os.path.join(APPS, "cluster", "full.js"), self.path("full.js"))
+        self.start_app(script=self.path("full.js"), args=[str(self.port), str(maximum)], interpreter=node, instances=2,
+                       exec_mode="cluster")
+        self.wait(lambda: self.workers() == set(self.pids()))
+        with self.load(False, rate=200) as load:
+            load.wait_for(800)
+        return self.pids()[0]
+
+    def hold(self, path, worker, count):
+        """So many requests that this worker has begun to answer."""
+        held = []
+        while len(held) < count:
+            client = socket.create_connection(self.address)
+            client.settimeout(30)
+            client.sendall(REQUEST % path)
+            if b"X-Worker: %d\r" % worker in client.recv(65536):
+                held.append(client)
+            else:
+                client.close()
+        return held
+
+    def not_all_to_the_full(self):
+        """One worker has no room, the other one is busy: half of the connections go to the full one, and not all. Five
+        standard deviations."""
+        busy, refused = None, True
+        while refused:
+            busy = self.ask(b"/busy?%d" % BUSY_MS)
+            refused = bool(select.select([busy], [], [], 0.3)[0])
+        clients = {self.ask(b"/") for _ in range(CONNECTIONS)}
+        answered = 0
+        for client in clients:
+            client.settimeout(30)
+            with contextlib.suppress(ConnectionError):
+                answered += b" 200 " in client.recv(65536)
+            client.close()
+        busy.close()
+        self.assertGreater(answered, 0.25 * CONNECTIONS)
+
+    def test_one_that_limits_its_connections_does_not_take_all_to_refuse_them(self):
+        for name, node in self.modern().items():
+            with self.subTest(node=name):
+                held = self.hold(b"/hold", self.start_full(10, node), 10)
+                self.not_all_to_the_full()
+                for client in held:
+                    client.close()
+            self.pmctl("delete", "api", check=False)
+
+    def test_one_without_descriptors_does_not_take_all_to_drop_them(self):
+        for name, node in self.modern().items():
+            with self.subTest(node=name):
+                limited = self.write("limited/node", f"#!/bin/sh\nulimit -n 100\nexec {node} \"$@\"\n", 0o755)
+                full = self.start_full(0, limited)
+                held = self.hold(b"/hold", full, 1)
+                for client in self.hold(b"/files", full, 1):
+                    client.close()
+                time.sleep(2)  # it looks once a second, if any come
+                self.not_all_to_the_full()
+                for client in held:
+                    client.close()
+            self.pmctl("delete", "api", check=False)
 
     def count_answered(self, clients, seconds, all_of=False):
         deadline = time.monotonic() + seconds
