@@ -76,7 +76,8 @@ void cluster_unaim(const struct instance *inst, const struct sockaddr *from);
  * generation.
  */
 void cluster_sweep(struct app *app, uint32_t seat, unsigned generation);
-/* The same now and a while later: a handshake that had begun may end after the worker has. */
+/* The same now and a while later: a handshake that had begun may end after the worker has. Either
+ * sees to common sockets that nobody takes from, too. */
 void cluster_sweep_late(struct app *app, uint32_t seat, unsigned generation);
 /* A connection (taken) that a worker was handed, and died before it took it: another one gets it,
  * or the next that is ready. */

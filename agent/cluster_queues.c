@@ -10,8 +10,8 @@
 #include "agent/worker.h"
 #include "proto/log.h"
 
-/* How long after a worker's end its queue is looked at again: handshakes take a round trip, or two
- * when a packet was lost. */
+/* How long after a worker's end its queue is looked at again, and after its leaving the common ones
+ * those: handshakes take a round trip, or two when a packet was lost. */
 static const uint32_t late_ms[] = { 50, 250, 1000, 3000 };
 
 /* The next worker that can be handed a connection; NULL: none. */
@@ -199,6 +199,12 @@ void cluster_sweep_late(struct app *app, uint32_t seat, unsigned generation)
 	if (c == NULL || c->sockets == NULL || cluster_way(app->spec) != CLUSTER_NODE)
 		return;
 	cluster_sweep(app, seat, generation);
+	for (l = c->late; l != NULL; l = l->next)
+		if (l->seat == seat && l->generation == generation) {
+			l->n = 0;
+			(void)uv_timer_start(&l->timer, on_late, late_ms[0], 0);
+			return;
+		}
 	l = pm_calloc(1, sizeof(*l));
 	if (l == NULL)
 		return; /* what still comes waits for the next process there */

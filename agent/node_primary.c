@@ -341,6 +341,7 @@ void node_primary_leave(struct node_primary *p)
 	sockets_leave(p->sockets, p->seat, p->generation);
 	(void)ipc_send(p->ipc,
 	               PRELOAD_LEAVE_MESSAGE); /* else it does not read, and accepts nothing */
+	p->hooks.left(p->hooks.arg);
 }
 
 static void on_joined(struct node_primary *p, const json_t *m)
@@ -354,7 +355,10 @@ static void on_joined(struct node_primary *p, const json_t *m)
 		return;
 	if (json_is_false(ok)) { /* it does not, or no longer */
 		p->common.invited &= ~sockets_bit(p->sockets, key);
+		if (!sockets_has_joined(p->sockets, key, p->seat, p->generation))
+			return;
 		sockets_unjoin(p->sockets, key, p->seat, p->generation);
+		p->hooks.left(p->hooks.arg);
 	} else if (!p->common.wanted) /* the invitation was under way when it was told to leave */
 		(void)ipc_send(p->ipc, PRELOAD_LEAVE_MESSAGE);
 	else if ((p->common.invited & sockets_bit(p->sockets, key)) != 0)

@@ -31,6 +31,8 @@ struct node_primary_hooks {
 	void (*listening)(void *arg, const char *address);
 	/* It has closed one of them. */
 	void (*closed)(void *arg);
+	/* It takes no connections from a common socket any more, by our wish or its own. */
+	void (*left)(void *arg);
 	/* It wants to listen and cannot: what was said to it. */
 	void (*refused)(void *arg, const char *address, const char *why);
 	/* A message that is the app's own. */

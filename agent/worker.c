@@ -65,6 +65,16 @@ static void on_node_closed(void *arg)
 		cluster_prune_later(instance_app(w->process->inst));
 }
 
+/* It may have been the last who took from a common socket. */
+static void on_node_left(void *arg)
+{
+	const struct worker *w = arg;
+
+	if (w->process->inst != NULL)
+		cluster_sweep_late(instance_app(w->process->inst), w->seat.number,
+		                   w->seat.generation);
+}
+
 static void on_node_refused(void *arg, const char *address, const char *why)
 {
 	struct worker *w = arg;
@@ -177,6 +187,7 @@ int worker_create(struct process *p, const struct cluster_seat *seat, struct ipc
 		.online = on_online,
 		.listening = on_node_listening,
 		.closed = on_node_closed,
+		.left = on_node_left,
 		.refused = on_node_refused,
 		.message = on_node_message,
 	};

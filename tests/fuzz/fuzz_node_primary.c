@@ -137,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.online = nothing,
 		.listening = one_text,
 		.closed = nothing,
+		.left = nothing,
 		.refused = two_texts,
 		.message = message,
 	};

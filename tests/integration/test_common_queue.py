@@ -189,6 +189,21 @@ class CommonQueue(ClusterTestCase):
                     client.close()
             self.pmctl("delete", "api", check=False)
 
+    def test_what_waits_when_the_last_has_no_room_is_answered(self):
+        for name, node in self.modern().items():
+            with self.subTest(node=name):
+                limited = self.write("limited/node", f"#!/bin/sh\nulimit -n 200\nexec {node} \"$@\"\n", 0o755)
+                self.start_full(0, limited)
+                busy = []
+                while len(busy) < 2:  # in each worker one
+                    busy.append(self.ask(b"/nearly?%d" % (2 * BUSY_MS)))
+                    time.sleep(0.1)
+                clients = {self.ask(b"/") for _ in range(CONNECTIONS)}
+                self.assertEqual(self.count_answered(clients, 30, all_of=True), CONNECTIONS)
+                for client in busy:
+                    client.close()
+            self.pmctl("delete", "api", check=False)
+
     def count_answered(self, clients, seconds, all_of=False):
         deadline = time.monotonic() + seconds
         answered = set()

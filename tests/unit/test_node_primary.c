@@ -144,6 +144,11 @@ static void on_listening(void *arg, const char *address)
 	hear(arg, "listening", address);
 }
 
+static void on_left(void *arg)
+{
+	hear(arg, "left", "");
+}
+
 static void on_closed(void *arg)
 {
 	hear(arg, "closed", "");
@@ -176,6 +181,7 @@ static int set_up(void **state)
 		.online = on_online,
 		.listening = on_listening,
 		.closed = on_closed,
+		.left = on_left,
 		.refused = on_refused,
 		.message = on_app_message,
 	};
@@ -541,8 +547,10 @@ static void a_worker_that_can_joins_the_common_queue(void **state)
 	assert_string_equal(got(r, &with_fd), "");
 	assert_string_equal(r->heard, "");
 	say(r, JOINED("127.0.0.1:90:2:0", "false")); /* it has no room any more */
+	say(r, JOINED("127.0.0.1:90:2:0", "false"));
 	assert_false(has_joined);
 	assert_string_equal(got(r, &with_fd), "");
+	assert_string_equal(r->heard, "left()");
 	say(r, ABLE);
 	assert_non_null(strstr(got(r, &with_fd), PRELOAD_JOIN));
 	assert_true(with_fd);

@@ -2,8 +2,8 @@
 //
 // MAX   its maxConnections; 0: it has none
 //
-// Answers with who it is; /hold never; /files after it has opened files until it cannot; /busy?MS after so long, and does
-// nothing else meanwhile.
+// Answers with who it is; /hold never; /files after it has opened files until it cannot; /nearly?MS after it has opened
+// nearly as many, and then after so long; /busy?MS after so long; it does nothing else meanwhile.
 'use strict';
 const fs = require('fs');
 const http = require('http');
@@ -29,9 +29,11 @@ const server = http.createServer((req, res) => {
 		res.write('held\n');
 		return;
 	}
-	if (path === '/files')
+	if (path === '/files' || path === '/nearly')
 		openAll();
-	while (path === '/busy' && Date.now() < end)
+	if (path === '/nearly')
+		files.splice(-20).forEach((file) => fs.closeSync(file));
+	while (ms !== undefined && Date.now() < end)
 		;
 	res.end(`${process.pid}\n`);
 });
