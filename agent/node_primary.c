@@ -131,8 +131,12 @@ static void send_next_handle(struct node_primary *p)
 {
 	while (!p->waiting && p->queue != NULL) {
 		p->waiting = ipc_send_fd(p->ipc, p->queue->json, p->queue->fd);
-		if (!p->waiting)
-			drop_first(p); /* it does not read its messages, or has gone */
+		if (p->waiting)
+			break;
+		/* It does not read its messages, or has gone: then others take the connections. */
+		if (p->queue->is_connection)
+			break;
+		drop_first(p);
 	}
 }
 

@@ -503,6 +503,24 @@ static void what_it_has_not_taken_when_it_dies_comes_back(void **state)
 	assert_false(node_primary_take_back(r->primary, &key, &fd));
 }
 
+static void what_is_handed_to_one_that_has_died_already_comes_back(void **state)
+{
+	struct socket_key key = {
+		.type = SOCK_STREAM, .family = AF_INET, .address = "127.0.0.1", .port = 90
+	};
+	struct rig *r = *state;
+	int fd;
+
+	assert_int_equal(shutdown(r->worker, SHUT_RDWR), 0);
+	for (int i = 0; i < 2; i++)
+		assert_true(node_primary_give(r->primary, &key, null_fd));
+	for (int i = 0; i < 2; i++) {
+		assert_true(node_primary_take_back(r->primary, &key, &fd));
+		assert_int_equal(close(fd), 0);
+	}
+	assert_false(node_primary_take_back(r->primary, &key, &fd));
+}
+
 #define JOINED(key, ok) \
 	"{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_JOINED "\",\"key\":\"" key "\",\"ok\":" ok "}"
 #define ABLE "{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_ABLE "\"}"
@@ -627,6 +645,7 @@ int main(void)
 		RIGGED(without_memory_nothing_is_handed_over_and_nothing_else_is_closed),
 		RIGGED(draining_is_a_message_that_node_hides),
 		RIGGED(what_it_has_not_taken_when_it_dies_comes_back),
+		RIGGED(what_is_handed_to_one_that_has_died_already_comes_back),
 		RIGGED(a_worker_that_can_joins_the_common_queue),
 		RIGGED(nobody_joins_who_was_not_invited_or_must_leave),
 		RIGGED(one_that_leaves_for_good_joins_nothing),
