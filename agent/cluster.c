@@ -294,9 +294,9 @@ static void close_sockets(struct cluster *c)
 	const struct app *app = c->app;
 	bool left = false;
 
-	if (c->sockets != NULL && app->spec->treekill &&
-	    (app->former == NULL || app->former->treekill))
-		left = sockets_shut(c->sockets);
+	if (c->sockets != NULL)
+		left = !app->spec->treekill || (app->former != NULL && !app->former->treekill) ||
+		       sockets_shut(c->sockets);
 	(void)PM_FAIL_POINT("cluster.after_shut");
 	cluster_close_parked(c);
 	sockets_destroy(PM_STEAL(c->sockets), true);

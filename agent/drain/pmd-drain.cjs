@@ -13,7 +13,14 @@
  */
 'use strict';
 
-const share = require('./pmd-share.cjs');
+/* An app must start without it as well. */
+const share = (function () {
+	try {
+		return require('./pmd-share.cjs');
+	} catch {
+		return { hear() {}, leave() {} };
+	}
+})();
 
 /* pmd has put this file before the user's own options, and those here: restore them. */
 const theirs = process.env.PMD_NODE_OPTIONS;

@@ -5,6 +5,7 @@ import signal
 import socket
 import unittest
 
+from loads import nodes
 from pmdtest import require
 from ports import free_port
 from reloads import ReloadCase
@@ -75,6 +76,14 @@ class Addresses(ReloadCase):
         self.pmctl("reload", following)
         self.wait_free(old)
         self.assert_whole()
+
+    def test_a_declared_address_does_not_hang_any_node(self):
+        for name, node in nodes().items():
+            with self.subTest(node=name):
+                self.start([self.api(1, interpreter=node, listen=[f"tcp://127.0.0.1:{self.port}"])])
+                self.wait_open()
+                self.assertEqual(self.ask()[0], self.pids()[0])  # nobody else comes: it must not wait for that
+            self.pmctl("delete", "api")
 
     def test_what_all_workers_have_closed_refuses_until_one_opens_it_again(self):
         self.node("two.js", TWO)

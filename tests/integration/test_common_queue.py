@@ -17,7 +17,7 @@ from pmdtest import APPS, kill
 
 REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 CONNECTIONS = 100
-BUSY_MS = 1500
+BUSY_MS = 800
 ROUNDS = 20 if SOAK else 1
 
 
