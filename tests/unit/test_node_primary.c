@@ -262,7 +262,7 @@ static void a_worker_gets_the_socket_it_asks_for(void **state)
 	assert_non_null(strstr(got(r, &with_fd), "\"type\":\"net.Native\""));
 	assert_true(with_fd);
 	assert_true((fcntl(null_fd, F_GETFL) & O_NONBLOCK) != 0); /* it was not */
-	assert_int_equal(asked.family, AF_INET6); /* node's "any" takes both */
+	assert_int_equal(asked.family, AF_INET6);                 /* node's "any" takes both */
 	assert_true(asked.dual);
 	assert_int_equal(asked.port, 3000);
 	say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
