@@ -1,5 +1,4 @@
 /* cluster_queues.c - connections that wait where nobody takes them: swept to workers that live. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -79,10 +78,8 @@ void cluster_return(struct app *app, const struct socket_key *key, int fd)
 
 static void sweep_socket(struct cluster *c, const struct socket_key *key, int listener, unsigned *n)
 {
-	/* Its workers share the flag with us, and may have taken it off. */
-	int flags = fcntl(listener, F_GETFL);
-
-	if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0)
+	/* Its workers may have taken the flag off. */
+	if (sockets_do_not_wait(listener) < 0)
 		return;
 	for (unsigned i = 0; i < SOCKETS_BACKLOG; i++) {
 		struct worker *w = next_worker(c);

@@ -271,16 +271,6 @@ static json_t *answer(const json_t *seq, const char *name, int errnum, const cha
 	                 name, "errno", -errnum, "data", parsed == NULL ? json_null() : parsed);
 }
 
-/* A declared one was given to the process as systemd does, which waits in accept(): node before 20
- * accepts until nothing is left, and would hang there. */
-static void do_not_wait(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags >= 0 && (flags & O_NONBLOCK) == 0)
-		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK); /* fails for no socket of ours */
-}
-
 static void on_query_server(struct node_primary *p, const json_t *m)
 {
 	json_t *seq = json_object_get(m, "seq");
@@ -301,7 +291,9 @@ static void on_query_server(struct node_primary *p, const json_t *m)
 		p->hooks.refused(p->hooks.arg, text, err.what);
 		return;
 	}
-	do_not_wait(fd);
+	/* A declared one was given to the process as systemd does, which waits in accept(): node
+	 * before 20 accepts until nothing is left, and would hang there. */
+	(void)sockets_do_not_wait(fd); /* fails for no socket of ours */
 	if (!queue_handle(
 		    p,
 		    json_pack("{s:s, s:s, s:o}", "cmd", "NODE_HANDLE", "type",
@@ -363,7 +355,6 @@ static void on_joined(struct node_primary *p, const json_t *m)
 {
 	const char *name = json_string_value(json_object_get(m, "key"));
 	const struct socket_key *key = find_key(p, name);
-
 	const json_t *ok = json_object_get(m, "ok");
 
 	if (key == NULL || !json_is_boolean(ok))

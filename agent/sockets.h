@@ -145,6 +145,9 @@ bool sockets_address(const struct sockets *s, const struct socket_key *key, char
 const struct socket_key *sockets_key(const struct sockets *s, size_t i);
 /* A bit that is this key's, as long as it is bound; 0: not bound. */
 uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key);
+/* Nobody who has this listening socket, with whom the flag is shared, waits in accept() on it.
+ * Returns 0, or -1 with errno. */
+int sockets_do_not_wait(int fd);
 /* Is the path that of a unix socket of ours? */
 bool sockets_has_path(const struct sockets *s, const char *path);
 

@@ -396,6 +396,15 @@ uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key)
 	return row < 0 ? 0 : 1ull << row;
 }
 
+int sockets_do_not_wait(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || (flags & O_NONBLOCK) != 0)
+		return flags < 0 ? -1 : 0;
+	return fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 bool sockets_has_path(const struct sockets *s, const char *path)
 {
 	const struct socket_key *key;

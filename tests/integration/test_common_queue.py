@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import select
 import selectors
 import shutil
@@ -74,25 +73,12 @@ class CommonQueue(ClusterTestCase):
             load.wait_for(500)
             self.assertLess(self.answered_meanwhile(), 0.75)
 
-    def test_kept_connections_are_dealt_evenly_again(self):
+    def test_connections_are_dealt_evenly_again_when_brief_ones_come_no_more(self):
         self.start()
         with self.load(False, rate=200):
             self.wait_common()
-        self.wait(lambda: self.kept_evenly(), 60, "even shares")
-
-    def kept_evenly(self):
-        """Whether of 64 kept connections each worker has 20 at least; at rest before, for a second more than it takes."""
-        time.sleep(5)
-        clients = [socket.create_connection(self.address) for _ in range(64)]
-        seen = []
-        for client in clients:
-            client.sendall(REQUEST.replace(b"Connection: close\r\n", b"") % b"/")
-        for client in clients:
-            client.settimeout(30)
-            seen.append(re.search(rb"X-Worker: (\d+)", client.recv(65536)).group(1))
-        for client in clients:
-            client.close()
-        return min(seen.count(worker) for worker in set(seen)) >= 20 and len(set(seen)) == 2
+        time.sleep(5)  # longer than it takes to notice that they come no more
+        self.assertLess(self.answered_meanwhile(), 0.75)
 
     def test_no_request_fails_while_workers_and_supervisors_come_and_go(self):
         self.start(mode="graceful")

@@ -56,6 +56,11 @@ void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t sea
 static bool has_joined, is_brief;
 static unsigned n_left;
 
+int sockets_do_not_wait(int fd)
+{
+	return fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
 uint64_t sockets_bit(const struct sockets *s, const struct socket_key *key)
 {
 	(void)s;
