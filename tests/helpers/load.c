@@ -13,7 +13,10 @@
  * -p       the path to ask for (/)
  * -w       begin only once a connection is accepted, and wait for that so long (0)
  *
- * Prints its account as one line of JSON at the end, and at each SIGUSR1 up to then.
+ * Prints its account as one line of JSON at the end, and at each SIGUSR1 up to then. Latencies are
+ * counted from when a request was begun; with a rate those named due_ are there too, counted from
+ * when it was to begin by the rate: what waits because nobody has answered the one before is late
+ * for a user, and no part of the others.
  *
  * It does what a correct client does, and repeats nothing. A kept connection that was closed before
  * a request was sent on it is no failure; one that is closed behind the request is, since a client
@@ -112,7 +115,9 @@ static struct {
 static struct connection connections[CONNECTIONS_MAX];
 static struct worker workers[WORKERS_MAX];
 static size_t n_workers;
-static uint64_t histogram[BUCKETS], max_us;
+static struct latency {
+	uint64_t histogram[BUCKETS], max_us;
+} since_begun, since_due;
 static struct shown shown[FAILURES_SHOWN];
 static uint64_t n_begun, n_ok, n_failed[N_FAILURES], n_failures, n_opened, n_closed_idle;
 static uint64_t n_no_port; /* the machine had no port left for us: not the server's fault */
@@ -155,16 +160,22 @@ static uint64_t bucket_us(unsigned at)
 	return power == 0 ? step : (uint64_t)(STEPS + step) << (power - 1);
 }
 
-static uint64_t percentile_us(double share)
+static void add_latency(struct latency *l, uint64_t us)
+{
+	l->histogram[bucket_of(us)]++;
+	l->max_us = us > l->max_us ? us : l->max_us;
+}
+
+static uint64_t percentile_us(const struct latency *l, double share)
 {
 	uint64_t want = (uint64_t)((double)n_ok * share), seen = 0;
 
 	for (unsigned i = 0; i < BUCKETS; i++) {
-		seen += histogram[i];
+		seen += l->histogram[i];
 		if (seen > want)
 			return bucket_us(i);
 	}
-	return max_us;
+	return l->max_us;
 }
 
 static void count_worker(const char *name, bool first)
@@ -213,6 +224,15 @@ static void print_failures(void)
 	(void)printf("], ");
 }
 
+static void print_latency(const char *prefix, const struct latency *l)
+{
+	(void)printf("\"%sp50_ms\": %.3f, \"%sp90_ms\": %.3f, \"%sp99_ms\": %.3f, "
+	             "\"%smax_ms\": %.3f, ",
+	             prefix, (double)percentile_us(l, 0.5) / 1000, prefix,
+	             (double)percentile_us(l, 0.9) / 1000, prefix,
+	             (double)percentile_us(l, 0.99) / 1000, prefix, (double)l->max_us / 1000);
+}
+
 static void print_account(void)
 {
 	double seconds = (double)(now_us() - started_us) / 1e6;
@@ -222,13 +242,14 @@ static void print_account(void)
 	             (unsigned long long)n_failures);
 	print_failures();
 	print_workers();
-	(void)printf("\"connections\": %llu, \"closed_idle\": %llu, \"no_port\": %llu, "
-	             "\"seconds\": %.3f, \"per_second\": %.1f, ",
-	             (unsigned long long)n_opened, (unsigned long long)n_closed_idle,
-	             (unsigned long long)n_no_port, seconds, (double)n_ok / seconds);
-	(void)printf("\"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
-	             (double)percentile_us(0.5) / 1000, (double)percentile_us(0.9) / 1000,
-	             (double)percentile_us(0.99) / 1000, (double)max_us / 1000);
+	(void)printf("\"connections\": %llu, \"closed_idle\": %llu, \"seconds\": %.3f, "
+	             "\"per_second\": %.1f, ",
+	             (unsigned long long)n_opened, (unsigned long long)n_closed_idle, seconds,
+	             (double)n_ok / seconds);
+	print_latency("", &since_begun);
+	if (options.rate > 0)
+		print_latency("due_", &since_due);
+	(void)printf("\"no_port\": %llu}\n", (unsigned long long)n_no_port);
 	(void)fflush(stdout);
 }
 
@@ -360,6 +381,11 @@ static void take_turn(struct connection *c)
 	open_one(c);
 }
 
+static uint64_t turn_of(uint64_t due_us)
+{
+	return (due_us + TURN_US - 1) / TURN_US * TURN_US;
+}
+
 static uint64_t next_turn_us(struct connection *c, uint64_t now)
 {
 	uint64_t turn;
@@ -369,13 +395,13 @@ static uint64_t next_turn_us(struct connection *c, uint64_t now)
 	/* Gaps between none and twice the mean, of many connections: as good as independent. */
 	c->due_us += (uint64_t)((double)options.n_connections * 1e6 / options.rate *
 	                        (options.at_random ? 2 * drand48() : 1));
-	turn = (c->due_us + TURN_US - 1) / TURN_US * TURN_US;
+	turn = turn_of(c->due_us);
 	return turn > now ? turn : now;
 }
 
 static void on_done(struct connection *c)
 {
-	uint64_t now = now_us(), us = now - c->since_us, turn = next_turn_us(c, now);
+	uint64_t now = now_us(), due = turn_of(c->due_us), turn = next_turn_us(c, now);
 
 	if (c->response.worker[0] != '\0')
 		memcpy(c->worker, c->response.worker, sizeof(c->worker));
@@ -384,8 +410,8 @@ static void on_done(struct connection *c)
 		return;
 	}
 	n_ok++;
-	histogram[bucket_of(us)]++;
-	max_us = us > max_us ? us : max_us;
+	add_latency(&since_begun, now - c->since_us);
+	add_latency(&since_due, now > due ? now - due : 0);
 	count_worker(c->worker, c->n_asked == 1);
 	if (!options.keep || !c->response.keep) {
 		drop(c, turn);
