@@ -8,6 +8,8 @@
  *
  * Who closes what it cannot serve is always free, and would take nearly all of it. So a server that
  * limits its connections does not join, nor does a worker that is about to run out of descriptors.
+ * And where connections that come all at once turn out to stay, the first one awake would keep them
+ * all: it leaves when it holds many more than it did, and comes back when connections are brief again.
  *
  * Needs libuv 1.45 (node 20): before that a worker takes all that waits as soon as it wakes, busy or
  * not. What it relies on beyond node's documentation, and declines to join without: `_handle` and
@@ -26,14 +28,18 @@ const SEE_MS = 1000;
 /* Two looks must find brief connections in so long (kept ones may all be closed in one), and none in
  * so long means that they are no longer. */
 const PATIENCE_MS = 3000;
+const CROWD = 16; /* so many more open connections than when they were found brief, and half of those */
 
 const listening = new Map(); /* handles of the worker's own sockets, by pmd's name for them */
 const joined = new Map();    /* { handle, server } of common sockets, by the same name */
 const counted = new Map();   /* servers, by handles of the worker's own sockets */
 let isFull = false; /* of descriptors */
+let isCrowded = false; /* by connections that have come at once and are still there */
+let crowdedAt = 0;
 let seenAt = 0;     /* when it was seen whether it is */
 let accepted = 0; /* since the last look */
 let wereOpen = 0; /* then */
+let openWhenBrief = 0; /* when they were found brief, or before any came */
 let looking = false;
 let brief = false;
 let foundAt = -PATIENCE_MS;
@@ -100,6 +106,20 @@ function countOpen() {
 	return open;
 }
 
+/* Those that it has already it keeps; what waits in the common sockets is for the others. */
+function leaveAsCrowded() {
+	const names = [...joined.keys()];
+
+	isCrowded = true;
+	crowdedAt = performance.now();
+	foundAt = -PATIENCE_MS;
+	names.forEach(leaveOne);
+	for (const name of names)
+		say({ act: 'joined', key: name, ok: false });
+	if (brief)
+		say({ act: 'brief', on: brief = false });
+}
+
 /* By Little's law they last half a second where twice as many end in a second as are there. */
 function look() {
 	const open = countOpen();
@@ -112,7 +132,12 @@ function look() {
 	seeRoom(now);
 	if (ended > 0 && ended * 1000 > 2 * LOOK_MS * open) {
 		foundAt = now;
+		openWhenBrief = open;
 		is = recently;
+		if (isCrowded && now - crowdedAt > SEE_MS) {
+			isCrowded = false;
+			say({ act: 'able' });
+		}
 	}
 	if (is !== brief)
 		say({ act: 'brief', on: brief = is });
@@ -135,12 +160,14 @@ function count(handle, server) {
 	counted.set(handle, server);
 	handle.onconnection = function (error, client) {
 		if (!looking) { /* no timer where nothing comes */
-			wereOpen = countOpen();
+			wereOpen = openWhenBrief = countOpen();
 			accepted = 0;
 			lookLater();
 		}
 		accepted++;
-		return onconnection.call(this, error, client);
+		onconnection.call(this, error, client);
+		if (this !== handle && countOpen() - openWhenBrief > CROWD + openWhenBrief / 2)
+			leaveAsCrowded();
 	};
 }
 
@@ -185,7 +212,7 @@ function join(name, handle) {
 	}
 	isFull = fullness() > 7 / 8;
 	count(own, server); /* it looks whether there is room again, too */
-	if (isFull || isLimited(server)) {
+	if (isFull || isCrowded || isLimited(server)) {
 		handle.close();
 		return false;
 	}

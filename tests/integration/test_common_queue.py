@@ -1,7 +1,9 @@
 """While connections are brief, node workers take them from one queue: none waits for a busy worker beside an idle one."""
 
+import collections
 import contextlib
 import os
+import re
 import select
 import selectors
 import shutil
@@ -121,6 +123,26 @@ class CommonQueue(ClusterTestCase):
         with self.load(False, rate=200) as load:
             load.wait_for(800)
         return self.pids()[0]
+
+    def test_kept_connections_that_come_at_once_are_not_all_kept_by_one(self):
+        for name, node in self.modern().items():
+            with self.subTest(node=name):
+                self.start(node)
+                with self.load(False, rate=200):
+                    self.wait_common()
+                clients = [self.ask(b"/busy?%d" % BUSY_MS)]  # there is but one that is free to take them
+                clients += [socket.create_connection(self.address) for _ in range(CONNECTIONS)]
+                held = collections.Counter()
+                for client in clients[1:]:
+                    client.settimeout(30)
+                    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    held[re.search(rb"X-Worker: (\d+)", client.recv(65536))[1]] += 1
+                for client in clients:
+                    client.close()
+                self.assertLessEqual(max(held.values()), 0.7 * CONNECTIONS, held)
+                with self.load(False, rate=200):
+                    self.wait_common()  # as before
+            self.pmctl("delete", "api", check=False)
 
     def hold(self, path, worker, count):
         """So many requests that this worker has begun to answer."""
