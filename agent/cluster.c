@@ -25,14 +25,30 @@ static const char *base_name(const char *path)
 	return slash == NULL ? path : slash + 1;
 }
 
+/* Node programs that run the server as a child of theirs, which knows nothing of node's channel. */
+static bool is_runner(const char *script)
+{
+	static const char *const names[] = { "npm",  "npx",      "npm-cli.js", "npx-cli.js",
+		                             "yarn", "yarnpkg",  "yarn.js",    "pnpm",
+		                             "pnpx", "pnpm.cjs", "pnpm.mjs" };
+	const char *base = base_name(script);
+
+	for (size_t i = 0; i < PM_COUNT(names); i++)
+		if (strcmp(base, names[i]) == 0)
+			return true;
+	return false;
+}
+
 enum cluster_way cluster_way(const Pm__AppSpec *spec)
 {
 	const char *base = base_name(spec->interpreter);
 
 	if (spec->exec_mode != PM__EXEC_MODE__EXEC_MODE_CLUSTER)
 		return CLUSTER_NOT;
-	return strcmp(base, "node") == 0 || strcmp(base, "nodejs") == 0 ? CLUSTER_NODE
-	                                                                : CLUSTER_SHIM;
+	return (strcmp(base, "node") == 0 || strcmp(base, "nodejs") == 0) &&
+	                       !is_runner(spec->script)
+	               ? CLUSTER_NODE
+	               : CLUSTER_SHIM;
 }
 
 bool cluster_can_share(const Pm__AppSpec *spec)

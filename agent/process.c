@@ -91,6 +91,10 @@ static int ipc_pair(int *ours, int *childs)
 	return 0;
 }
 
+/* libuv's programs, npm and yarn among them, keep the lowest sixteen and what follows without a gap
+ * from their children (uv_disable_stdio_inheritance). */
+#define SHIM_NUMBER (SPAWN_FD_NUMBER_MAX - 1)
+
 /* Stdin, stdout, stderr, the message channel, the library's pair, the sockets that were declared.
  */
 static int pipes_fill(struct pipes *p, bool ipc, const struct cluster_seat *seat,
@@ -106,15 +110,15 @@ static int pipes_fill(struct pipes *p, bool ipc, const struct cluster_seat *seat
 		return pm_fail_errno(err, errno, "make pipes");
 	if (ipc) {
 		p->ipc_number = number;
-		pipes_add(p, fd, number++);
+		pipes_add(p, fd, number);
 		p->n_owned = p->n_child;
 	}
-	if (seat != NULL && worker_pair_open(seat->way, number, &pair, err) < 0)
+	if (seat != NULL && worker_pair_open(seat->way, SHIM_NUMBER, &pair, err) < 0)
 		return -1;
 	if (pair.childs >= 0) {
 		p->held[KEEPER_FD_EXTRA] = pair.ours;
 		memcpy(p->shim_env, pair.env, sizeof(p->shim_env));
-		pipes_add(p, pair.childs, number);
+		pipes_add(p, pair.childs, SHIM_NUMBER);
 		p->n_owned = p->n_child;
 	}
 	for (size_t i = 0; seat != NULL && i < seat->listen.n; i++)

@@ -42,6 +42,15 @@ class OtherApps(ClusterTestCase):
         self.reload_under_load(script=require("php"), interpreter="none",
                                args=["-S", f"127.0.0.1:{self.port}", os.path.join(APPS, "shim", "web.php")])
 
+    def test_what_npm_starts(self):
+        """The server is a grandchild: it knows nothing of the channel of node's cluster protocol, and npm of no port."""
+        self.write("package.json", {"name": "web", "scripts": {"start": f"node server.js {self.port}"}})
+        self.write("server.js", """
+            require('http').createServer((q, r) => r.setHeader('X-Worker', String(process.pid)).end('ok'))
+                .listen(Number(process.argv[2]), '127.0.0.1');""")
+        self.reload_under_load(script=require("npm"), args=["start"], cwd=self.path("."))
+        self.wait(lambda: len(self.workers()) == 2, message="both of them")
+
     def test_a_static_program_is_not_taken_for_one_that_shares(self):
         done = self.start_app(script=helper("listeners_static"), interpreter="none", args=["serve", str(self.port)],
                               exec_mode="cluster", instances=2, check=False)
