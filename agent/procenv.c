@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/env_files.h"
+#include "agent/node_inspect.h"
 #include "agent/preload.h"
 #include "agent/shim_proto.h"
 #include "proto/buf.h"
@@ -332,7 +333,25 @@ int procenv_find_program(const struct procenv *p, const char *name, char *out, s
 	return -1;
 }
 
-static int add_interpreter(struct procenv *p, const Pm__AppSpec *spec, struct pm_error *err)
+static int add_inspect_port(struct procenv *p, const Pm__AppSpec *spec,
+                            const struct procenv_worker *w, struct pm_error *err)
+{
+	unsigned port =
+		w == NULL || w->node_id == 0
+			? 0
+			: node_inspect_port(spec->interpreter_args, spec->n_interpreter_args,
+	                                    get_env(p, "NODE_OPTIONS"), w->node_id - 1,
+	                                    w->generation);
+	char text[40];
+
+	if (port == 0)
+		return 0;
+	(void)snprintf(text, sizeof(text), "--inspect-port=%u", port);
+	return add_arg(p, text, err);
+}
+
+static int add_interpreter(struct procenv *p, const Pm__AppSpec *spec,
+                           const struct procenv_worker *worker, struct pm_error *err)
 {
 	bool has_c = false;
 
@@ -345,6 +364,8 @@ static int add_interpreter(struct procenv *p, const Pm__AppSpec *spec, struct pm
 		if (add_arg(p, spec->interpreter_args[i], err) < 0)
 			return -1;
 	}
+	if (add_inspect_port(p, spec, worker, err) < 0)
+		return -1;
 	if (spec->source_map_support && strcmp(base_name(spec->interpreter), "node") == 0 &&
 	    add_arg(p, "--enable-source-maps", err) < 0)
 		return -1;
@@ -353,13 +374,14 @@ static int add_interpreter(struct procenv *p, const Pm__AppSpec *spec, struct pm
 	return 0;
 }
 
-static int build_args(struct procenv *p, const Pm__AppSpec *spec, struct pm_error *err)
+static int build_args(struct procenv *p, const Pm__AppSpec *spec,
+                      const struct procenv_worker *worker, struct pm_error *err)
 {
 	if (*spec->interpreter == '\0' || strcmp(spec->interpreter, "none") == 0) {
 		if ((size_t)snprintf(p->path, sizeof(p->path), "%s", spec->script) >=
 		    sizeof(p->path))
 			return pm_fail(err, PM_CONFIG, "path too long: %.100s", spec->script);
-	} else if (add_interpreter(p, spec, err) < 0) {
+	} else if (add_interpreter(p, spec, worker, err) < 0) {
 		return -1;
 	}
 	if (add_arg(p, spec->script, err) < 0)
@@ -374,7 +396,7 @@ int procenv_build(const Pm__AppSpec *spec, const struct procenv_facts *facts, st
                   struct pm_error *err)
 {
 	memset(out, 0, sizeof(*out));
-	if (build_env(out, spec, facts, err) < 0 || build_args(out, spec, err) < 0) {
+	if (build_env(out, spec, facts, err) < 0 || build_args(out, spec, facts->worker, err) < 0) {
 		procenv_finish(out);
 		return -1;
 	}

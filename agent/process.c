@@ -368,6 +368,7 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 			.listen = &seat->listen,
 			/* The same over restarts: which worker is the first stays so. */
 			.node_id = seat->way == CLUSTER_NODE ? seat->number + 1 : 0,
+			.generation = seat->generation,
 			.preload = preload[0] != '\0' ? preload : NULL,
 			.preload_env = pipes->shim_env,
 		};

@@ -1,5 +1,6 @@
 """Cluster mode at its edges: addresses that are taken, programs that cannot be preloaded, many workers, what triggers do."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -106,6 +107,23 @@ class Addresses(ReloadCase):
                 self.assert_port_is_free()
                 os.kill(supervisor, signal.SIGCONT)
                 self.assertEqual(self.finish(child)[0], 0)
+
+    def test_each_worker_and_its_successor_has_its_own_debugger(self):
+        base = free_port()
+
+        def debuggers():
+            found = []
+            for port in range(base, base + 4):
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    found.append(port - base)
+            return found
+        self.start_api(2, node_args=[f"--inspect={base}"])
+        self.assertEqual(debuggers(), [0, 2])
+        self.pmctl("reload", "api")
+        self.assertEqual(debuggers(), [1, 3])
+        self.pmctl("restart", "api")
+        self.assertEqual(debuggers(), [1, 3])
 
     def test_a_udp_port_is_free_when_a_stop_is_answered(self):
         """A UDP socket cannot be shut: it is free when the keeper, too, has closed it, whenever it gets round to that."""
