@@ -18,37 +18,44 @@
 /* For the keeper to close what is no longer held: it hangs, or takes far less. */
 #define SETTLE_MS 5000
 
-static const char *base_name(const char *path)
+static bool is_among(const char *path, const char *const *names, size_t n)
 {
 	const char *slash = strrchr(path, '/');
 
-	return slash == NULL ? path : slash + 1;
-}
-
-/* Node programs that run the server as a child of theirs, which knows nothing of node's channel. */
-static bool is_runner(const char *script)
-{
-	static const char *const names[] = { "npm",  "npx",      "npm-cli.js", "npx-cli.js",
-		                             "yarn", "yarnpkg",  "yarn.js",    "pnpm",
-		                             "pnpx", "pnpm.cjs", "pnpm.mjs" };
-	const char *base = base_name(script);
-
-	for (size_t i = 0; i < PM_COUNT(names); i++)
-		if (strcmp(base, names[i]) == 0)
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(slash == NULL ? path : slash + 1, names[i]) == 0)
 			return true;
 	return false;
 }
 
+/* Node programs whose server is a child of theirs, or that is node under another name. */
+static bool is_launcher(const Pm__AppSpec *spec)
+{
+	static const char *const scripts[] = { "npm",      "npx",      "npm-cli.js", "npx-cli.js",
+		                               "yarn",     "yarn.js",  "yarnpkg",    "pnpm",
+		                               "pnpm.cjs", "pnpm.mjs", "pnpx",       "node",
+		                               "nodejs" };
+	static const char *const interpreters[] = { "tsx", "ts-node", "ts-node-esm",
+		                                    "ts-node-dev" };
+
+	return is_among(spec->script, scripts, PM_COUNT(scripts)) ||
+	       is_among(spec->interpreter, interpreters, PM_COUNT(interpreters));
+}
+
 enum cluster_way cluster_way(const Pm__AppSpec *spec)
 {
-	const char *base = base_name(spec->interpreter);
+	static const char *const nodes[] = { "node", "nodejs" };
 
 	if (spec->exec_mode != PM__EXEC_MODE__EXEC_MODE_CLUSTER)
 		return CLUSTER_NOT;
-	return (strcmp(base, "node") == 0 || strcmp(base, "nodejs") == 0) &&
-	                       !is_runner(spec->script)
+	return is_among(spec->interpreter, nodes, PM_COUNT(nodes)) && !is_launcher(spec)
 	               ? CLUSTER_NODE
 	               : CLUSTER_SHIM;
+}
+
+bool cluster_launches_node(const Pm__AppSpec *spec)
+{
+	return cluster_way(spec) == CLUSTER_SHIM && is_launcher(spec);
 }
 
 bool cluster_can_share(const Pm__AppSpec *spec)

@@ -24,6 +24,9 @@ enum cluster_way {
 };
 
 enum cluster_way cluster_way(const Pm__AppSpec *spec);
+/* Does it come to node by way of something else (npm start)? Node's channel ends there, and it is
+ * told to drain by a signal. */
+bool cluster_launches_node(const Pm__AppSpec *spec);
 /* Whether two generations of an instance can serve side by side. */
 bool cluster_can_share(const Pm__AppSpec *spec);
 

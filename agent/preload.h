@@ -8,6 +8,7 @@
 #ifndef PM_AGENT_PRELOAD_H
 #define PM_AGENT_PRELOAD_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -35,6 +36,12 @@
 
 /* The app's own NODE_OPTIONS, which the preloaded file puts back. */
 #define PRELOAD_ENV_OPTIONS "PMD_NODE_OPTIONS"
+
+/* Where no message channel reaches (npm start): the signal that says drain, and that the options
+ * are to be inherited. To those who do not know of it this one does nothing. */
+#define PRELOAD_ENV_SIGNAL  "PMD_DRAIN_SIGNAL"
+#define PRELOAD_SIGNAL      SIGWINCH
+#define PRELOAD_SIGNAL_NAME "SIGWINCH"
 
 /*
  * Find one: beside the program (in a build tree), or where it is installed in relation to it.

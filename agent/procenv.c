@@ -209,15 +209,18 @@ static int put_instance(struct procenv *p, const Pm__AppSpec *spec, const struct
 	                  (base == NULL ? 0 : strtoll(base, NULL, 10)) + f->instance, err);
 }
 
-/* Ours before the app's own options, which the file puts back. */
-static int put_node_preload(struct procenv *p, const char *path, struct pm_error *err)
+/* Ours before the app's own options, which the file puts back: unless it is to get to what is
+ * started by what we start. */
+static int put_node_preload(struct procenv *p, const char *path, bool inherited,
+                            struct pm_error *err)
 {
 	const char *theirs = get_env(p, "NODE_OPTIONS");
 	PM_BUF text = { 0 };
 
 	if (!preload_node_options(path, theirs, &text))
 		return text.failed ? pm_fail(err, PM_NO_MEMORY, "environment") : 0;
-	if (put_env(p, PRELOAD_ENV_OPTIONS, theirs != NULL ? theirs : "", err) < 0)
+	if (inherited ? put_env(p, PRELOAD_ENV_SIGNAL, PRELOAD_SIGNAL_NAME, err) < 0
+	              : put_env(p, PRELOAD_ENV_OPTIONS, theirs != NULL ? theirs : "", err) < 0)
 		return -1;
 	return put_env(p, "NODE_OPTIONS", text.bytes, err);
 }
@@ -252,8 +255,10 @@ static int put_worker(struct procenv *p, const struct procenv_worker *w, struct 
 {
 	if (w->node_id != 0 && put_number(p, "NODE_UNIQUE_ID", w->node_id, err) < 0)
 		return -1;
-	if (w->preload != NULL &&
-	    (w->node_id != 0 ? put_node_preload(p, w->preload, err) : put_shim(p, w, err)) < 0)
+	if (w->preload != NULL && (w->node_id != 0 ? put_node_preload(p, w->preload, false, err)
+	                                           : put_shim(p, w, err)) < 0)
+		return -1;
+	if (w->node_preload != NULL && put_node_preload(p, w->node_preload, true, err) < 0)
 		return -1;
 	return w->listen->n == 0 ? 0 : put_listen_fds(p, w->listen, err);
 }

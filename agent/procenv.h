@@ -16,10 +16,12 @@ struct procenv {
 
 /* What a worker in cluster mode is told besides. */
 struct procenv_worker {
-	uint32_t node_id;        /* cluster.worker.id; 0: it does not speak node's protocol */
+	uint32_t node_id; /* cluster.worker.id; 0: it does not speak node's protocol */
 	unsigned generation;
 	const char *preload;     /* the file of ours for its kind (preload.h); NULL: none */
 	const char *preload_env; /* the value of SHIM_ENV_FD, with the library */
+	const char
+		*node_preload; /* the file for node, where something else starts it; NULL: none */
 	const struct listen_fds *listen;
 };
 

@@ -315,28 +315,24 @@ static int take_worker(struct process *p, const struct cluster_seat *seat, int s
 	return -1;
 }
 
-/* What is preloaded into a worker; "": nothing. */
-static void find_preload(struct process *p, const struct cluster_seat *seat, bool for_others,
-                         char path[PM_PATH_MAX])
+/* A file that is preloaded into workers; NULL: it cannot be. */
+static const char *find_preload(struct process *p, const char *name, bool for_others,
+                                char path[PM_PATH_MAX])
 {
-	const Pm__AppSpec *spec = instance_spec(p->inst);
-	const char *name = seat->way == CLUSTER_NODE ? PRELOAD_DRAIN : PRELOAD_SHIM;
 	char program[PM_PATH_MAX];
 
-	path[0] = '\0';
-	if (seat->way == CLUSTER_NOT || (seat->way == CLUSTER_NODE && !spec->drain))
-		return;
 	if (!super_program(program) ||
 	    !preload_find(program, name, for_others, path, PM_PATH_MAX)) {
-		path[0] = '\0';
 		super_degraded(
 			p->su, name,
-			seat->way == CLUSTER_NODE
+			strcmp(name, PRELOAD_DRAIN) == 0
 				? "not beside pmd, or not readable for the app's user: a "
 				  "reload may cut connections that are kept open"
 				: "not beside pmd, or not readable for the app's user: programs "
 				  "other than node cannot share a port");
+		return NULL;
 	}
+	return path;
 }
 
 static const char static_words[] =
@@ -351,7 +347,7 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 	struct spawn_limit limits[SPAWN_LIMITS_MAX];
 	struct procenv env = { 0 };
 	struct procenv_worker worker = { 0 };
-	char cgroup[PATH_MAX], preload[PM_PATH_MAX];
+	char cgroup[PATH_MAX], drain[PM_PATH_MAX], shim[PM_PATH_MAX];
 	struct spawn_plan plan;
 	struct user user;
 	uint64_t user_words[4] = { p->index, p->pm_id, p->tag, p->app_serial };
@@ -363,15 +359,21 @@ static int request(struct process *p, struct instance *inst, const struct pipes 
 	if (user_lookup(spec->uid, spec->gid, &user, err) < 0)
 		return -1;
 	if (seat != NULL) {
-		find_preload(p, seat, user.uid != (uid_t)-1, preload);
+		bool for_others = user.uid != (uid_t)-1;
+
 		worker = (struct procenv_worker){
 			.listen = &seat->listen,
 			/* The same over restarts: which worker is the first stays so. */
 			.node_id = seat->way == CLUSTER_NODE ? seat->number + 1 : 0,
 			.generation = seat->generation,
-			.preload = preload[0] != '\0' ? preload : NULL,
 			.preload_env = pipes->shim_env,
 		};
+		if (seat->way == CLUSTER_SHIM)
+			worker.preload = find_preload(p, PRELOAD_SHIM, for_others, shim);
+		if (seat->way == CLUSTER_NODE && spec->drain)
+			worker.preload = find_preload(p, PRELOAD_DRAIN, for_others, drain);
+		if (spec->drain && cluster_launches_node(spec))
+			worker.node_preload = find_preload(p, PRELOAD_DRAIN, for_others, drain);
 	}
 	if (instance_procenv(inst, &user, pipes->ipc_number, seat == NULL ? NULL : &worker, &env,
 	                     err) < 0)

@@ -307,3 +307,35 @@ int tree_signal(uint64_t tag, pid_t main_pid, int signal, int *n_alive, struct p
 	*n_alive = t.n_alive;
 	return 0;
 }
+
+struct signal_programs {
+	uint64_t tag;
+	const char *name;
+	int signal;
+};
+
+static void signal_program(void *arg, int proc_fd, pid_t pid, uint64_t tag)
+{
+	const struct signal_programs *s = arg;
+	char path[32], target[PATH_MAX];
+	const char *slash;
+	ssize_t n;
+
+	if (tag != s->tag)
+		return;
+	(void)snprintf(path, sizeof(path), "%d/exe", (int)pid);
+	n = readlinkat(proc_fd, path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return;
+	target[n] = '\0';
+	slash = strrchr(target, '/');
+	if (slash != NULL && strncmp(slash + 1, s->name, strlen(s->name)) == 0)
+		(void)signal_one(proc_fd, pid, tag, s->signal);
+}
+
+int tree_signal_programs(uint64_t tag, const char *name, int signal, struct pm_error *err)
+{
+	struct signal_programs s = { tag, name, signal };
+
+	return each_tagged(true, signal_program, &s, err);
+}

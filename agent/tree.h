@@ -62,6 +62,13 @@ int tree_walk(uint32_t home_nonce, bool usage, tree_fn *fn, void *arg, struct pm
 PM_MUST_CHECK int tree_signal(uint64_t tag, pid_t main_pid, int signal, int *n_alive,
                               struct pm_error *err);
 
+/*
+ * Send a signal to every live process with this tag whose program has a name that begins so; to
+ * none whose program is not ours to see.
+ */
+PM_MUST_CHECK int tree_signal_programs(uint64_t tag, const char *name, int signal,
+                                       struct pm_error *err);
+
 /* Every process, zombies too, that carries a tag of any home. */
 typedef void tree_pid_fn(void *arg, pid_t pid, uint64_t tag);
 PM_MUST_CHECK int tree_pids(tree_pid_fn *fn, void *arg, struct pm_error *err);

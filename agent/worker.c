@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "agent/cluster.h"
+#include "agent/preload.h"
 #include "agent/process.h"
 #include "agent/shim_server.h"
+#include "agent/tree.h"
 #include "proto/log.h"
 
 struct worker {
@@ -166,9 +168,16 @@ void worker_return_connections(struct worker *w, struct app *app)
 
 void worker_drain(struct worker *w)
 {
+	struct pm_error err;
+
 	if (w->node != NULL && !node_primary_drain(w->node))
 		pm_log(PM_LOG_WARN, "cluster.drain", "pid=%d does not read its messages",
 		       w->process->pid);
+	if (w->process->inst == NULL || !cluster_launches_node(instance_spec(w->process->inst)) ||
+	    !instance_spec(w->process->inst)->drain)
+		return;
+	if (tree_signal_programs(w->process->tag, "node", PRELOAD_SIGNAL, &err) < 0)
+		pm_log(PM_LOG_WARN, "cluster.drain", "pid=%d %s", w->process->pid, err.what);
 }
 
 bool worker_disconnect(struct worker *w)

@@ -6,7 +6,7 @@
  * asking, and http2 sessions are told to go away. What closes the servers is node's own
  * `disconnect`, which pmd sends next. Until then it only remembers http2 sessions, and passes on what
  * is for pmd-share.cjs. It does nothing in worker threads; processes that the app starts do not even
- * inherit it.
+ * inherit it, unless the app is one that starts node.
  *
  * Runs in node 16 and later. What it relies on beyond node's documentation, and does without where
  * it is missing: `_storeHeader`, `_header` and `_last` of responses.
@@ -21,6 +21,10 @@ const share = (function () {
 		return { hear() {}, leave() {} };
 	}
 })();
+
+/* Where pmd starts something else that starts node (npm), it has no channel and says so by a signal;
+ * the options are inherited until here. */
+const signal = process.env.PMD_DRAIN_SIGNAL;
 
 /* pmd has put this file before the user's own options, and those here: restore them. */
 const theirs = process.env.PMD_NODE_OPTIONS;
@@ -146,7 +150,19 @@ function onInternalMessage(message, handle) {
 	}
 }
 
-if (process.channel && require('worker_threads').isMainThread) {
+function onSignal() {
+	try {
+		if (!draining)
+			drain();
+	} catch {
+		/* As above. */
+	}
+}
+
+if ((signal || process.channel) && require('worker_threads').isMainThread) {
 	watchServers(require('net'));
-	process.on('internalMessage', onInternalMessage);
+	if (signal)
+		process.on(signal, onSignal);
+	else
+		process.on('internalMessage', onInternalMessage);
 }

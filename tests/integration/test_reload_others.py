@@ -48,8 +48,18 @@ class OtherApps(ClusterTestCase):
         self.write("server.js", """
             require('http').createServer((q, r) => r.setHeader('X-Worker', String(process.pid)).end('ok'))
                 .listen(Number(process.argv[2]), '127.0.0.1');""")
-        self.reload_under_load(script=require("npm"), args=["start"], cwd=self.path("."))
-        self.wait(lambda: len(self.workers()) == 2, message="both of them")
+        self.write("bin/tsx", """#!/usr/bin/env node
+            const child = require('child_process').spawn(process.execPath, process.argv.slice(2), { stdio: 'inherit' });
+            child.on('exit', (code) => process.exit(code));
+            process.on('SIGINT', () => child.kill('SIGINT'));""", 0o755)
+        for name, keys in (("npm", {"script": require("npm"), "args": ["start"]}),
+                           ("tsx", {"script": self.path("server.js"), "args": [str(self.port)],
+                                    "interpreter": self.path("bin/tsx")})):
+            for keep in (False, True):
+                with self.subTest(name, keep=keep):
+                    self.reload_under_load(keep, cwd=self.path("."), **keys)
+                    self.wait(lambda: len(self.workers()) == 2, message="both of them")
+                self.pmctl("delete", "api", check=False)
 
     def test_a_static_program_is_not_taken_for_one_that_shares(self):
         done = self.start_app(script=helper("listeners_static"), interpreter="none", args=["serve", str(self.port)],

@@ -382,6 +382,28 @@ static void another_worker_gets_the_library_before_its_own(void **state)
 	}
 }
 
+static void node_behind_another_worker_inherits_ours_and_how_it_is_told(void **state)
+{
+	static const struct listen_fds none;
+	const struct procenv_worker w = { .preload = "/lib/libpmd-shim.so",
+		                          .preload_env = "5:1234",
+		                          .node_preload = "/lib/pmd-drain.cjs",
+		                          .listen = &none };
+	Pm__AppSpec *spec = make_spec();
+	struct procenv p;
+
+	(void)state;
+	put(spec, "NODE_OPTIONS", "--no-warnings");
+	build_worker(spec, &w, &p);
+	assert_value(&p, "LD_PRELOAD", "/lib/libpmd-shim.so");
+	assert_value(&p, "NODE_OPTIONS", "--require \"/lib/pmd-drain.cjs\" --no-warnings");
+	assert_value(&p, PRELOAD_ENV_SIGNAL, "SIGWINCH");
+	assert_value(&p, PRELOAD_ENV_OPTIONS, NULL); /* or it would be put back too soon */
+	assert_value(&p, "NODE_UNIQUE_ID", NULL);
+	procenv_finish(&p);
+	spec_free(spec);
+}
+
 static void declared_sockets_are_told_as_systemd_does(void **state)
 {
 	char first[] = "http=tcp://127.0.0.1:8080", second[] = "tcp://127.0.0.1:8081";
@@ -418,6 +440,7 @@ int main(void)
 		cmocka_unit_test(
 			a_node_worker_is_told_its_number_and_given_ours_before_its_own_options),
 		cmocka_unit_test(another_worker_gets_the_library_before_its_own),
+		cmocka_unit_test(node_behind_another_worker_inherits_ours_and_how_it_is_told),
 		cmocka_unit_test(declared_sockets_are_told_as_systemd_does),
 	};
 
