@@ -233,6 +233,34 @@ static void a_zombie_does_not_count(void **state)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static void only_programs_of_that_name_get_the_signal(void **state)
+{
+	const uint64_t tag = tree_tag(NONCE, (uint32_t)getpid(), 5);
+	struct pm_error err;
+	pid_t pid = fork();
+	int alive = -1, status;
+
+	(void)state;
+	if (pid == 0) {
+		const struct rlimit l = { tag, tag };
+
+		if (setrlimit(RLIMIT_RTTIME, &l) < 0)
+			_exit(1);
+		for (;;)
+			(void)pause();
+	}
+	while (alive != 1) /* until it has its tag */
+		assert_int_equal(tree_signal(tag, pid, 0, &alive, &err), 0);
+	assert_int_equal(tree_signal_programs(tag, "node", SIGKILL, &err), 0);
+	assert_int_equal(tree_signal_programs(tag + 1, "test_tree", SIGKILL, &err), 0);
+	assert_int_equal(tree_signal_programs(tag, "est_tree", SIGKILL, &err), 0);
+	assert_int_equal(tree_signal(tag, pid, 0, &alive, &err), 0);
+	assert_int_equal(alive, 1);
+	assert_int_equal(tree_signal_programs(tag, "test_tr", SIGKILL, &err), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +270,7 @@ int main(void)
 		                          kill_nests),
 		cmocka_unit_test(a_stranger_with_the_main_pid_is_left_alone),
 		cmocka_unit_test(a_zombie_does_not_count),
+		cmocka_unit_test(only_programs_of_that_name_get_the_signal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
