@@ -37,7 +37,20 @@ static void each_worker_has_its_own(void **state)
 		{ "--inspect=65536", NULL, 0 },
 		{ "--inspect=4294967296", NULL, 9229 }, /* node refuses it itself */
 		{ NULL, "--no-warnings  --inspect=9500 ", 9500 },
-		{ NULL, "\t--inspect", 9229 },
+		{ NULL, "\t--inspect", 0 }, /* node knows no such option */
+		{ "--inspect_port=9301", NULL, 9301 },
+		{ "--inspect_brk", NULL, 9229 },
+		{ "__inspect", NULL, 0 },
+		{ NULL, "--inspect-port 9501", 9501 },
+		{ NULL, "--inspect-port  \"127.0.0.1:9501\" --inspect", 9501 },
+		{ NULL, "--debug-port", 9229 },
+		{ "--inspect", "--inspect-port", 9229 },
+		{ NULL, "\"--inspect=9502\"", 9502 },
+		{ NULL, "--require \"./a b.js\" --insp\"ect=9\"503", 9503 },
+		{ NULL, "--title=\"a --inspect=9504\"", 0 },
+		{ NULL, "--title=\"a\\\" --inspect=9504\"", 0 },
+		{ NULL, "\"--inspect=95\\04\"", 9504 },
+		{ NULL, "\"--inspect\\", 0 }, /* no end of it: node refuses it itself */
 		{ "--inspect", "--inspect=9500", 9500 },
 		{ "--inspect=9300", "--inspect=9500", 9300 },
 	};
@@ -52,10 +65,25 @@ static void each_worker_has_its_own(void **state)
 	assert_int_equal(port("--inspect", NULL, UINT32_MAX, 1), 0);
 }
 
+static void a_port_may_be_an_argument_of_its_own(void **state)
+{
+	static const char *const args[] = { "--inspect", "--inspect-port", "9310", "--debug-port" };
+	char long_option[1000] = "--title=";
+
+	(void)state;
+	assert_int_equal(
+		node_inspect_port((char *const *)(uintptr_t)args, PM_COUNT(args), NULL, 1, 0),
+		9312);
+	memset(long_option + strlen(long_option), 'x', 900);
+	strcpy(long_option + 900, " --inspect=9311");
+	assert_int_equal(node_inspect_port(NULL, 0, long_option, 0, 0), 9311);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_worker_has_its_own),
+		cmocka_unit_test(a_port_may_be_an_argument_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
