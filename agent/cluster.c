@@ -157,11 +157,13 @@ int cluster_take_seat(struct instance *inst, struct cluster_seat *out, struct pm
 int cluster_find_seat(const struct instance *inst, unsigned generation, struct cluster_seat *out,
                       struct pm_error *err)
 {
-	struct cluster *c = instance_app(inst)->cluster;
+	struct app *app = instance_app(inst);
+	struct cluster *c = get_cluster(app, err);
 
-	if (c == NULL || c->sockets == NULL)
-		return pm_fail(err, PM_NOT_FOUND, "the listening sockets of %.100s are lost",
-		               instance_spec(inst)->name);
+	/* Without an address nothing was held for it: it has not asked for one yet. */
+	if (c == NULL || (sockets_key(c->sockets, 0) == NULL &&
+	                  sockets_set_seats(c->sockets, cluster_seats(app), err) < 0))
+		return -1;
 	return fill_seat(inst, generation, out, err);
 }
 

@@ -48,7 +48,7 @@ struct cluster_seat {
  */
 PM_MUST_CHECK int cluster_take_seat(struct instance *inst, struct cluster_seat *out,
                                     struct pm_error *err);
-/* The seat of a process that is there already. errors: PM_NOT_FOUND: its sockets are lost */
+/* The seat of a process that is there already. errors: PM_LIMIT, PM_NO_MEMORY */
 PM_MUST_CHECK int cluster_find_seat(const struct instance *inst, unsigned generation,
                                     struct cluster_seat *out, struct pm_error *err);
 

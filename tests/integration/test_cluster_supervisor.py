@@ -1,9 +1,34 @@
 """The supervisor is killed or upgraded while it shares out sockets: workers and clients see nothing."""
 
+import os
+import signal
 import unittest
 
 from clusters import SOAK, ClusterTestCase
-from pmdtest import helper, kill
+from pmdtest import helper, kill, require
+
+# Programs that listen when they are told to, and only then.
+LATE = {
+    "node": """
+        process.on('SIGUSR2', () => require('http').createServer((q, r) => r.setHeader('X-Worker', String(process.pid)).end('ok'))
+            .listen(PORT, '127.0.0.1'));
+        setInterval(() => {}, 1000);
+        require('fs').writeFileSync(`waits.${process.pid}`, '');""",
+    "python3": """
+import http.server, os, signal
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '0')
+        self.send_header('X-Worker', str(os.getpid()))
+        self.end_headers()
+    def log_message(self, *a): pass
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+open(f'waits.{os.getpid()}', 'w').close()
+signal.sigwait([signal.SIGUSR2])
+http.server.ThreadingHTTPServer(('127.0.0.1', PORT), H).serve_forever()
+""",
+}
 
 KILLS = 20 if SOAK else 2
 UPGRADES = 5 if SOAK else 1
@@ -53,6 +78,24 @@ class Supervisor(ClusterTestCase):
                 self.upgrade_rounds(load)
 
         self.others(body)
+
+    def test_workers_that_listen_only_then_share_a_port(self):
+        for name, source in LATE.items():
+            with self.subTest(program=name):
+                self.start_app(script=self.write("late", source.replace("PORT", str(self.port))), interpreter=require(name),
+                               instances=2, exec_mode="cluster", listen_timeout=500)
+                self.wait(lambda: all(os.path.exists(self.path(f"waits.{pid}")) for pid in self.pids()))
+                before = self.pids()
+                dead = self.supervisor_pid()
+                kill(dead)
+                self.wait_dead(dead)
+                self.pmctl("agent", "upgrade", timeout=60)
+                self.assertEqual(self.pmctl("agent", "status", "--json").json()["degraded"], [])
+                for pid in before:
+                    os.kill(pid, signal.SIGUSR2)
+                self.wait(lambda: self.workers() == set(before), message="both of them")
+                self.assertEqual(self.pids(), before)
+            self.pmctl("delete", "api", check=False)
 
     def test_no_request_fails_when_the_supervisor_is_killed_during_reloads(self):
         self.start()
