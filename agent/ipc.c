@@ -33,6 +33,7 @@ struct ipc {
 	struct pm_buf line;              /* the beginning of a message longer than one look */
 	struct outgoing *out, **out_end; /* owned */
 	size_t out_bytes;
+	bool fd_waits; /* one of them still has its descriptor */
 	bool skipping; /* the rest of one that was too long */
 	bool closed, ended;
 	bool *gone; /* set when closed during a callback */
@@ -188,6 +189,15 @@ static ssize_t send_one(const struct ipc *c, struct outgoing *o)
 	return sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void close_fd(struct ipc *c, struct outgoing *o)
+{
+	if (o->fd < 0)
+		return;
+	pm_closep(&o->fd);
+	o->fd = -1;
+	c->fd_waits = false;
+}
+
 static void write_some(struct ipc *c)
 {
 	while (c->out != NULL) {
@@ -199,8 +209,7 @@ static void write_some(struct ipc *c)
 		if (n < 0) { /* the app has closed its end: nothing will ever go out */
 			o->sent = o->len;
 		} else {
-			pm_closep(&o->fd);
-			o->fd = -1;
+			close_fd(c, o);
 			o->sent += (size_t)n;
 		}
 		if (o->sent < o->len)
@@ -209,7 +218,7 @@ static void write_some(struct ipc *c)
 		if (c->out == NULL)
 			c->out_end = &c->out;
 		c->out_bytes -= o->len;
-		pm_closep(&o->fd);
+		close_fd(c, o);
 		free(o);
 	}
 }
@@ -235,7 +244,8 @@ bool ipc_send_fd(struct ipc *c, const char *json, int fd)
 	size_t len = strlen(json);
 	struct outgoing *o;
 
-	if (c->closed || c->ended || c->out_bytes + len > PM_SEND_QUEUE_MAX)
+	if (c->closed || c->ended || c->out_bytes + len > PM_SEND_QUEUE_MAX ||
+	    (fd >= 0 && c->fd_waits))
 		return false;
 	o = pm_calloc(1, sizeof(*o) + len + 1);
 	if (o == NULL)
@@ -245,6 +255,7 @@ bool ipc_send_fd(struct ipc *c, const char *json, int fd)
 		free(o);
 		return false;
 	}
+	c->fd_waits |= fd >= 0;
 	memcpy(o->bytes, json, len);
 	o->bytes[len] = '\n';
 	o->len = len + 1;

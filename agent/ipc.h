@@ -33,7 +33,8 @@ void ipc_close(struct ipc *c); /* NULL is fine */
 
 /* Send one JSON text; false when the app does not read its messages, or has closed the channel. */
 bool ipc_send(struct ipc *c, const char *json);
-/* The same with a descriptor, which is duplicated here. */
+/* The same with a descriptor, which is duplicated here; false also while another one has not gone
+ * out: an app that reads nothing, whatever it says of what it got, costs us one. */
 bool ipc_send_fd(struct ipc *c, const char *json, int fd);
 
 /* The app has closed its end. */

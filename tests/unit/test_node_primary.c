@@ -527,6 +527,30 @@ static void what_is_handed_to_one_that_has_died_already_comes_back(void **state)
 	assert_false(node_primary_take_back(r->primary, &key, &fd));
 }
 
+static unsigned n_open(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void one_that_acknowledges_what_it_never_read_costs_few_descriptors(void **state)
+{
+	struct rig *r = *state;
+	unsigned before = n_open();
+
+	/* More than the channel holds; what is on its way in there the worker's end keeps. */
+	for (unsigned i = 0; i < 2000; i++) {
+		say(r,
+		    "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":\"127.0.0.1\","
+		    "\"port\":90,\"addressType\":4,\"seq\":7}");
+		say(r, "{\"cmd\":\"NODE_HANDLE_ACK\"}");
+	}
+	assert_in_range(n_open(), before, before + 2);
+}
+
 #define JOINED(key, ok) \
 	"{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_JOINED "\",\"key\":\"" key "\",\"ok\":" ok "}"
 #define ABLE "{\"cmd\":\"NODE_PMD\",\"act\":\"" PRELOAD_ABLE "\"}"
@@ -652,6 +676,7 @@ int main(void)
 		RIGGED(draining_is_a_message_that_node_hides),
 		RIGGED(what_it_has_not_taken_when_it_dies_comes_back),
 		RIGGED(what_is_handed_to_one_that_has_died_already_comes_back),
+		RIGGED(one_that_acknowledges_what_it_never_read_costs_few_descriptors),
 		RIGGED(a_worker_that_can_joins_the_common_queue),
 		RIGGED(nobody_joins_who_was_not_invited_or_must_leave),
 		RIGGED(one_that_leaves_for_good_joins_nothing),
