@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PORT_DEFAULT 9229 /* node(1), --inspect */
-#define PORT_MAX     65535
-#define WORD_MAX     320 /* a host's name has at most 253 */
+#define PORT_MAX 65535
+#define WORD_MAX 320 /* a host's name has at most 253 */
 
 /* [HOST:]PORT, HOST, or [ADDRESS] with or without a port. */
 static unsigned port_of(const char *value, size_t len)
@@ -17,7 +16,7 @@ static unsigned port_of(const char *value, size_t len)
 	while (digits < len && isdigit((unsigned char)value[len - digits - 1]))
 		digits++;
 	if (digits == 0 || digits > 5 || (digits < len && value[len - digits - 1] != ':'))
-		return PORT_DEFAULT;
+		return NODE_INSPECT_PORT;
 	return (unsigned)strtoul(value + len - digits, NULL, 10);
 }
 
@@ -105,7 +104,7 @@ static void hear_environment(struct told *t, const char *at)
 unsigned node_inspect_port(char *const *args, size_t n_args, const char *node_options,
                            unsigned worker, unsigned generation)
 {
-	struct told t = { .port = PORT_DEFAULT };
+	struct told t = { .port = NODE_INSPECT_PORT };
 
 	hear_environment(&t, node_options); /* the command line's go before */
 	for (size_t i = 0; i < n_args; i++)

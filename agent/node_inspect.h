@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#define NODE_INSPECT_PORT 9229 /* where nothing else is said; node(1), --inspect */
+
 /*
  * The port for one worker: as node is told, plus twice the worker's number, and one more in its
  * other generation.

@@ -225,7 +225,45 @@ static int put_node_preload(struct procenv *p, const char *path, bool inherited,
 	return put_env(p, "NODE_OPTIONS", text.bytes, err);
 }
 
-static int put_shim(struct procenv *p, const struct procenv_worker *w, struct pm_error *err)
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == NULL ? path : slash + 1;
+}
+
+static bool is_node(const char *interpreter)
+{
+	const char *base = base_name(interpreter);
+
+	return strcmp(base, "node") == 0 || strcmp(base, "nodejs") == 0 || strcmp(base, "bun") == 0;
+}
+
+/* A debugger listens before the program does, in npm before that is even started: shared, it would
+ * pass for a worker that is ready, and who asks would debug any of them. */
+static int exclude_debugger(struct procenv *p, const Pm__AppSpec *spec, struct pm_error *err)
+{
+	bool node = is_node(spec->interpreter);
+	unsigned port =
+		node_inspect_port(spec->interpreter_args, node ? spec->n_interpreter_args : 0,
+	                          get_env(p, "NODE_OPTIONS"), 0, 0);
+	const char *before = get_env(p, SHIM_ENV_EXCLUDE);
+	PM_BUF text = { 0 };
+
+	if (port == 0 && node)
+		port = NODE_INSPECT_PORT; /* of an option in package.json we know nothing */
+	if (port == 0)
+		return 0;
+	if (before != NULL && *before != '\0')
+		pm_buf_printf(&text, "%s,", before);
+	pm_buf_printf(&text, "%u", port);
+	if (text.failed)
+		return pm_fail(err, PM_NO_MEMORY, "environment");
+	return put_env(p, SHIM_ENV_EXCLUDE, text.bytes, err);
+}
+
+static int put_shim(struct procenv *p, const Pm__AppSpec *spec, const struct procenv_worker *w,
+                    struct pm_error *err)
 {
 	const char *before = get_env(p, "LD_PRELOAD");
 	PM_BUF text = { 0 };
@@ -236,6 +274,8 @@ static int put_shim(struct procenv *p, const struct procenv_worker *w, struct pm
 	if (text.failed)
 		return pm_fail(err, PM_NO_MEMORY, "environment");
 	if (put_env(p, "LD_PRELOAD", text.bytes, err) < 0)
+		return -1;
+	if (exclude_debugger(p, spec, err) < 0)
 		return -1;
 	return put_env(p, SHIM_ENV_FD, w->preload_env, err);
 }
@@ -251,12 +291,13 @@ static int put_listen_fds(struct procenv *p, const struct listen_fds *l, struct 
 	return put_env(p, "LISTEN_FDNAMES", l->names, err);
 }
 
-static int put_worker(struct procenv *p, const struct procenv_worker *w, struct pm_error *err)
+static int put_worker(struct procenv *p, const Pm__AppSpec *spec, const struct procenv_worker *w,
+                      struct pm_error *err)
 {
 	if (w->node_id != 0 && put_number(p, "NODE_UNIQUE_ID", w->node_id, err) < 0)
 		return -1;
 	if (w->preload != NULL && (w->node_id != 0 ? put_node_preload(p, w->preload, false, err)
-	                                           : put_shim(p, w, err)) < 0)
+	                                           : put_shim(p, spec, w, err)) < 0)
 		return -1;
 	if (w->node_preload != NULL && put_node_preload(p, w->node_preload, true, err) < 0)
 		return -1;
@@ -281,7 +322,7 @@ static int build_env(struct procenv *p, const Pm__AppSpec *spec, const struct pr
 	if (put_env(p, "PATH", default_path, err) < 0 || put_spec_env(p, spec, err) < 0 ||
 	    (f->secrets && put_env_files(p, spec, err) < 0) || put_user(p, f->user, err) < 0 ||
 	    put_identity(p, spec, f, err) < 0 || put_instance(p, spec, f, err) < 0 ||
-	    (f->worker != NULL && put_worker(p, f->worker, err) < 0) ||
+	    (f->worker != NULL && put_worker(p, spec, f->worker, err) < 0) ||
 	    (f->notify_socket != NULL && put_notify(p, spec, f->notify_socket, err) < 0))
 		return -1;
 	if (f->ipc_fd < 0)
@@ -292,20 +333,6 @@ static int build_env(struct procenv *p, const Pm__AppSpec *spec, const struct pr
 }
 
 /* ---- arguments ---- */
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash == NULL ? path : slash + 1;
-}
-
-static bool is_node(const char *interpreter)
-{
-	const char *base = base_name(interpreter);
-
-	return strcmp(base, "node") == 0 || strcmp(base, "nodejs") == 0 || strcmp(base, "bun") == 0;
-}
 
 bool procenv_wants_ipc(const Pm__AppSpec *spec)
 {

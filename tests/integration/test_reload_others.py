@@ -5,6 +5,7 @@ import unittest
 
 from clusters import SOAK, ClusterTestCase, Load
 from pmdtest import APPS, helper, require
+from ports import free_port
 
 ROUNDS = 50 if SOAK else 1
 
@@ -60,6 +61,21 @@ class OtherApps(ClusterTestCase):
                     self.reload_under_load(keep, cwd=self.path("."), **keys)
                     self.wait(lambda: len(self.workers()) == 2, message="both of them")
                 self.pmctl("delete", "api", check=False)
+
+    def test_a_debugger_that_listens_does_not_pass_for_a_server_that_does(self):
+        """It is npm's, or listens before the server has even been read: a release that cannot start takes nobody's place."""
+        self.write("package.json", {"name": "web", "scripts": {"start": f"node server.js {self.port}"}})
+        self.write("server.js", """
+            require('http').createServer((q, r) => r.setHeader('X-Worker', String(process.pid)).end('ok'))
+                .listen(Number(process.argv[2]), '127.0.0.1');""")
+        self.start_app(script=require("npm"), args=["start"], cwd=self.path("."), exec_mode="cluster", instances=2,
+                       listen_timeout=8000, env={"NODE_OPTIONS": f"--inspect={free_port()}"})
+        self.wait(lambda: len(self.workers()) == 2, message="both of them")
+        before = self.pids()
+        self.write("server.js", "setTimeout(() => { throw new Error('broken release'); }, 500);")
+        done = self.pmctl("reload", "api", check=False, timeout=60)
+        self.assertNotEqual(done.code, 0, done)
+        self.assertEqual(self.pids(), before, done)
 
     def test_a_static_program_is_not_taken_for_one_that_shares(self):
         done = self.start_app(script=helper("listeners_static"), interpreter="none", args=["serve", str(self.port)],

@@ -426,6 +426,45 @@ static void declared_sockets_are_told_as_systemd_does(void **state)
 	spec_free(spec);
 }
 
+static void a_debugger_is_not_shared_by_the_library(void **state)
+{
+	static const struct listen_fds none;
+	static const struct {
+		const char *interpreter, *arg, *options, *theirs;
+		const char *want; /* NULL: nothing */
+	} rows[] = {
+		{ "/usr/bin/python3", "--inspect=9300", NULL, NULL, NULL },
+		{ "/usr/bin/python3", "-u", NULL, "udp", "udp" },
+		{ "/bin/sh", "-e", "--inspect", NULL, "9229" },
+		{ "/usr/bin/node", "--no-warnings", NULL, NULL, "9229" },
+		{ "/usr/bin/node", "--inspect=9300", NULL, "8080,udp", "8080,udp,9300" },
+		{ "/usr/bin/node", "--no-warnings", "--inspect=9301", "", "9301" },
+	};
+	const struct procenv_worker w = { .preload = "/lib/libpmd-shim.so",
+		                          .preload_env = "31:1234",
+		                          .listen = &none };
+	struct pm_error err;
+
+	(void)state;
+	for (size_t i = 0; i < PM_COUNT(rows); i++) {
+		Pm__AppSpec *spec = make_spec();
+		struct procenv p;
+
+		assert_int_equal(spec_put_str(&spec->interpreter, rows[i].interpreter, &err), 0);
+		assert_int_equal(spec_add_str(&spec->interpreter_args, &spec->n_interpreter_args,
+		                              rows[i].arg, &err),
+		                 0);
+		if (rows[i].options != NULL)
+			put(spec, "NODE_OPTIONS", rows[i].options);
+		if (rows[i].theirs != NULL)
+			put(spec, SHIM_ENV_EXCLUDE, rows[i].theirs);
+		build_worker(spec, &w, &p);
+		assert_value(&p, SHIM_ENV_EXCLUDE, rows[i].want);
+		procenv_finish(&p);
+		spec_free(spec);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +480,7 @@ int main(void)
 			a_node_worker_is_told_its_number_and_given_ours_before_its_own_options),
 		cmocka_unit_test(another_worker_gets_the_library_before_its_own),
 		cmocka_unit_test(node_behind_another_worker_inherits_ours_and_how_it_is_told),
+		cmocka_unit_test(a_debugger_is_not_shared_by_the_library),
 		cmocka_unit_test(declared_sockets_are_told_as_systemd_does),
 	};
 
