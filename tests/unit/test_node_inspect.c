@@ -1,6 +1,8 @@
 /* Where the debugger of each worker listens. */
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
+
 #include "agent/node_inspect.h"
 
 static unsigned port(const char *arg, const char *options, unsigned worker, unsigned generation)
@@ -75,7 +77,7 @@ static void a_port_may_be_an_argument_of_its_own(void **state)
 		node_inspect_port((char *const *)(uintptr_t)args, PM_COUNT(args), NULL, 1, 0),
 		9312);
 	memset(long_option + strlen(long_option), 'x', 900);
-	strcpy(long_option + 900, " --inspect=9311");
+	(void)snprintf(long_option + 900, sizeof(long_option) - 900, " --inspect=9311");
 	assert_int_equal(node_inspect_port(NULL, 0, long_option, 0, 0), 9311);
 }
 
