@@ -28,7 +28,10 @@ const SEE_MS = 1000;
 /* Two looks must find brief connections in so long (kept ones may all be closed in one), and none in
  * so long means that they are no longer. */
 const PATIENCE_MS = 3000;
-const CROWD = 16; /* so many more open connections than when they were found brief, and half of those */
+/* So many more open connections than when they were found brief, and half of those, of which not even
+ * as many have ended in one or two periods, are a crowd. */
+const CROWD = 16;
+const CROWD_MS = 50;
 
 const listening = new Map(); /* handles of the worker's own sockets, by pmd's name for them */
 const joined = new Map();    /* { handle, server } of common sockets, by the same name */
@@ -36,7 +39,9 @@ const counted = new Map();   /* servers, by handles of the worker's own sockets 
 let isFull = false; /* of descriptors */
 let isCrowded = false; /* by connections that have come at once and are still there */
 let crowdedAt = 0;
+const crowd = { since: 0, gone: 0, goneBefore: 0 }; /* ended by then, and one period before */
 let seenAt = 0;     /* when it was seen whether it is */
+let acceptedEver = 0;
 let accepted = 0; /* since the last look */
 let wereOpen = 0; /* then */
 let openWhenBrief = 0; /* when they were found brief, or before any came */
@@ -120,6 +125,21 @@ function leaveAsCrowded() {
 		say({ act: 'brief', on: brief = false });
 }
 
+/* Where many clients ask again and again, as many go as come; those that are kept do not. */
+function seeCrowd() {
+	const open = countOpen();
+	const gone = acceptedEver - open;
+	const now = performance.now();
+
+	if (now - crowd.since > CROWD_MS) {
+		crowd.goneBefore = now - crowd.since > 2 * CROWD_MS ? gone : crowd.gone;
+		crowd.gone = gone;
+		crowd.since = now;
+	}
+	if (open - openWhenBrief > Math.max(CROWD + openWhenBrief / 2, gone - crowd.goneBefore))
+		leaveAsCrowded();
+}
+
 /* By Little's law they last half a second where twice as many end in a second as are there. */
 function look() {
 	const open = countOpen();
@@ -165,9 +185,10 @@ function count(handle, server) {
 			lookLater();
 		}
 		accepted++;
+		acceptedEver++;
 		onconnection.call(this, error, client);
-		if (this !== handle && countOpen() - openWhenBrief > CROWD + openWhenBrief / 2)
-			leaveAsCrowded();
+		if (this !== handle)
+			seeCrowd();
 	};
 }
 
