@@ -6,7 +6,9 @@
 #include <inttypes.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -191,15 +193,53 @@ static bool is_connected_to(const struct sockets *s, char *line, uint64_t *inode
 	       path > 0 && state == 3 && sockets_has_path(s, line + path);
 }
 
+/* The socket at the other end of a unix socket; 0: none any more, or the kernel does not say. */
+static uint64_t unix_peer(int fd, uint64_t inode)
+{
+	struct {
+		struct nlmsghdr head;
+		struct unix_diag_req request;
+	} m = {
+		.head = { .nlmsg_len = sizeof(m),
+		          .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		          .nlmsg_flags = NLM_F_REQUEST },
+		.request = { .sdiag_family = AF_UNIX,
+		             .udiag_states = UINT32_MAX,
+		             .udiag_ino = (uint32_t)inode,
+		             .udiag_show = UDIAG_SHOW_PEER,
+		             .udiag_cookie = { UINT32_MAX, UINT32_MAX } },
+	};
+	_Alignas(struct nlmsghdr) char bytes[512];
+	const struct nlmsghdr *h = (const void *)bytes;
+	const size_t head = NLMSG_LENGTH(sizeof(struct unix_diag_msg));
+	const struct rtattr *a;
+	uint32_t peer = 0;
+	ssize_t n;
+
+	if (fd < 0 || send(fd, &m, sizeof(m), 0) < 0)
+		return 0;
+	n = recv(fd, bytes, sizeof(bytes), 0);
+	if (n < (ssize_t)(NLMSG_ALIGN(head) + RTA_LENGTH(sizeof(peer))) ||
+	    h->nlmsg_type != SOCK_DIAG_BY_FAMILY)
+		return 0;
+	/* The one attribute that was asked for. */
+	a = (const void *)(bytes + NLMSG_ALIGN(head));
+	if (a->rta_type == UNIX_DIAG_PEER && a->rta_len == RTA_LENGTH(sizeof(peer)))
+		memcpy(&peer, RTA_DATA(a), sizeof(peer));
+	return peer;
+}
+
+/* What its own processes have between them ends with them: nobody waits for an answer there. */
 static void count_unix(struct look *l, const struct sockets *s)
 {
+	PM_CLOSE int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	FILE *file = fopen("/proc/net/unix", "re");
 	char line[512];
 	uint64_t inode;
 
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		if (is_connected_to(s, line, &inode))
-			l->found += is_its(l, inode);
+		if (is_connected_to(s, line, &inode) && is_its(l, inode))
+			l->found += !is_its(l, unix_peer(fd, inode));
 	if (file != NULL)
 		(void)fclose(file);
 }

@@ -77,6 +77,23 @@ class OtherApps(ClusterTestCase):
         self.assertNotEqual(done.code, 0, done)
         self.assertEqual(self.pids(), before, done)
 
+    def test_what_its_processes_have_between_them_is_not_waited_for(self):
+        """As tsx does: it listens on a path for the server that it starts, which is connected to it for good."""
+        self.write("server.js", f"""
+            require('net').connect(process.argv[2]).once('data', () => require('http')
+                .createServer((q, r) => r.setHeader('X-Worker', String(process.pid)).end('ok'))
+                .listen({self.port}, '127.0.0.1'));""")
+        runner = self.write("runner.js", """
+            const path = `${__dirname}/${process.pid}`;
+            require('net').createServer((s) => s.on('error', () => {}).write('go')).listen(path, () => {
+                const child = require('child_process').spawn(process.execPath, ['server.js', path], { stdio: 'inherit' });
+                process.on('SIGINT', () => { child.kill(); process.exit(0); });
+            });""")
+        # Not by the name of node: else it would not be preloaded.
+        os.symlink(require("node"), self.path("runner"))
+        self.reload_under_load(script=runner, interpreter=self.path("runner"), cwd=self.path("."))
+        self.assertNotIn("reload.cut", self.read(os.path.join(self.home, "pmd.log")))
+
     def test_a_static_program_is_not_taken_for_one_that_shares(self):
         done = self.start_app(script=helper("listeners_static"), interpreter="none", args=["serve", str(self.port)],
                               exec_mode="cluster", instances=2, check=False)

@@ -164,6 +164,32 @@ static void whose_it_is_is_told_by_the_tag(void **state)
 	(void)close(ready[0]);
 }
 
+/* A client that is another instance's process; it is there until it is killed. */
+static pid_t other_client(const void *at, socklen_t len)
+{
+	const uint64_t tag = tree_tag(NONCE, 5, 1); /* lower than any before it */
+	const struct rlimit other = { tag, tag };
+	int ready[2];
+	char byte = 'x';
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd = socket(((const struct sockaddr *)at)->sa_family, SOCK_STREAM, 0);
+		bool fine = prlimit(0, RLIMIT_RTTIME, &other, NULL) == 0 &&
+		            connect(fd, at, len) == 0 && write(ready[1], &byte, 1) == 1;
+
+		while (fine)
+			(void)pause();
+		_exit(1);
+	}
+	(void)close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	(void)close(ready[0]);
+	return pid;
+}
+
 static void a_unix_socket_counts_whatever_its_path_is(void **state)
 {
 	static const char *const names[] = { "plain", "with a space", "@abstract" };
@@ -175,9 +201,10 @@ static void a_unix_socket_counts_whatever_its_path_is(void **state)
 		struct socket_key key = { .type = SOCK_STREAM, .family = AF_UNIX };
 		struct sockaddr_un un = { .sun_family = AF_UNIX };
 		bool abstract = names[i][0] == '@';
-		int fd, errnum, theirs, ours;
+		int fd, errnum, theirs, ours, status;
 		struct pm_error err;
 		socklen_t len;
+		pid_t pid;
 
 		(void)snprintf(key.address, sizeof(key.address), "%s%s%s",
 		               abstract ? names[i] : folder, abstract ? folder : "/",
@@ -188,13 +215,20 @@ static void a_unix_socket_counts_whatever_its_path_is(void **state)
 		if (abstract)
 			un.sun_path[0] = '\0';
 		assert_int_equal(sockets_get(r->s, &key, 0, 0, &fd, &errnum, &err), 0);
-		theirs = client(&un, len);
+		pid = other_client(&un, len);
 		assert_int_equal(count(r, own_tag), 0);
 		ours = take(fd);
 		assert_int_equal(count(r, own_tag), 1);
 		(void)close(ours);
 		assert_int_equal(count(r, own_tag), 0);
-		(void)close(theirs);
+		(void)kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		theirs = client(&un, len); /* what it has with itself */
+		ours = take(fd);
+		assert_int_equal(count(r, own_tag), 0);
+		(void)close(theirs); /* nobody is at the other end */
+		assert_int_equal(count(r, own_tag), 1);
+		(void)close(ours);
 		(void)unlink(key.address);
 	}
 	assert_int_equal(rmdir(folder), 0);
