@@ -184,6 +184,9 @@ uint32_t inst_advance(struct instance *inst, enum life_event event)
 	if (inst->waiters != NULL && inst->core.life.state != LIFE_UP &&
 	    (event == EV_EXIT_RESTART || event == EV_EXIT_DOWN || event == EV_EXIT_GIVE_UP))
 		actions |= ACT_REPLY_FAIL;
+	/* That it ends is what is waited for, however it does; it is deleted then. */
+	if (inst->core.role == ROLE_RETIREE)
+		actions &= ~(uint32_t)ACT_REPLY_FAIL;
 	if (actions & ACT_SPAWN)
 		inst_prepare_spawn(inst);
 	inst_went(inst);

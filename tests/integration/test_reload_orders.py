@@ -3,7 +3,7 @@
 import unittest
 
 from pmdtest import alive, kill
-from reloads import ReloadCase
+from reloads import SERVER, ReloadCase
 
 
 class WhileTheSuccessorStarts(ReloadCase):
@@ -173,6 +173,15 @@ class WhileTheOldOneFinishes(ReloadCase):
         self.assertEqual(self.servers(), [])
         self.assert_port_is_free()
         self.assertEqual(self.finish(scale)[0], 0)
+
+    def test_one_that_is_scaled_away_may_end_as_it_likes(self):
+        """As node does, with status 13, where a module awaits what a worker that leaves is not told any more."""
+        self.node("server.js", "process.on('disconnect', () => process.exit(13));" + SERVER)
+        self.start_api(2)
+        out = self.pmctl("scale", "api", 1).out
+        self.assertIn("removed", out)
+        self.assertNotIn("failed", out)
+        self.assertEqual(len(self.servers()), 1)
 
     def test_a_scaled_down_one_is_not_started_again_by_a_restart_that_had_yet_to_come_to_it(self):
         self.how("deaf")
