@@ -130,7 +130,8 @@ function drain() {
 	closeTwice(require('net'));
 	keepIdle(http, ...(process.versions.openssl ? [require('https')] : []));
 	/* GOAWAY with the last stream that was seen: what a client has sent behind it, it may send again
-	 * elsewhere. Node 24 and later do this with server.close(). */
+	 * elsewhere. Node 24 and later do this with server.close(). To announce it first (RFC 9113, 6.8)
+	 * is no use: behind any GOAWAY that node can send, it ignores new streams. */
 	sessions.forEach((session) => session.close());
 }
 
