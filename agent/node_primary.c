@@ -430,6 +430,9 @@ static void on_close(struct node_primary *p, const json_t *m)
 	if (key != NULL) {
 		sockets_unask(p->sockets, key, p->seat, p->generation);
 		p->common.invited &= ~sockets_bit(p->sockets, key);
+		/* One that only tries whether a port is free, before it listens for good. */
+		if (!p->leaving && !sockets_is_steered(p->sockets, p->seat, p->generation))
+			sockets_close_unasked(p->sockets, key);
 	}
 	p->hooks.closed(p->hooks.arg);
 }

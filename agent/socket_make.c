@@ -123,13 +123,15 @@ static int set(int fd, int option)
 	return setsockopt(fd, SOL_SOCKET, option, &on, sizeof(on)) < 0 ? errno : 0;
 }
 
-static int bind_inet(const struct socket_key *key, int fd, struct socket_place *place)
+static int bind_inet(const struct socket_key *key, bool shares, int fd, struct socket_place *place)
 {
 	int error = 0;
 
 	/* For TCP: connections of a former listener may linger. For UDP it would share the port. */
 	if (key->type == SOCK_STREAM)
 		error = set(fd, SO_REUSEADDR);
+	if (error == 0 && shares)
+		error = set(fd, SO_REUSEPORT);
 	if (error == 0 && bind(fd, (struct sockaddr *)&place->addr, place->len) < 0)
 		error = errno;
 	if (error == 0)
@@ -180,7 +182,7 @@ static int bind_unix(const struct socket_key *key, const struct sockets_owner *o
 }
 
 static int make_first(const struct socket_key *key, int family, const struct sockets_owner *owner,
-                      int *fd, struct socket_place *place)
+                      bool shares, int *fd, struct socket_place *place)
 {
 	struct rights ours;
 	int error = family == AF_UNIX ? unix_place(key, place) : inet_place(key, family, place);
@@ -194,25 +196,25 @@ static int make_first(const struct socket_key *key, int family, const struct soc
 	error = take_rights(key->declared ? NULL : owner, &ours);
 	if (error == 0)
 		error = family == AF_UNIX ? bind_unix(key, owner, *fd, place)
-		                          : bind_inet(key, *fd, place);
+		                          : bind_inet(key, shares, *fd, place);
 	drop_rights(&ours);
 	return error;
 }
 
-int socket_make_first(const struct socket_key *key, const struct sockets_owner *owner, int *fd,
-                      struct socket_place *place)
+int socket_make_first(const struct socket_key *key, const struct sockets_owner *owner, bool shares,
+                      int *fd, struct socket_place *place)
 {
 	PM_CLOSE int made = -1;
 	int error;
 
 	memset(place, 0, sizeof(*place));
-	error = make_first(key, key->family, owner, &made, place);
+	error = make_first(key, key->family, owner, shares, &made, place);
 	/* "Any address" on a machine without IPv6. */
 	if (key->dual && key->address[0] == '\0' &&
 	    (error == EAFNOSUPPORT || error == EADDRNOTAVAIL)) {
 		pm_closep(&made);
 		made = -1;
-		error = make_first(key, AF_INET, owner, &made, place);
+		error = make_first(key, AF_INET, owner, shares, &made, place);
 	}
 	if (error == 0)
 		*fd = PM_STEAL_FD(made);

@@ -19,10 +19,11 @@ struct socket_place {
  * (SO_REUSEPORT). A unix path is taken over only from a dead socket.
  *
  * owner    whose rights bind() has; NULL: ours
+ * shares   whoever has the port is known to be the same app (TCP)
  * returns  0 with *fd and *place, or an errno
  */
-int socket_make_first(const struct socket_key *key, const struct sockets_owner *owner, int *fd,
-                      struct socket_place *place);
+int socket_make_first(const struct socket_key *key, const struct sockets_owner *owner, bool shares,
+                      int *fd, struct socket_place *place);
 
 /* One more beside it. Returns 0 with *fd, or an errno. */
 int socket_make_next(const struct socket_key *key, const struct socket_place *place, int *fd);

@@ -51,6 +51,64 @@ static uint32_t wanted(const struct sockets *s, const struct sockets_row *r)
 
 /* ---- making ---- */
 
+static bool is_any(const struct socket_key *key)
+{
+	return key->address[0] == '\0' || strcmp(key->address, "0.0.0.0") == 0 ||
+	       strcmp(key->address, "::") == 0;
+}
+
+/* Would the kernel refuse the one where the other is, for that reason alone? */
+static bool overlap(const struct socket_key *a, const struct socket_key *b)
+{
+	const struct socket_key *v6 = a->family == AF_INET6 ? a : b;
+
+	if (a->type != SOCK_STREAM || b->type != SOCK_STREAM || a->port != b->port ||
+	    a->port == 0 || a->family == AF_UNIX || b->family == AF_UNIX)
+		return false;
+	if (a->family != b->family)
+		return v6->dual && is_any(v6);
+	return is_any(a) || is_any(b) || strcmp(a->address, b->address) == 0;
+}
+
+static bool is_served(const struct sockets *s, const struct sockets_row *r)
+{
+	for (uint32_t i = 0; i < SOCKETS_INDICES; i++)
+		if (sockets_set_has(&r->asking, i) && sockets_set_has(&s->table->ready, i))
+			return true;
+	return false;
+}
+
+/*
+ * Is it the app itself that has the port? Some try whether one is free at another address than they
+ * then listen on (any address, then 127.0.0.1), and several workers do so at a time. That is
+ * refused only where it would take connections from a worker that serves: a narrower address goes
+ * first.
+ */
+static bool may_share(const struct sockets *s, const struct sockets_row *r)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < SOCKETS_KEYS_MAX; i++) {
+		const struct sockets_row *other = &s->table->rows[i];
+
+		if (other == r || other->used == 0 || !overlap(&r->key, &other->key))
+			continue;
+		if (is_served(s, other) && !(is_any(&r->key) && !is_any(&other->key)))
+			return false;
+		found = true;
+	}
+	return found;
+}
+
+static int make_first(struct sockets *s, struct sockets_row *r)
+{
+	int error = socket_make_first(&r->key, &s->owner, false, &s->made[0], &r->place);
+
+	return error == EADDRINUSE && may_share(s, r)
+	               ? socket_make_first(&r->key, &s->owner, true, &s->made[0], &r->place)
+	               : error;
+}
+
 /* Make sockets [r->n, want) in s->made. On failure none is left. Returns 0 or an errno. */
 static int make_sockets(struct sockets *s, struct sockets_row *r, uint32_t want)
 {
@@ -62,7 +120,7 @@ static int make_sockets(struct sockets *s, struct sockets_row *r, uint32_t want)
 
 		s->made[i] = -1;
 		if (i == 0)
-			error = socket_make_first(&r->key, &s->owner, &s->made[0], &r->place);
+			error = make_first(s, r);
 		else
 			error = socket_make_next(&r->key, &r->place, &s->made[i]);
 		if (error == 0)

@@ -114,22 +114,26 @@ void sockets_drop_common(struct sockets *s, size_t row, bool tell)
 	s->common[row] = -1;
 }
 
+static bool shut_row(const struct sockets *s, size_t row)
+{
+	bool left = false, stream = s->table->rows[row].key.type == SOCK_STREAM;
+
+	for (uint32_t i = 0; s->fds[row] != NULL && i < s->cap; i++)
+		if (s->fds[row][i] >= 0 && stream)
+			(void)shutdown(s->fds[row][i], SHUT_RDWR); /* fails if a worker did */
+		else if (s->fds[row][i] >= 0)
+			left = true;
+	if (s->common[row] >= 0)
+		(void)shutdown(s->common[row], SHUT_RDWR);
+	return left;
+}
+
 bool sockets_shut(const struct sockets *s)
 {
 	bool left = false;
 
-	for (size_t row = 0; s->table != NULL && row < SOCKETS_KEYS_MAX; row++) {
-		bool stream = s->table->rows[row].key.type == SOCK_STREAM;
-
-		for (uint32_t i = 0; s->fds[row] != NULL && i < s->cap; i++)
-			if (s->fds[row][i] >= 0 && stream)
-				(void)shutdown(s->fds[row][i],
-				               SHUT_RDWR); /* fails if a worker did */
-			else if (s->fds[row][i] >= 0)
-				left = true;
-		if (s->common[row] >= 0)
-			(void)shutdown(s->common[row], SHUT_RDWR);
-	}
+	for (size_t row = 0; s->table != NULL && row < SOCKETS_KEYS_MAX; row++)
+		left |= shut_row(s, row);
 	return left;
 }
 
@@ -277,6 +281,21 @@ size_t sockets_prune(struct sockets *s, sockets_is_there_fn *is_there, void *arg
 		n++;
 	}
 	return n;
+}
+
+void sockets_close_unasked(struct sockets *s, const struct socket_key *key)
+{
+	ssize_t row = sockets_find(s, key);
+
+	if (row < 0 || key->type != SOCK_STREAM || key->family == AF_UNIX)
+		return;
+	for (uint32_t i = 0; i < SOCKETS_INDICES; i++)
+		if (sockets_set_has(&s->table->rows[row].asking, i))
+			return;
+	(void)shut_row(
+		s,
+		(size_t)row); /* the keeper has not yet let go of it when it is asked for again */
+	close_row(s, (size_t)row);
 }
 
 void sockets_set_in_use(struct sockets *s, const struct socket_key *key)

@@ -5,7 +5,7 @@ import signal
 import socket
 import unittest
 
-from loads import nodes
+from loads import Load, nodes
 from pmdtest import require
 from ports import free_port
 from reloads import ReloadCase
@@ -22,8 +22,42 @@ http.createServer((req, res) => {
 second.listen(Number(process.env.SECOND), '127.0.0.1');
 """
 
+# Is the port free on one address? Then it listens on another one, as vite and what uses detect-port does.
+TRIES = """
+const port = Number(process.env.PORT);
+const listen = () => require('http').createServer((req, res) => {
+    res.setHeader('X-Worker', String(process.pid));
+    res.end('ok');
+}).on('error', (error) => { throw error; }).listen(port, process.env.AT);
+const tried = require('net').createServer().on('error', listen).listen(port, process.env.TRIED, () => tried.close(listen));
+"""
+
 
 class Addresses(ReloadCase):
+    def test_workers_that_try_another_address_first(self):
+        self.node("tries.js", TRIES)
+        for tried, at in (("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "0.0.0.0"),
+                          ("::", "0.0.0.0")):
+            with self.subTest(tried=tried, at=at):
+                # With but one a second, the port is not free when it tries.
+                self.start_api(1, script=self.path("tries.js"), env={"TRIED": tried, "AT": at})
+                with Load(self.address, rate=200) as load:
+                    self.pmctl("scale", "api", "2")
+                    for _ in range(3):
+                        self.pmctl("reload", "api", timeout=60)
+                    account = load.finish()
+                self.assertEqual(account["failures"], 0, account)
+                self.wait(lambda: self.workers() == set(self.pids()), message="both of them")
+                self.assertEqual([i["pm2_env"]["unstable_restarts"] for i in self.instances("api")], [0, 0])
+                with socket.socket() as s:
+                    self.assertEqual(s.connect_ex(("127.0.0.2", self.port)) == 0, at == "0.0.0.0")
+                self.pmctl("delete", "api")
+                # Several at once: one may meet what another one tries, but not again and again.
+                app = self.api(4, script=self.path("tries.js"), env={"TRIED": tried, "AT": at})
+                self.pmctl("start", self.write("four.json", {"apps": [app]}), check=False)
+                self.wait(lambda: self.states() == ["online"] * 4 and self.workers() == set(self.pids()), message="all four")
+            self.pmctl("delete", "api", check=False)
+
     def is_refused(self, port):
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", port)) != 0

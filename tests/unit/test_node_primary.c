@@ -42,6 +42,19 @@ const struct socket_key *sockets_key(const struct sockets *s, size_t i)
 	return i == 0 ? &asked : NULL;
 }
 
+bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation)
+{
+	(void)seat;
+	(void)generation;
+	return s == NULL;
+}
+
+void sockets_close_unasked(struct sockets *s, const struct socket_key *key)
+{
+	(void)s;
+	assert_ptr_equal(key, &asked);
+}
+
 void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t seat,
                    unsigned generation)
 {
