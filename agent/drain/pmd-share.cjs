@@ -28,6 +28,7 @@ const SEE_MS = 1000;
 /* Two looks must find brief connections in so long (kept ones may all be closed in one), and none in
  * so long means that they are no longer. */
 const PATIENCE_MS = 3000;
+const STAY = 8; /* so many of which none ends in a look are kept */
 /* So many more open connections than when they were found brief, and half of those, of which not even
  * as many have ended in one or two periods, are a crowd. */
 const CROWD = 16;
@@ -47,6 +48,7 @@ let wereOpen = 0; /* then */
 let openWhenBrief = 0; /* when they were found brief, or before any came */
 let looking = false;
 let brief = false;
+let briefAt = 0; /* when that was last found to begin */
 let foundAt = -PATIENCE_MS;
 
 function say(message) {
@@ -158,7 +160,12 @@ function look() {
 			isCrowded = false;
 			say({ act: 'able' });
 		}
+	} else if (brief && ended === 0 && open >= STAY && now - briefAt > SEE_MS) {
+		foundAt = -PATIENCE_MS;
+		is = false;
 	}
+	if (is && !brief)
+		briefAt = now;
 	if (is !== brief)
 		say({ act: 'brief', on: brief = is });
 	if (accepted > 0 || brief)

@@ -187,6 +187,9 @@ class WayBack(VersionCase):
 
     def deploy(self, n, *args, **keys):
         self.pmctl("startOrReload", self.release(n, *args, **keys), timeout=60)
+        # One that has never listened, in all its min_uptime, is not asked more of when it is replaced.
+        self.wait_open()
+        self.wait(lambda: self.workers() >= set(self.pids()), message=lambda: f"answers of {self.pids()}")
         return self.name()
 
     def test_history_tells_what_there_was(self):
@@ -277,9 +280,6 @@ class WayBack(VersionCase):
 
     def test_only_those_that_have_another_are_replaced(self):
         one = self.deploy(1)
-        self.wait_open()
-        # One that has never listened, in all its min_uptime, is not asked more of when it is replaced.
-        self.wait(lambda: self.workers() == set(self.pids()), message="both of them")
         self.pmctl("startOrReload", self.release(2, env={"THROW_AT": 1}), check=False)
         before = self.pids()
         self.assertEqual(self.names()[1], one)
