@@ -431,8 +431,8 @@ static void on_close(struct node_primary *p, const json_t *m)
 		sockets_unask(p->sockets, key, p->seat, p->generation);
 		p->common.invited &= ~sockets_bit(p->sockets, key);
 		/* One that only tries whether a port is free, before it listens for good. */
-		if (!p->leaving && !sockets_is_steered(p->sockets, p->seat, p->generation))
-			sockets_close_unasked(p->sockets, key);
+		if (!p->leaving)
+			sockets_close_tried(p->sockets, key, p->seat, p->generation);
 	}
 	p->hooks.closed(p->hooks.arg);
 }

@@ -135,8 +135,10 @@ bool sockets_release(struct sockets *s, const struct socket_key *key);
  */
 typedef bool sockets_is_there_fn(void *arg, uint32_t seat, unsigned generation);
 size_t sockets_prune(struct sockets *s, sockets_is_there_fn *is_there, void *arg);
-/* Close a TCP address at once, unless some worker has asked for it and not closed it. */
-void sockets_close_unasked(struct sockets *s, const struct socket_key *key);
+/* A worker has closed a TCP address again: if it is not ready yet, and has only tried whether that
+ * is free, close it for all at once, unless another one has asked for it. */
+void sockets_close_tried(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                         unsigned generation);
 void sockets_set_in_use(struct sockets *s, const struct socket_key *key);
 
 /* The address a key is bound to, as text "127.0.0.1:8080", and its port. false: not bound. */

@@ -283,18 +283,19 @@ size_t sockets_prune(struct sockets *s, sockets_is_there_fn *is_there, void *arg
 	return n;
 }
 
-void sockets_close_unasked(struct sockets *s, const struct socket_key *key)
+void sockets_close_tried(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                         unsigned generation)
 {
 	ssize_t row = sockets_find(s, key);
 
-	if (row < 0 || key->type != SOCK_STREAM || key->family == AF_UNIX)
+	if (row < 0 || key->type != SOCK_STREAM || key->family == AF_UNIX ||
+	    sockets_is_steered(s, seat, generation))
 		return;
 	for (uint32_t i = 0; i < SOCKETS_INDICES; i++)
 		if (sockets_set_has(&s->table->rows[row].asking, i))
 			return;
-	(void)shut_row(
-		s,
-		(size_t)row); /* the keeper has not yet let go of it when it is asked for again */
+	/* It may be asked for again before the keeper has let go of it. */
+	(void)shut_row(s, (size_t)row);
 	close_row(s, (size_t)row);
 }
 

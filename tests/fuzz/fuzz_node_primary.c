@@ -30,17 +30,13 @@ const struct socket_key *sockets_key(const struct sockets *s, size_t i)
 	return i == 0 ? &key : NULL;
 }
 
-bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation)
-{
-	(void)seat;
-	(void)generation;
-	return s == NULL;
-}
-
-void sockets_close_unasked(struct sockets *s, const struct socket_key *key)
+void sockets_close_tried(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                         unsigned generation)
 {
 	(void)s;
 	(void)key;
+	(void)seat;
+	(void)generation;
 }
 
 void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t seat,

@@ -34,7 +34,7 @@ int sockets_get(struct sockets *s, const struct socket_key *key, uint32_t seat, 
 	return 0;
 }
 
-static unsigned n_unasked;
+static unsigned n_unasked, n_tried;
 
 const struct socket_key *sockets_key(const struct sockets *s, size_t i)
 {
@@ -42,17 +42,14 @@ const struct socket_key *sockets_key(const struct sockets *s, size_t i)
 	return i == 0 ? &asked : NULL;
 }
 
-bool sockets_is_steered(const struct sockets *s, uint32_t seat, unsigned generation)
-{
-	(void)seat;
-	(void)generation;
-	return s == NULL;
-}
-
-void sockets_close_unasked(struct sockets *s, const struct socket_key *key)
+void sockets_close_tried(struct sockets *s, const struct socket_key *key, uint32_t seat,
+                         unsigned generation)
 {
 	(void)s;
 	assert_ptr_equal(key, &asked);
+	assert_int_equal(seat, 3);
+	assert_int_equal(generation, 1);
+	n_tried++;
 }
 
 void sockets_unask(struct sockets *s, const struct socket_key *key, uint32_t seat,
@@ -291,6 +288,28 @@ static void a_worker_gets_the_socket_it_asks_for(void **state)
 	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"close\",\"key\":\"x\"}");
 	assert_int_equal(node_primary_n_listening(r->primary), 0);
 	assert_string_equal(r->heard, "online()listening(*:3000)closed()");
+}
+
+static void an_address_that_it_closes_is_given_back_under_its_name(void **state)
+{
+	struct rig *r = *state;
+	const char *name;
+	char close_it[200];
+	bool with_fd;
+
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"address\":null,"
+	       "\"port\":3000,\"addressType\":4,\"backlog\":0,\"seq\":1}");
+	name = strstr(got(r, &with_fd), "\"key\":\"");
+	assert_non_null(name);
+	(void)snprintf(close_it, sizeof(close_it),
+	               "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"close\",%.*s}",
+	               (int)(strchr(name + strlen("\"key\":\""), '"') + 1 - name), name);
+	n_unasked = n_tried = 0;
+	say(r, "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"close\",\"key\":\"x\"}");
+	assert_int_equal(n_unasked + n_tried, 0);
+	say(r, close_it);
+	assert_int_equal(n_unasked, 1);
+	assert_int_equal(n_tried, 1);
 }
 
 static void descriptors_go_out_one_at_a_time(void **state)
@@ -677,6 +696,7 @@ int main(void)
 #define RIGGED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		RIGGED(a_worker_gets_the_socket_it_asks_for),
+		RIGGED(an_address_that_it_closes_is_given_back_under_its_name),
 		RIGGED(descriptors_go_out_one_at_a_time),
 		RIGGED(an_address_in_use_is_said_to_worker_and_supervisor),
 		RIGGED(the_first_workers_data_is_everybodys),
